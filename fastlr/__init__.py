@@ -1,0 +1,55 @@
+"""fastlr: logistic regression on images and embeddings, on any array library.
+
+The public names are loaded when they are first used, so that `import fastlr` stays quick.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fastlr import core, textbook
+    from fastlr.data import Dataset, open_dataset
+    from fastlr.errors import DivergenceWarning, InputError
+    from fastlr.model import Model, load
+    from fastlr.training import Run, train
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Dataset",
+    "DivergenceWarning",
+    "InputError",
+    "Model",
+    "Run",
+    "__version__",
+    "core",
+    "load",
+    "open_dataset",
+    "textbook",
+    "train",
+]
+
+_HOME = {
+    "Dataset": "fastlr.data",
+    "DivergenceWarning": "fastlr.errors",
+    "InputError": "fastlr.errors",
+    "Model": "fastlr.model",
+    "Run": "fastlr.training",
+    "load": "fastlr.model",
+    "open_dataset": "fastlr.data",
+    "train": "fastlr.training",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("core", "textbook"):
+        return importlib.import_module(f"fastlr.{name}")
+    if name in _HOME:
+        return getattr(importlib.import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'fastlr' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,7 @@
+"""`python -m fastlr` is the command `fastlr`."""
+
+import sys
+
+from fastlr.cli import main
+
+sys.exit(main())

@@ -1,0 +1,35 @@
+"""NumPy on the CPU: the plain path, a Python loop over the core's steps."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastlr.backends.record import Backend, Step, S
+
+
+def devices() -> tuple[str, ...]:
+    """Return the devices that NumPy runs on."""
+    return ("cpu",)
+
+
+def open_backend(device: str, dtype: str) -> Backend:
+    """Return the record of NumPy with this working dtype."""
+    return Backend(
+        name="numpy",
+        device=device,
+        dtype=dtype,
+        xp=np,
+        asarray=np.asarray,
+        to_host=np.asarray,
+        repeat=repeat,
+        synchronize=lambda: None,
+    )
+
+
+def repeat(step: Step[S], state: S, steps: int) -> S:
+    """Apply `step` that many times."""
+    # Overflow is not an accident here: training looks for it in the cost and says so in its own words.
+    with np.errstate(over="ignore", invalid="ignore"):
+        for _ in range(steps):
+            state = step(state)
+    return state

@@ -1,0 +1,42 @@
+"""What a backend is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from fastlr.core import Array
+
+S = TypeVar("S")
+Step = Callable[[S], S]
+
+
+class Repeat(Protocol):
+    """The unit of delegation is many steps: how a backend applies a step that many times is its own affair."""
+
+    def __call__(self, step: Step[S], state: S, steps: int, /) -> S:
+        """Return the state after `steps` applications of `step`."""
+
+
+@dataclass(frozen=True)
+class Backend:
+    """One array library on one device with one working dtype."""
+
+    name: str
+    device: str  # as a user writes it: "cpu", "cuda:0"
+    dtype: str  # "float64" or "float32"
+    xp: Any  # the library's Array API namespace
+    asarray: Callable[[Any], Array]  # a host array to this device, its dtype kept
+    to_host: Callable[[Array], Any]  # an array of this library to NumPy
+    repeat: Repeat
+    synchronize: Callable[[], None]  # returns when the device has done what it was given
+
+    @property
+    def float_dtype(self) -> Any:
+        """Return the namespace's dtype object for the working dtype."""
+        return getattr(self.xp, self.dtype)
+
+    def floats(self, array: Any) -> Array:
+        """Return a host array on this device in the working dtype."""
+        return self.xp.astype(self.asarray(array), self.float_dtype, copy=False)

@@ -1,0 +1,162 @@
+"""CIFAR-10's python batches: one file, or the folder of them, read without running what is pickled."""
+
+from __future__ import annotations
+
+import io
+import math
+import pickle
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+
+from fastlr.data.dataset import Dataset
+from fastlr.data.reading import Pictures
+from fastlr.errors import InputError
+
+# The names in batches.meta, for where that file is missing.
+CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+SHAPE = (3, 32, 32)
+PICKLE_SUFFIXES = (".pickle", ".pkl")
+
+
+def recognises(path: Path) -> bool:
+    """Return whether it is a pickle, or a folder that holds batches."""
+    if path.is_dir():
+        return bool(_batches(path, "train") or _batches(path, "test"))
+    if path.suffix in PICKLE_SUFFIXES or path.name.startswith(("data_batch", "test_batch")):
+        return True
+    with path.open("rb") as file:
+        return file.read(1) == pickle.PROTO
+
+
+def splits(path: Path) -> tuple[str, ...]:
+    """Return "train" and "test" for a folder that holds batches of both; a single file is undivided."""
+    return tuple(split for split in ("train", "test") if path.is_dir() and _batches(path, split))
+
+
+def read(path: Path, split: str | None, pictures: Pictures) -> Dataset:
+    """Return images uint8 (m, 32, 32, 3); the file keeps them as rows of a red, a green and a blue plane."""
+    files = _batches(path, split) if split else [path]
+    folder = path if path.is_dir() else path.parent
+    rows, labels = zip(*(_read_batch(file) for file in files), strict=True)
+    images = np.concatenate(rows).reshape(-1, *SHAPE).transpose(0, 2, 3, 1)
+    return Dataset(np.ascontiguousarray(images), np.concatenate(labels), _names(folder), str(path))
+
+
+def _batches(folder: Path, split: str) -> list[Path]:
+    return sorted(folder.glob("data_batch_*" if split == "train" else "test_batch*"))
+
+
+def _read_batch(path: Path) -> tuple[Any, Any]:
+    batch = load_plain_pickle(path)
+    if not isinstance(batch, dict):
+        raise InputError(f"{path}: holds no dictionary; a CIFAR-10 python batch is one with 'data' and 'labels'")
+    batch = {key.decode("latin1") if isinstance(key, bytes) else key: value for key, value in batch.items()}
+    if missing := {"data", "labels"} - batch.keys():
+        raise InputError(f"{path}: holds no {sorted(missing)[0]!r}; a CIFAR-10 python batch has 'data' and 'labels'")
+    data = batch["data"].to_numpy() if isinstance(batch["data"], PickledArray) else None
+    if data is None or data.dtype != np.uint8 or data.ndim != 2 or data.shape[1] != math.prod(SHAPE):
+        raise InputError(f"{path}: 'data' is not a uint8 array (m, 3072), as CIFAR-10's is")
+    labels = batch["labels"]
+    if isinstance(labels, PickledArray):
+        labels = labels.to_numpy().tolist()
+    if not isinstance(labels, list) or not all(isinstance(label, int) for label in labels):
+        raise InputError(f"{path}: 'labels' is not a list of whole numbers")
+    return data, np.array(labels, dtype=np.int64)
+
+
+def _names(folder: Path) -> tuple[str, ...]:
+    meta = folder / "batches.meta"
+    if not meta.is_file():
+        return CLASSES
+    content = load_plain_pickle(meta)
+    names = content.get(b"label_names", content.get("label_names")) if isinstance(content, dict) else None
+    if not isinstance(names, list) or not names:
+        raise InputError(f"{meta}: holds no 'label_names'; remove the file to use the built-in names")
+    return tuple(name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name) for name in names)
+
+
+def load_plain_pickle(path: Path) -> Any:
+    """Return what a pickle of plain containers and arrays holds; arrays come as `PickledArray`.
+
+    Nothing that the file names is imported or called. Raises InputError for a pickle that asks for more.
+    """
+    return _PlainUnpickler(path, io.BytesIO(path.read_bytes())).load()
+
+
+class _Inert:
+    """A stand-in for a name in a pickle: it keeps what it is given and does nothing."""
+
+    def __init__(self, *arguments: Any) -> None:
+        self.arguments = arguments
+        self.state: Any = None
+
+    def __setstate__(self, state: Any) -> None:
+        self.state = state
+
+
+class PickledDtype(_Inert):
+    """Stands for numpy.dtype."""
+
+    def to_numpy(self) -> np.dtype[Any]:
+        """Return the dtype, if it is one of plain numbers."""
+        name, order = self.arguments[0], self.state[1] if self.state else "|"
+        name, order = (text.decode("latin1") if isinstance(text, bytes) else text for text in (name, order))
+        dtype = np.dtype(name)
+        if dtype.kind not in "biuf":
+            raise ValueError(f"an array of {name!r}")
+        return dtype.newbyteorder(order)
+
+
+class PickledArray(_Inert):
+    """Stands for numpy's array constructor; NumPy itself never sees the pickled state but as checked bytes."""
+
+    def to_numpy(self) -> np.ndarray[Any, Any]:
+        """Return the array."""
+        _, shape, dtype, fortran_order, content = self.state
+        if not isinstance(dtype, PickledDtype) or not isinstance(content, bytes):
+            raise ValueError("an array in an unknown layout")
+        return np.frombuffer(content, dtype.to_numpy()).reshape(shape, order="F" if fortran_order else "C")
+
+
+class _ArrayType(_Inert):
+    """Stands for numpy.ndarray, which the constructor is given as an argument."""
+
+
+class _Latin1(_Inert):
+    """Stands for _codecs.encode, by which Python 3 writes bytes into old protocols."""
+
+    def __new__(cls, text: str, encoding: str = "latin1") -> bytes:  # type: ignore[misc]
+        return text.encode("latin1")
+
+
+class _PlainUnpickler(pickle._Unpickler):
+    """Builds containers and inert stand-ins.
+
+    The pure-Python unpickler, because the compiled one allocates its memo at any size that a damaged file names.
+    """
+
+    def __init__(self, path: Path, file: io.BytesIO) -> None:
+        super().__init__(file, encoding="bytes")
+        self._path = path
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Return the stand-in for the few names that an array needs."""
+        match module, name:
+            case "numpy.core.multiarray" | "numpy._core.multiarray", "_reconstruct":
+                return PickledArray
+            case "numpy", "ndarray":
+                return _ArrayType
+            case "numpy", "dtype":
+                return PickledDtype
+            case "_codecs", "encode":
+                return _Latin1
+        self._refuse(f"{module}.{name}")
+
+    def persistent_load(self, pid: Any) -> NoReturn:
+        """Refuse: nothing here is kept outside the file."""
+        self._refuse("something outside the file")
+
+    def _refuse(self, what: str) -> NoReturn:
+        raise InputError(f"{self._path}: refused, this pickle asks for {what[:100]!r}; only arrays and plain containers are read")

@@ -1,0 +1,155 @@
+"""Dataset: examples, labels and class names, and the ways to select among them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastlr.errors import InputError
+
+Name = Any  # a class name: text from files, whatever the labels held from arrays
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Labelled examples, examples first.
+
+    `images` is uint8 `(m, height, width, channels)`, or a matrix `(m, n)`: of pixels where it is uint8, of
+    features where it is anything else. `labels (m,)` are indices into `classes`. `class_of` maps each class
+    name of the source to its index here: with `--positive` several names share one.
+    """
+
+    images: NDArray[Any]
+    labels: NDArray[np.int64]
+    classes: tuple[Name, ...]
+    source: str = "data"
+    resample: str | None = None
+    skipped: tuple[str, ...] = ()
+    class_of: Mapping[Name, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check what every reader owes."""
+        if len(self.images) != len(self.labels):
+            raise InputError(
+                f"{self.source}: {len(self.images)} examples and {len(self.labels)} labels; one label for each is needed"
+            )
+        if len(self.labels) and not 0 <= self.labels.min() <= self.labels.max() < len(self.classes):
+            raise InputError(
+                f"{self.source}: labels run from {self.labels.min()} to {self.labels.max()}, "
+                f"but there are names for 0 to {len(self.classes) - 1}"
+            )
+        if not self.class_of:
+            object.__setattr__(self, "class_of", {name: i for i, name in enumerate(self.classes)})
+
+    def __len__(self) -> int:
+        """Return m, the number of examples."""
+        return len(self.labels)
+
+    @property
+    def n_features(self) -> int:
+        """Return n, the numbers in one example."""
+        return int(np.prod(self.images.shape[1:]))
+
+    def take(self, indices: NDArray[np.intp]) -> Dataset:
+        """Return the examples at these indices, in their order."""
+        return replace(self, images=self.images[indices], labels=self.labels[indices])
+
+    def with_positive(self, names: Sequence[str]) -> Dataset:
+        """Return the same examples in two classes: 1 for the named classes, 0 for all others."""
+        by_text = {str(name): name for name in self.classes}
+        if unknown := [name for name in names if name not in by_text]:
+            raise InputError(f"--positive: {self.source} has no class {unknown[0]!r}; it has {list_names(self.classes)}")
+        ones = {by_text[name] for name in names}
+        others = [name for name in self.classes if name not in ones]
+        positive = ",".join(names)
+        negative = str(others[0]) if len(others) == 1 else f"not {positive}"
+        class_of = {name: int(name in ones) for name in self.classes}
+        is_one = np.array([class_of[name] for name in self.classes], dtype=np.int64)
+        return replace(self, labels=is_one[self.labels], classes=(negative, positive), class_of=class_of)
+
+    def balanced(self) -> Dataset:
+        """Return all examples of class 1, then the first of class 0, as many of them as there are ones."""
+        if len(self.classes) != 2:
+            raise InputError(f"--balance: {self.source} has {len(self.classes)} classes; name the ones with --positive")
+        ones, zeros = np.flatnonzero(self.labels == 1), np.flatnonzero(self.labels == 0)
+        return self.take(np.concatenate([ones, zeros[: len(ones)]]))
+
+    def holdout(self, count: int, seed: int) -> tuple[Dataset, Dataset]:
+        """Return (train, test): the examples in the order of RandomState(seed).permutation(m), the last `count` for test."""
+        if not 0 < count < len(self):
+            raise InputError(f"--holdout: {count} of {len(self)} examples; it must be from 1 to {len(self) - 1}")
+        order = np.random.RandomState(seed).permutation(len(self))  # noqa: NPY002 (the tutorials' shuffle)
+        return self.take(order[:-count]), self.take(order[-count:])
+
+    def aligned(self, classes: Sequence[Name], class_of: Mapping[Name, int]) -> Dataset:
+        """Return the same examples labelled by another set's classes, matched by name."""
+        known = {**{name: i for i, name in enumerate(classes)}, **class_of}
+        present = [self.classes[i] for i in np.unique(self.labels)]
+        if unknown := [name for name in present if name not in known]:
+            raise InputError(
+                f"{self.source}: holds class {unknown[0]!r}, which the training data did not; it had {list_names(known)}"
+            )
+        index = np.array([known.get(name, -1) for name in self.classes], dtype=np.int64)
+        return replace(self, labels=index[self.labels], classes=tuple(classes), class_of=dict(class_of))
+
+
+def from_arrays(
+    source: str, examples: Any, labels: Any, names: Sequence[Name] | None = None, resample: str | None = None
+) -> Dataset:
+    """Return a Dataset from an array of examples and one of labels, as files and callers bring them.
+
+    Grey pictures `(m, h, w)` get a channel axis; pictures that are not uint8 are features. Without `names`
+    the classes are the sorted distinct labels.
+    """
+    examples, labels = np.asarray(examples), np.asarray(labels)
+    if labels.ndim == 2 and 1 in labels.shape:
+        labels = labels.reshape(-1)  # the tutorials keep labels as (1, m)
+    if labels.ndim != 1:
+        raise InputError(f"{source}: labels have shape {labels.shape}; one number or name for each example is needed")
+    if examples.ndim not in (2, 3, 4) or 0 in examples.shape:
+        raise InputError(
+            f"{source}: examples have shape {examples.shape}; (m, height, width, channels) or (m, features) is needed"
+        )
+    if len(examples) != len(labels):
+        raise InputError(f"{source}: {len(examples)} examples and {len(labels)} labels; one label for each is needed")
+    if examples.dtype != np.uint8:
+        examples = _features(source, examples)
+    elif examples.ndim == 3:
+        examples = examples[..., np.newaxis]
+    if labels.dtype.kind == "f" and not np.isfinite(labels).all():
+        raise InputError(f"{source}: labels hold NaN or infinity; each must be a class")
+    if names is not None:
+        if labels.dtype.kind not in "biu":
+            raise InputError(f"{source}: labels are {labels.dtype}, but the class names need whole numbers")
+        return Dataset(examples, labels.astype(np.int64), tuple(names), source, resample)
+    if labels.dtype.kind not in "biufSU":
+        raise InputError(f"{source}: labels are {labels.dtype}; numbers or text are needed")
+    classes, indices = np.unique(labels, return_inverse=True)
+    return Dataset(examples, indices.astype(np.int64), tuple(classes.tolist()), source, resample)
+
+
+def list_names(names: Any, most: int = 12) -> str:
+    """Return class names for an error text: "bird, cat, dog"."""
+    texts = [str(name) for name in names]
+    more = f" and {len(texts) - most} more" if len(texts) > most else ""
+    return ", ".join(texts[:most]) + more
+
+
+def _features(source: str, examples: NDArray[Any]) -> NDArray[Any]:
+    """Return `(m, n)` real, finite features, or say where they are not."""
+    if examples.dtype.kind not in "biuf":
+        raise InputError(f"{source}: examples are {examples.dtype}; uint8 pixels or real numbers are needed")
+    examples = examples.reshape(len(examples), -1)
+    if examples.dtype.kind == "f":
+        with np.errstate(over="ignore", invalid="ignore"):
+            total = examples.sum(dtype=np.float64)
+        # The sum is finite only if every number is; only a sum that is not makes the mask worth its memory.
+        if not np.isfinite(total) and len(strange := np.argwhere(~np.isfinite(examples))):
+            row, column = strange[0]
+            value = examples[row, column]
+            raise InputError(f"{source}: example {row} holds {value} at feature {column}; finite numbers are needed")
+    return examples

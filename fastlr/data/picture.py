@@ -1,0 +1,77 @@
+"""One picture file to pixels."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from fastlr.errors import InputError
+
+MODES = {1: "L", 3: "RGB"}  # channels of a model to Pillow's name for such pictures
+
+
+def load_picture(path: Path, channels: int = 3) -> Image.Image:
+    """Return the picture upright, in 8-bit RGB (or grey, for one channel); alpha is dropped.
+
+    Raises InputError, with the file's name, for whatever is not a whole picture.
+    """
+    try:
+        with Image.open(path) as image:
+            image.load()
+            return eight_bit(_upright(image)).convert(MODES[channels])
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise InputError(f"{path}: is a folder; name picture files") from None
+    except Image.UnidentifiedImageError:
+        raise InputError(f"{path}: not a picture that can be read; remove it or use --skip-bad") from None
+    except Image.DecompressionBombError as error:
+        raise InputError(f"{path}: refused, it is too large a picture ({error})") from None
+    except Exception as error:  # a damaged file makes Pillow's plugins raise almost anything
+        raise InputError(f"{path}: cannot be read as a picture ({error})") from error
+
+
+def to_pixels(image: Image.Image, size: tuple[int, int], resample: str) -> NDArray[np.uint8]:
+    """Return uint8 `(height, width, channels)` of the picture brought to `size = (height, width)`."""
+    height, width = size
+    if image.size != (width, height):
+        image = image.resize((width, height), Image.Resampling[resample.upper()])
+    return np.asarray(image).reshape(height, width, -1)
+
+
+def eight_bit(image: Image.Image) -> Image.Image:
+    """Return 16-bit grey as 8-bit, its high bytes, and a palette as what it stands for."""
+    if image.mode.startswith("I"):  # "I;16" and its byte orders, and "I", where Pillow widens 16 bits to 32
+        values: NDArray[Any] = np.asarray(image)
+        return Image.fromarray((np.clip(values, 0, 65535) >> 8).astype(np.uint8))
+    if image.mode == "F":
+        raise ValueError("its pixels are floating-point numbers; save it with 8 or 16 bits")
+    if image.mode == "P":
+        return image.convert("RGBA")  # some palettes hold transparency, which only this conversion knows
+    return image
+
+
+@contextlib.contextmanager
+def quiet_decoding() -> Iterator[None]:
+    """Keep Pillow's warnings (odd EXIF, large but allowed pictures) off the terminal while pictures are read.
+
+    Around a whole pool of threads, not in each: Python's warning filters belong to the process.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Return the picture turned as its EXIF orientation says; EXIF that cannot be read is passed over, as viewers do."""
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:
+        return image

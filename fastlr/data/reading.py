@@ -1,0 +1,130 @@
+"""open_dataset: which reader takes a path, and which split of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from fastlr.data.dataset import Dataset, list_names
+from fastlr.errors import InputError
+
+RESAMPLING = ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")
+MAX_SIZE = 4096
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """How picture files become arrays; formats that hold arrays already have no use for it."""
+
+    size: int = 64
+    resample: str = "bicubic"
+    skip_bad: bool = False
+    threads: int | None = None  # None: one for each CPU that this process may use
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        if not 1 <= self.size <= MAX_SIZE:
+            raise InputError(f"--size: {self.size} pixels; it must be from 1 to {MAX_SIZE}")
+        if self.resample not in RESAMPLING:
+            raise InputError(f"--resample: {self.resample!r} is not known; choose {', '.join(RESAMPLING)}")
+
+
+class Reader(Protocol):
+    """What a format's file offers."""
+
+    def recognises(self, path: Path) -> bool:
+        """Return whether this existing path looks like the format."""
+
+    def splits(self, path: Path) -> tuple[str, ...]:
+        """Return the names of the parts it holds, () where it is undivided."""
+
+    def read(self, path: Path, split: str | None, pictures: Pictures) -> Dataset:
+        """Return one part, or all of an undivided source."""
+
+
+def readers() -> tuple[Reader, ...]:
+    """Return the table of formats, in the order in which they are asked; a folder of pictures is the last resort."""
+    from fastlr.data import arrays, cifar, folder, hdf5, idx
+
+    return (hdf5, arrays, cifar, idx, folder)
+
+
+def open_dataset(
+    path: str | os.PathLike[str],
+    split: str = "train",
+    size: int = 64,
+    resample: str = "bicubic",
+    positive: str | list[str] | tuple[str, ...] | None = None,
+    balance: bool = False,
+    *,
+    skip_bad: bool = False,
+    threads: int | None = None,
+) -> Dataset:
+    """Read one split of a folder of pictures, an HDF5, CIFAR-10, npz or npy file, or a folder of IDX files.
+
+    An undivided source is returned whole, whichever split is asked for. `size` and `resample` say how picture
+    files are brought to `(size, size)`. `positive` (a name, names separated by commas, or a list) makes those
+    classes 1 and all others 0; `balance` then keeps as many zeros as there are ones. With `skip_bad`, files
+    that are not pictures are left out and listed in `skipped`.
+
+    Raises InputError where the path cannot be read as data.
+    """
+    where = Path(path)
+    pictures = Pictures(size, resample, skip_bad, threads)
+    reader = _reader_of(where)
+    with reporting(where):
+        data = reader.read(where, _choose_split(where, reader.splits(where), split), pictures)
+    if positive:
+        data = data.with_positive(positive.split(",") if isinstance(positive, str) else list(positive))
+    return data.balanced() if balance else data
+
+
+def splits_of(path: str | os.PathLike[str]) -> tuple[str, ...]:
+    """Return the names of the splits that a path holds, () where it is undivided."""
+    where = Path(path)
+    reader = _reader_of(where)
+    with reporting(where):
+        return reader.splits(where)
+
+
+@contextmanager
+def reporting(path: Path) -> Iterator[None]:
+    """Turn whatever a parser raises on a damaged file into one line about that file."""
+    try:
+        yield
+    except InputError:
+        raise
+    except MemoryError as error:
+        raise InputError(f"{path}: does not fit into memory, or is damaged ({error})") from error
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"{path}: cannot be read; it is damaged or of another kind ({reason[:200]})") from error
+
+
+def _reader_of(path: Path) -> Reader:
+    try:
+        path.stat()
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file or folder") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be opened ({error})") from None
+    with reporting(path):
+        for reader in readers():
+            if reader.recognises(path):
+                return reader
+    raise InputError(
+        f"{path}: not data that fastlr reads; give a folder with one folder of pictures per class, "
+        "an HDF5, npz, npy or CIFAR-10 batch file, or a folder of IDX files"
+    )
+
+
+def _choose_split(path: Path, available: tuple[str, ...], wanted: str) -> str | None:
+    if not available:
+        return None
+    if wanted not in available:
+        raise InputError(f"{path}: holds no {wanted!r} split, only {list_names(available)}")
+    return wanted

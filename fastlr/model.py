@@ -1,0 +1,185 @@
+"""Model: what training leaves behind; it predicts, and is saved as a safetensors file."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastlr import core
+from fastlr.data.dataset import Dataset, Name
+from fastlr.errors import InputError
+from fastlr.files import whole_file
+
+FORMAT = 1
+KEY = "fastlr"  # all metadata is JSON under one key: safetensors writes several keys in a random order
+BLOCK = 2**22  # numbers converted to floating point at a time when predicting: at most 32 MiB
+
+
+class Layer(NamedTuple):
+    """Weights `W (k, n)` and intercepts `b (k, 1)`."""
+
+    W: NDArray[Any]
+    b: NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained classifier of two classes; the second is the one that `W` scores."""
+
+    layers: tuple[Layer, ...]
+    classes: tuple[Name, ...]
+    scale: float  # multiplies the input: 1/255 for uint8 pixels, 1 for features
+    image_shape: tuple[int, int, int] | None = None  # height, width, channels; None for features
+    resample: str | None = None
+    class_of: Mapping[Name, int] | None = None  # the training data's own class names to indices of `classes`
+    settings: Mapping[str, Any] | None = None  # how it was trained
+    costs: tuple[float, ...] = ()
+    recorded_at: tuple[int, ...] = ()
+
+    @property
+    def n_features(self) -> int:
+        """Return n, the numbers in one example."""
+        return int(self.layers[0].W.shape[1])
+
+    @property
+    def reads_pixels(self) -> bool:
+        """Return whether the input is uint8 pixels."""
+        return self.scale != 1.0
+
+    def predict_proba(self, images: Any) -> NDArray[Any]:
+        """Return the probability of each class, `(m, n_classes)`, in the model's dtype.
+
+        `images` is a Dataset, uint8 `(m, height, width, channels)` or `(m, n)`, or features `(m, n)`, as in training.
+        """
+        rows = self._rows(images)
+        (W, b) = self.layers[-1]
+        ones = np.empty(len(rows), dtype=W.dtype)
+        step = max(1, BLOCK // self.n_features)
+        for start in range(0, len(rows), step):
+            X = rows[start : start + step].astype(W.dtype).T
+            ones[start : start + step] = core.predict(W, b, X, self.scale)[0]
+        return np.stack([1 - ones, ones], axis=1)
+
+    def predict(self, images: Any) -> NDArray[Any]:
+        """Return the class name of each example, `(m,)`: the second class where its probability is above 0.5."""
+        return np.asarray(self.classes)[(self.predict_proba(images)[:, 1] > 0.5).astype(np.intp)]
+
+    def accuracy(self, data: Dataset) -> float:
+        """Return the percentage of the examples that are classified as labelled; classes are matched by name."""
+        labels = data.aligned(self.classes, self.class_of or {}).labels
+        return percent_correct(self.predict_proba(data)[:, 1] > 0.5, labels)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the model as safetensors; the same model gives the same bytes."""
+        from safetensors.numpy import save
+
+        tensors = {}
+        for i, layer in enumerate(self.layers):
+            tensors |= {f"layers.{i}.weight": np.ascontiguousarray(layer.W), f"layers.{i}.bias": layer.b.reshape(-1)}
+        meta = {
+            "format": FORMAT,
+            "classes": self.classes,
+            "class_of": list((self.class_of or {}).items()),
+            "layers": [int(layer.W.shape[0]) for layer in self.layers],
+            "image_shape": self.image_shape,
+            "resample": self.resample,
+            "scale": self.scale,
+            "settings": dict(self.settings or {}),
+            "costs": self.costs,
+            "recorded_at": self.recorded_at,
+        }
+        with whole_file(Path(path)) as beside:
+            beside.write_bytes(save(tensors, {KEY: json.dumps(meta, sort_keys=True, allow_nan=False)}))
+
+    def _rows(self, images: Any) -> NDArray[Any]:
+        """Return the examples as `(m, n)` of what the model was trained on, or say what differs."""
+        images = images.images if isinstance(images, Dataset) else np.asarray(images)
+        if (images.dtype == np.uint8) != self.reads_pixels:
+            wanted = "uint8 pixels" if self.reads_pixels else "features that are not uint8"
+            raise InputError(f"images: they are {images.dtype}, but the model was trained on {wanted}")
+        if images.dtype.kind not in "biuf":
+            raise InputError(f"images: they are {images.dtype}; real numbers are needed")
+        if images.ndim == 3 and self.image_shape:
+            images = images[..., np.newaxis]
+        if images.ndim == 4 and self.image_shape:
+            images = _with_channels(images, self.image_shape[2])
+        if images.ndim < 2 or (images.ndim == 4 and images.shape[1:] != self.image_shape):
+            raise InputError(f"images: they have shape {images.shape}; (m, {self._wanted()}) is needed")
+        rows = images.reshape(len(images), -1)
+        if rows.shape[1] != self.n_features:
+            raise InputError(f"images: they have {rows.shape[1]} numbers each; (m, {self._wanted()}) is needed")
+        return rows
+
+    def _wanted(self) -> str:
+        return ", ".join(map(str, self.image_shape or (self.n_features,)))
+
+
+def load(path: str | os.PathLike[str]) -> Model:
+    """Return the model in a safetensors file that `Model.save` wrote. Nothing in the file can run code.
+
+    Raises InputError where the file is missing, cut short, or of another kind.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    where = Path(path)
+    if not where.is_file():
+        raise InputError(f"{where}: no such model file")
+    try:
+        with safe_open(where, framework="numpy") as file:
+            text = (file.metadata() or {}).get(KEY)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is not a mapping)
+    except (SafetensorError, OSError, ValueError, TypeError, OverflowError) as error:
+        raise InputError(f"{where}: cannot be read as a model; it is cut short, damaged or of another kind ({error})") from error
+    if text is None:
+        raise InputError(f"{where}: a safetensors file, but not one that fastlr saved")
+    try:
+        return _model_from(json.loads(text), tensors)
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise InputError(f"{where}: its description of the model is damaged ({type(error).__name__}: {error})") from error
+
+
+def percent_correct(predicted: Any, labels: Any) -> float:
+    """Return 100 − 100 · (share of examples where the two differ), as the tutorials compute it."""
+    return float(100 - np.mean(np.asarray(predicted) != np.asarray(labels)) * 100)
+
+
+def _model_from(meta: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Model:
+    if meta["format"] != FORMAT:
+        raise ValueError(f"format {meta['format']}, this version reads {FORMAT}")
+    layers = []
+    for i, units in enumerate(meta["layers"]):
+        W, b = tensors[f"layers.{i}.weight"], tensors[f"layers.{i}.bias"]
+        if W.dtype.kind != "f" or W.dtype != b.dtype or W.ndim != 2 or W.shape[0] != units or b.shape != (units,):
+            raise ValueError(f"layer {i} has weights {W.shape} and biases {b.shape}")
+        layers.append(Layer(W, b[:, np.newaxis]))
+    image_shape = tuple(int(size) for size in meta["image_shape"]) if meta["image_shape"] else None
+    model = Model(
+        layers=tuple(layers),
+        classes=tuple(meta["classes"]),
+        scale=float(meta["scale"]),
+        image_shape=image_shape,  # type: ignore[arg-type]
+        resample=meta["resample"],
+        class_of={name: int(index) for name, index in meta["class_of"]},
+        settings=dict(meta["settings"]),
+        costs=tuple(meta["costs"]),
+        recorded_at=tuple(meta["recorded_at"]),
+    )
+    if len(model.classes) != 2 or [layer.W.shape[0] for layer in layers] != [1]:
+        raise ValueError("this version reads models of two classes and one layer")
+    if image_shape and (len(image_shape) != 3 or np.prod(image_shape) != model.n_features):
+        raise ValueError(f"pictures of {image_shape}, but {model.n_features} weights")
+    return model
+
+
+def _with_channels(images: NDArray[Any], channels: int) -> NDArray[Any]:
+    """Return the pictures in that many channels where it is plain how: alpha is dropped, grey becomes RGB."""
+    if images.shape[3] in (2, 4) and channels in (1, 3):
+        images = images[..., :-1]
+    return np.repeat(images, 3, axis=3) if images.shape[3] == 1 and channels == 3 else images

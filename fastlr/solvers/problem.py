@@ -1,0 +1,52 @@
+"""What every solver is given, what it asks of a form, and what it must offer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple, Protocol, TypeVar
+
+from fastlr.core import Array
+
+
+class Form(Protocol):
+    """The part of a form that a solver uses: two linear maps between coordinates and examples."""
+
+    def logits(self, coordinates: Array, b: Array) -> Array:
+        """Return Z (k, m)."""
+
+    def gradient(self, D: Array) -> Array:
+        """Return the coordinates of dW for the residuals `D (k, m)`."""
+
+
+class Problem(NamedTuple):
+    """k models to fit: labels `Y (1 or k, m)`, `learning_rate` and `l2` as `(k, 1)`."""
+
+    form: Form
+    Y: Array
+    learning_rate: Array
+    l2: Array
+
+
+class State(NamedTuple):
+    """The coordinates `W (k, d)`, the intercepts `b (k, 1)`, and the logits `Z (k, m)` of those parameters."""
+
+    W: Array
+    b: Array
+    Z: Array
+
+
+S = TypeVar("S")
+Repeat = Callable[[Callable[[S], S], S, int], S]  # a backend's way to apply a step many times
+
+
+class Solver(Protocol):
+    """What a solver module offers."""
+
+    def start(self, problem: Problem, W: Array, b: Array) -> State:
+        """Return the state at the coordinates `W` and intercepts `b`."""
+
+    def advance(self, repeat: Repeat[State], problem: Problem, state: State, steps: int) -> State:
+        """Return the state `steps` steps later."""
+
+    def suggest_learning_rate(self, problem: Problem) -> float:
+        """Return a learning rate that does not diverge, or nan where none was found."""

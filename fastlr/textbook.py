@@ -1,0 +1,127 @@
+"""Logistic regression as a tutorial writes it: plain NumPy, float64, one step at a time.
+
+This is the reference that every faster path is tested against. It is slow on purpose.
+
+Shapes: `X (n, m)` holds one example per column, `Y (1, m)` labels 0 or 1, `w (n, 1)` weights, `b` a scalar.
+
+Source of the formulas: the cross-entropy of a Bernoulli model with probability σ(wᵀx + b),
+for example C. Bishop, Pattern Recognition and Machine Learning, §4.3.2.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypedDict
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Array = NDArray[np.float64]
+
+
+class Gradients(TypedDict):
+    """Derivatives of the cost: `dw (n, 1)` and the scalar `db`."""
+
+    dw: Array
+    db: float
+
+
+class Parameters(TypedDict):
+    """Weights `w (n, 1)` and the scalar intercept `b`."""
+
+    w: Array
+    b: float
+
+
+def sigmoid(z: ArrayLike) -> Array:
+    """Return σ(z) = 1 / (1 + e^−z), for a scalar or an array of any shape."""
+    # e^−z overflows to infinity for z < −709, and 1 / (1 + ∞) = 0 is the right limit.
+    with np.errstate(over="ignore"):
+        return np.asarray(1 / (1 + np.exp(-np.asarray(z, dtype=np.float64))))
+
+
+def init_params(n: int) -> tuple[Array, float]:
+    """Return zero weights `w (n, 1)` and a zero intercept `b`."""
+    return np.zeros((n, 1)), 0.0
+
+
+def propagate(w: Array, b: float, X: Array, Y: Array) -> tuple[Gradients, float]:
+    """Return the gradients and the cost of one pass over the data.
+
+    With Z = wᵀX + b and A = σ(Z):  J = mean(log(1 + e^Z) − Y Z),  dw = X (A − Y)ᵀ / m,  db = mean(A − Y).
+
+    J equals −mean(Y log A + (1 − Y) log(1 − A)), but stays finite where A rounds to 0 or 1.
+    """
+    m = X.shape[1]
+    Z = w.T @ X + b
+    A = sigmoid(Z)
+    cost = float(np.mean(np.logaddexp(0, Z) - Y * Z))
+    return {"dw": X @ (A - Y).T / m, "db": float(np.mean(A - Y))}, cost
+
+
+def optimize(
+    w: Array,
+    b: float,
+    X: Array,
+    Y: Array,
+    num_iterations: int,
+    learning_rate: float,
+    print_cost: bool = False,
+    record_every: int = 100,
+) -> tuple[Parameters, Gradients, list[float]]:
+    """Run gradient descent: w ← w − learning_rate · dw, b ← b − learning_rate · db.
+
+    Returns the parameters, the gradients of the last step, and the costs before the updates
+    0, record_every, 2 · record_every, …
+    """
+    grads: Gradients = {"dw": np.zeros_like(w), "db": 0.0}
+    costs = []
+    for i in range(num_iterations):
+        grads, cost = propagate(w, b, X, Y)
+        w = w - learning_rate * grads["dw"]
+        b = b - learning_rate * grads["db"]
+        if i % record_every == 0:
+            costs.append(cost)
+            if print_cost:
+                print(f"Cost after iteration {i}: {cost:f}")
+    return {"w": w, "b": b}, grads, costs
+
+
+def predict(w: Array, b: float, X: Array) -> Array:
+    """Return `(1, m)`: 1.0 where the probability σ(wᵀx + b) is above 0.5, else 0.0."""
+    return (sigmoid(w.T @ X + b) > 0.5).astype(np.float64)
+
+
+def predict_image(w: Array, b: float, image: ArrayLike) -> int:
+    """Return the class, 0 or 1, of one picture whose pixels run from 0 to 255, as uint8 of any shape with n numbers.
+
+    The pixels are scaled by 1/255, as the training data of the tutorials is.
+    """
+    x = np.asarray(image, dtype=np.float64).reshape(-1, 1) / 255
+    return int(predict(w, b, x)[0, 0])
+
+
+def model(
+    X_train: Array,
+    Y_train: Array,
+    X_test: Array,
+    Y_test: Array,
+    num_iterations: int = 2000,
+    learning_rate: float = 0.005,
+    print_cost: bool = False,
+) -> dict[str, Any]:
+    """Train from zero and evaluate; return costs, parameters, predictions and accuracies in percent."""
+    w, b = init_params(X_train.shape[0])
+    params, _, costs = optimize(w, b, X_train, Y_train, num_iterations, learning_rate, print_cost)
+    predicted_train = predict(params["w"], params["b"], X_train)
+    predicted_test = predict(params["w"], params["b"], X_test)
+    return {
+        "costs": costs,
+        "w": params["w"],
+        "b": params["b"],
+        "Y_prediction_train": predicted_train,
+        "Y_prediction_test": predicted_test,
+        "train_accuracy": float(100 - np.mean(np.abs(predicted_train - Y_train)) * 100),
+        "test_accuracy": float(100 - np.mean(np.abs(predicted_test - Y_test)) * 100),
+        "learning_rate": learning_rate,
+        "num_iterations": num_iterations,
+    }
