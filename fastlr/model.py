@@ -82,7 +82,10 @@ class Model:
 
         tensors = {}
         for i, layer in enumerate(self.layers):
-            tensors |= {f"layers.{i}.weight": np.ascontiguousarray(layer.W), f"layers.{i}.bias": layer.b.reshape(-1)}
+            tensors |= {
+                f"layers.{i}.weight": np.ascontiguousarray(layer.W),
+                f"layers.{i}.bias": layer.b.reshape(-1),
+            }
         meta = {
             "format": FORMAT,
             "classes": self.classes,
@@ -114,7 +117,9 @@ class Model:
             raise InputError(f"images: they have shape {images.shape}; (m, {self._wanted()}) is needed")
         rows = images.reshape(len(images), -1)
         if rows.shape[1] != self.n_features:
-            raise InputError(f"images: they have {rows.shape[1]} numbers each; (m, {self._wanted()}) is needed")
+            raise InputError(
+                f"images: they have {rows.shape[1]} numbers each; (m, {self._wanted()}) is needed"
+            )
         return rows
 
     def _wanted(self) -> str:
@@ -136,13 +141,17 @@ def load(path: str | os.PathLike[str]) -> Model:
             text = (file.metadata() or {}).get(KEY)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is not a mapping)
     except (SafetensorError, OSError, ValueError, TypeError, OverflowError) as error:
-        raise InputError(f"{where}: cannot be read as a model; it is cut short, damaged or of another kind ({error})") from error
+        raise InputError(
+            f"{where}: cannot be read as a model; it is cut short, damaged or of another kind ({error})"
+        ) from error
     if text is None:
         raise InputError(f"{where}: a safetensors file, but not one that fastlr saved")
     try:
         return _model_from(json.loads(text), tensors)
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        raise InputError(f"{where}: its description of the model is damaged ({type(error).__name__}: {error})") from error
+        raise InputError(
+            f"{where}: its description of the model is damaged ({type(error).__name__}: {error})"
+        ) from error
 
 
 def percent_correct(predicted: Any, labels: Any) -> float:
@@ -156,7 +165,13 @@ def _model_from(meta: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Model
     layers = []
     for i, units in enumerate(meta["layers"]):
         W, b = tensors[f"layers.{i}.weight"], tensors[f"layers.{i}.bias"]
-        if W.dtype.kind != "f" or W.dtype != b.dtype or W.ndim != 2 or W.shape[0] != units or b.shape != (units,):
+        if (
+            W.dtype.kind != "f"
+            or W.dtype != b.dtype
+            or W.ndim != 2
+            or W.shape[0] != units
+            or b.shape != (units,)
+        ):
             raise ValueError(f"layer {i} has weights {W.shape} and biases {b.shape}")
         layers.append(Layer(W, b[:, np.newaxis]))
     image_shape = tuple(int(size) for size in meta["image_shape"]) if meta["image_shape"] else None

@@ -97,9 +97,13 @@ def train(
         "record_every": _whole("record every", record_every, least=1),
     }
     if tuple(layers):
-        raise InputError(f"layers: {tuple(layers)} is not supported yet; leave it out for logistic regression")
+        raise InputError(
+            f"layers: {tuple(layers)} is not supported yet; leave it out for logistic regression"
+        )
     chosen_solver, chosen_form = choose_solver(solver), choose_form(form)
-    target = choose_backend(backend, device, dtype, like=None if isinstance(data, Dataset | list | tuple) else data)
+    target = choose_backend(
+        backend, device, dtype, like=None if isinstance(data, Dataset | list | tuple) else data
+    )
     train_set, test_set = _training_set(data, labels), _test_set(test)
     if test_set is not None:
         test_set = test_set.aligned(train_set.classes, train_set.class_of)
@@ -180,11 +184,18 @@ def follow(
 
 
 def _set_up(
-    backend: Backend, form: str, solver: Solver, data: Dataset, learning_rates: Sequence[float], l2: Sequence[float]
+    backend: Backend,
+    form: str,
+    solver: Solver,
+    data: Dataset,
+    learning_rates: Sequence[float],
+    l2: Sequence[float],
 ) -> tuple[Problem, State]:
     """Return the problem on the backend's device, and the state at zero weights."""
     X = backend.floats(data.images.reshape(len(data), -1)).T
-    column = [backend.floats(np.array(values, dtype=np.float64)[:, np.newaxis]) for values in (learning_rates, l2)]
+    column = [
+        backend.floats(np.array(values, dtype=np.float64)[:, np.newaxis]) for values in (learning_rates, l2)
+    ]
     space = PrimalForm(X, _scale(data))
     problem = Problem(space, backend.floats(data.labels[np.newaxis, :]), *column)
     W = backend.floats(np.zeros((len(learning_rates), data.n_features)))
@@ -229,9 +240,15 @@ def _advice(path: Trajectory, solver: Solver, problem: Problem, learning_rate: f
     with np.errstate(all="ignore"):
         suggested = solver.suggest_learning_rate(problem)
     what_to_do = (
-        f"try a learning rate of {suggested:.1g}" if 0 < suggested < learning_rate else "scale the features to about 1"
+        f"try a learning rate of {suggested:.1g}"
+        if 0 < suggested < learning_rate
+        else "scale the features to about 1"
     )
-    kept = f"the parameters of iteration {path.recorded_at[-1]} are kept" if path.recorded_at else "nothing was learned"
+    kept = (
+        f"the parameters of iteration {path.recorded_at[-1]} are kept"
+        if path.recorded_at
+        else "nothing was learned"
+    )
     return f"diverged: the cost was no longer finite at iteration {path.diverged_at} ({kept}); {what_to_do}"
 
 

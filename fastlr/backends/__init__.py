@@ -56,7 +56,9 @@ def choose_backend(
     devices = module.devices()
     device_name, device_from = _setting(device, "device", devices[0])
     if device_name not in devices:
-        raise InputError(f"{device_from}: {name} has no device {device_name!r} here; choose {', '.join(devices)}")
+        raise InputError(
+            f"{device_from}: {name} has no device {device_name!r} here; choose {', '.join(devices)}"
+        )
     dtype_name, dtype_from = _setting(dtype, "dtype", DTYPES[0])
     if dtype_name not in DTYPES:
         raise InputError(f"{dtype_from}: {dtype_name!r} is not a working dtype; choose {' or '.join(DTYPES)}")
@@ -68,7 +70,13 @@ def survey() -> list[dict[str, Any]]:
     """Return a row for each backend: its version, whether it runs, on which devices, and if not, why not."""
     rows = []
     for entry in REGISTRY.values():
-        row: dict[str, Any] = {"name": entry.name, "version": None, "runs": False, "devices": [], "why_not": None}
+        row: dict[str, Any] = {
+            "name": entry.name,
+            "version": None,
+            "runs": False,
+            "devices": [],
+            "why_not": None,
+        }
         try:
             row["version"] = importlib.metadata.version(entry.package)
             row["devices"] = list(entry.module().devices())

@@ -51,10 +51,14 @@ def _batches(folder: Path, split: str) -> list[Path]:
 def _read_batch(path: Path) -> tuple[Any, Any]:
     batch = load_plain_pickle(path)
     if not isinstance(batch, dict):
-        raise InputError(f"{path}: holds no dictionary; a CIFAR-10 python batch is one with 'data' and 'labels'")
+        raise InputError(
+            f"{path}: holds no dictionary; a CIFAR-10 python batch is one with 'data' and 'labels'"
+        )
     batch = {key.decode("latin1") if isinstance(key, bytes) else key: value for key, value in batch.items()}
     if missing := {"data", "labels"} - batch.keys():
-        raise InputError(f"{path}: holds no {sorted(missing)[0]!r}; a CIFAR-10 python batch has 'data' and 'labels'")
+        raise InputError(
+            f"{path}: holds no {sorted(missing)[0]!r}; a CIFAR-10 python batch has 'data' and 'labels'"
+        )
     data = batch["data"].to_numpy() if isinstance(batch["data"], PickledArray) else None
     if data is None or data.dtype != np.uint8 or data.ndim != 2 or data.shape[1] != math.prod(SHAPE):
         raise InputError(f"{path}: 'data' is not a uint8 array (m, 3072), as CIFAR-10's is")
@@ -159,4 +163,6 @@ class _PlainUnpickler(pickle._Unpickler):
         self._refuse("something outside the file")
 
     def _refuse(self, what: str) -> NoReturn:
-        raise InputError(f"{self._path}: refused, this pickle asks for {what[:100]!r}; only arrays and plain containers are read")
+        raise InputError(
+            f"{self._path}: refused, this pickle asks for {what[:100]!r}; only arrays and plain containers are read"
+        )

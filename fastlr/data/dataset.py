@@ -62,7 +62,9 @@ class Dataset:
         """Return the same examples in two classes: 1 for the named classes, 0 for all others."""
         by_text = {str(name): name for name in self.classes}
         if unknown := [name for name in names if name not in by_text]:
-            raise InputError(f"--positive: {self.source} has no class {unknown[0]!r}; it has {list_names(self.classes)}")
+            raise InputError(
+                f"--positive: {self.source} has no class {unknown[0]!r}; it has {list_names(self.classes)}"
+            )
         ones = {by_text[name] for name in names}
         others = [name for name in self.classes if name not in ones]
         positive = ",".join(names)
@@ -74,14 +76,18 @@ class Dataset:
     def balanced(self) -> Dataset:
         """Return all examples of class 1, then the first of class 0, as many of them as there are ones."""
         if len(self.classes) != 2:
-            raise InputError(f"--balance: {self.source} has {len(self.classes)} classes; name the ones with --positive")
+            raise InputError(
+                f"--balance: {self.source} has {len(self.classes)} classes; name the ones with --positive"
+            )
         ones, zeros = np.flatnonzero(self.labels == 1), np.flatnonzero(self.labels == 0)
         return self.take(np.concatenate([ones, zeros[: len(ones)]]))
 
     def holdout(self, count: int, seed: int) -> tuple[Dataset, Dataset]:
         """Return (train, test): the examples in the order of RandomState(seed).permutation(m), the last `count` for test."""
         if not 0 < count < len(self):
-            raise InputError(f"--holdout: {count} of {len(self)} examples; it must be from 1 to {len(self) - 1}")
+            raise InputError(
+                f"--holdout: {count} of {len(self)} examples; it must be from 1 to {len(self) - 1}"
+            )
         order = np.random.RandomState(seed).permutation(len(self))  # noqa: NPY002 (the tutorials' shuffle)
         return self.take(order[:-count]), self.take(order[-count:])
 
@@ -109,13 +115,17 @@ def from_arrays(
     if labels.ndim == 2 and 1 in labels.shape:
         labels = labels.reshape(-1)  # the tutorials keep labels as (1, m)
     if labels.ndim != 1:
-        raise InputError(f"{source}: labels have shape {labels.shape}; one number or name for each example is needed")
+        raise InputError(
+            f"{source}: labels have shape {labels.shape}; one number or name for each example is needed"
+        )
     if examples.ndim not in (2, 3, 4) or 0 in examples.shape:
         raise InputError(
             f"{source}: examples have shape {examples.shape}; (m, height, width, channels) or (m, features) is needed"
         )
     if len(examples) != len(labels):
-        raise InputError(f"{source}: {len(examples)} examples and {len(labels)} labels; one label for each is needed")
+        raise InputError(
+            f"{source}: {len(examples)} examples and {len(labels)} labels; one label for each is needed"
+        )
     if examples.dtype != np.uint8:
         examples = _features(source, examples)
     elif examples.ndim == 3:
@@ -151,5 +161,7 @@ def _features(source: str, examples: NDArray[Any]) -> NDArray[Any]:
         if not np.isfinite(total) and len(strange := np.argwhere(~np.isfinite(examples))):
             row, column = strange[0]
             value = examples[row, column]
-            raise InputError(f"{source}: example {row} holds {value} at feature {column}; finite numbers are needed")
+            raise InputError(
+                f"{source}: example {row} holds {value} at feature {column}; finite numbers are needed"
+            )
     return examples

@@ -69,7 +69,9 @@ def _array(path: Path, file: Any, name: str) -> NDArray[Any]:
     if not isinstance(dataset, h5py.Dataset):
         raise InputError(f"{path}: {name!r} is not an array")
     if dataset.nbytes > MAX_RATIO * path.stat().st_size:
-        raise InputError(f"{path}: {name!r} claims {dataset.nbytes:,} bytes, more than the file can hold; it is damaged")
+        raise InputError(
+            f"{path}: {name!r} claims {dataset.nbytes:,} bytes, more than the file can hold; it is damaged"
+        )
     return np.asarray(dataset[()])
 
 

@@ -54,10 +54,14 @@ def read_idx(path: Path, dimensions: int) -> NDArray[Any]:
         shape = struct.unpack(f">{dimensions}I", header[4:])
         size = math.prod(shape)
         if size > path.stat().st_size * (MAX_RATIO if compressed else 1):
-            raise InputError(f"{path}: its header claims {size:,} bytes, more than there are; it is cut short or damaged")
+            raise InputError(
+                f"{path}: its header claims {size:,} bytes, more than there are; it is cut short or damaged"
+            )
         content = file.read(size + 1)
     if len(content) != size:
-        raise InputError(f"{path}: its header claims {size:,} bytes, but that many do not follow; it is damaged")
+        raise InputError(
+            f"{path}: its header claims {size:,} bytes, but that many do not follow; it is damaged"
+        )
     return np.frombuffer(content, np.uint8).reshape(shape)
 
 

@@ -1,10 +1,11 @@
-"""One picture file to pixels."""
+"""Picture files to pixels: one, or many in threads."""
 
 from __future__ import annotations
 
-import contextlib
+import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,38 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from fastlr.data.reading import Pictures
 from fastlr.errors import InputError
 
-MODES = {1: "L", 3: "RGB"}  # channels of a model to Pillow's name for such pictures
+MODES = {1: "L", 3: "RGB"}  # channels to Pillow's name for such pictures
+
+
+def decode_all(files: Sequence[Path], pictures: Pictures) -> tuple[NDArray[np.uint8], list[str | None]]:
+    """Return uint8 `(m, height, width, channels)` and, for each file, None or what was wrong with it.
+
+    Decoded in a pool of threads, since Pillow releases Python's lock; each writes its own row, so the order is
+    that of the files. Without `skip_bad` the first bad file ends the reading with an InputError.
+    """
+    images = np.empty((len(files), *pictures.shape), dtype=np.uint8)
+
+    def decode(index: int) -> str | None:
+        try:
+            images[index] = to_pixels(load_picture(files[index], pictures.shape[2]), pictures)
+        except InputError as error:
+            if not pictures.skip_bad:
+                raise
+            return str(error)
+        return None
+
+    # Pillow's warnings (odd EXIF, large but allowed pictures) stay off the terminal. The filter goes around the
+    # whole pool, not into each thread: Python's warning filters belong to the process.
+    with warnings.catch_warnings(), ThreadPoolExecutor(pictures.threads or usable_cpus()) as pool:
+        warnings.simplefilter("ignore")
+        try:
+            return images, list(pool.map(decode, range(len(files))))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
 
 
 def load_picture(path: Path, channels: int = 3) -> Image.Image:
@@ -38,12 +68,12 @@ def load_picture(path: Path, channels: int = 3) -> Image.Image:
         raise InputError(f"{path}: cannot be read as a picture ({error})") from error
 
 
-def to_pixels(image: Image.Image, size: tuple[int, int], resample: str) -> NDArray[np.uint8]:
-    """Return uint8 `(height, width, channels)` of the picture brought to `size = (height, width)`."""
-    height, width = size
+def to_pixels(image: Image.Image, pictures: Pictures) -> NDArray[np.uint8]:
+    """Return uint8 `(height, width, channels)` of the picture brought to the size wanted."""
+    height, width, channels = pictures.shape
     if image.size != (width, height):
-        image = image.resize((width, height), Image.Resampling[resample.upper()])
-    return np.asarray(image).reshape(height, width, -1)
+        image = image.resize((width, height), Image.Resampling[pictures.resample.upper()])
+    return np.asarray(image).reshape(height, width, channels)
 
 
 def eight_bit(image: Image.Image) -> Image.Image:
@@ -58,15 +88,9 @@ def eight_bit(image: Image.Image) -> Image.Image:
     return image
 
 
-@contextlib.contextmanager
-def quiet_decoding() -> Iterator[None]:
-    """Keep Pillow's warnings (odd EXIF, large but allowed pictures) off the terminal while pictures are read.
-
-    Around a whole pool of threads, not in each: Python's warning filters belong to the process.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+def usable_cpus() -> int:
+    """Return how many CPUs this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _upright(image: Image.Image) -> Image.Image:

@@ -20,15 +20,15 @@ MAX_SIZE = 4096
 class Pictures:
     """How picture files become arrays; formats that hold arrays already have no use for it."""
 
-    size: int = 64
+    shape: tuple[int, int, int] = (64, 64, 3)  # height, width, channels
     resample: str = "bicubic"
     skip_bad: bool = False
     threads: int | None = None  # None: one for each CPU that this process may use
 
     def __post_init__(self) -> None:
         """Check the values."""
-        if not 1 <= self.size <= MAX_SIZE:
-            raise InputError(f"--size: {self.size} pixels; it must be from 1 to {MAX_SIZE}")
+        if not all(1 <= side <= MAX_SIZE for side in self.shape[:2]):
+            raise InputError(f"--size: {self.shape[0]} pixels; it must be from 1 to {MAX_SIZE}")
         if self.resample not in RESAMPLING:
             raise InputError(f"--resample: {self.resample!r} is not known; choose {', '.join(RESAMPLING)}")
 
@@ -73,14 +73,17 @@ def open_dataset(
 
     Raises InputError where the path cannot be read as data.
     """
-    where = Path(path)
-    pictures = Pictures(size, resample, skip_bad, threads)
-    reader = _reader_of(where)
-    with reporting(where):
-        data = reader.read(where, _choose_split(where, reader.splits(where), split), pictures)
+    data = read(Path(path), split, Pictures((size, size, 3), resample, skip_bad, threads))
     if positive:
         data = data.with_positive(positive.split(",") if isinstance(positive, str) else list(positive))
     return data.balanced() if balance else data
+
+
+def read(path: Path, split: str, pictures: Pictures) -> Dataset:
+    """Read one split of a path, or all of an undivided one."""
+    reader = _reader_of(path)
+    with reporting(path):
+        return reader.read(path, _choose_split(path, reader.splits(path), split), pictures)
 
 
 def splits_of(path: str | os.PathLike[str]) -> tuple[str, ...]:
@@ -102,7 +105,9 @@ def reporting(path: Path) -> Iterator[None]:
         raise InputError(f"{path}: does not fit into memory, or is damaged ({error})") from error
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"{path}: cannot be read; it is damaged or of another kind ({reason[:200]})") from error
+        raise InputError(
+            f"{path}: cannot be read; it is damaged or of another kind ({reason[:200]})"
+        ) from error
 
 
 def _reader_of(path: Path) -> Reader:

@@ -1,0 +1,336 @@
+"""The command `fastlr`."""
+
+from __future__ import annotations
+
+import json
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fastlr.errors import InputError
+
+if TYPE_CHECKING:
+    from fastlr.data import Dataset
+    from fastlr.model import Model
+    from fastlr.training import Run
+
+app = typer.Typer(
+    help="Logistic regression on images and embeddings, on any array library.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+DATA_HELP = "A folder of class folders, an HDF5, npz, npy or CIFAR-10 file, or a folder of IDX files."
+DataPath = Annotated[Path, typer.Argument(metavar="DATA", help=DATA_HELP)]
+ModelPath = Annotated[Path, typer.Argument(metavar="MODEL", help="A model file that `fastlr train` wrote.")]
+Json = Annotated[
+    bool, typer.Option("--json", help="Print one JSON value on standard output, nothing else there.")
+]
+Size = Annotated[int, typer.Option(help="Side in pixels to which picture files are brought.")]
+Resample = Annotated[str, typer.Option(help="nearest, box, bilinear, hamming, bicubic or lanczos.")]
+SkipBad = Annotated[
+    bool, typer.Option("--skip-bad", help="Leave out files that are not pictures, and count them.")
+]
+LearningRate = Annotated[float, typer.Option("--lr", "--learning-rate", help="Step of the gradient descent.")]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit status: 0 done, 2 wrong input, 1 anything else."""
+    try:
+        return int(app(arguments, prog_name="fastlr", standalone_mode=False) or 0)
+    except InputError as error:
+        return _fail(str(error), 2)
+    except typer.TyperException as error:
+        message = error.format_message()  # empty where no command was given, and the help was shown
+        return _fail(message, error.exit_code) if message else error.exit_code
+    except typer.Exit as stop:
+        return int(stop.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        return _fail("interrupted", 1)
+    except MemoryError as error:
+        return _fail(f"out of memory ({error}); use fewer or smaller examples", 1)
+    except BrokenPipeError:  # the reader of our output went away, as `| head` does
+        sys.stdout = None  # type: ignore[assignment]
+        return 1
+    except OSError as error:
+        return _fail(str(error), 1)
+
+
+@app.command()
+def train(
+    data: DataPath,
+    test: Annotated[
+        Path | None, typer.Option(help="Data to test on; by default DATA's own test split.")
+    ] = None,
+    model: Annotated[Path | None, typer.Option(help="File to save the model in, .safetensors.")] = None,
+    iterations: Annotated[int, typer.Option(help="Steps of gradient descent.")] = 2000,
+    lr: LearningRate = 0.005,
+    l2: Annotated[float, typer.Option(help="Weight decay: adds l2/2 ‖W‖² to the objective.")] = 0.0,
+    size: Size = 64,
+    resample: Resample = "bicubic",
+    positive: Annotated[
+        str | None, typer.Option(metavar="NAME[,NAME]", help="Classes that count as 1.")
+    ] = None,
+    balance: Annotated[bool, typer.Option("--balance", help="Keep as many zeros as there are ones.")] = False,
+    holdout: Annotated[
+        int | None, typer.Option(help="Shuffle, and keep this many examples for the test.")
+    ] = None,
+    skip_bad: SkipBad = False,
+    seed: Annotated[int, typer.Option(help="Seed of the shuffle.")] = 0,
+    record_every: Annotated[int, typer.Option(help="Iterations between two recorded costs.")] = 100,
+    form: Annotated[str, typer.Option(help="auto or primal.")] = "auto",
+    backend: Annotated[
+        str | None, typer.Option(help="Array library; by default FASTLR_BACKEND, else auto.")
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="By default FASTLR_DEVICE, else the library's first.")
+    ] = None,
+    dtype: Annotated[str | None, typer.Option(help="float64 or float32; by default FASTLR_DTYPE.")] = None,
+    as_json: Json = False,
+) -> int:
+    """Train a classifier and report its accuracy."""
+    from fastlr.data import open_dataset, splits_of
+
+    if model is not None:
+        _check_model_path(model)
+    if test is not None and holdout is not None:
+        raise InputError("--holdout: --test names the test data already; give one of the two")
+    reading: dict[str, Any] = {"size": size, "resample": resample, "positive": positive, "skip_bad": skip_bad}
+    train_set = open_dataset(data, "train", balance=balance, **reading)
+    test_set = None
+    if holdout is not None:
+        train_set, test_set = train_set.holdout(holdout, seed)
+    elif test is not None:
+        test_set = open_dataset(test, "test", **reading)
+    elif "test" in splits_of(data):
+        test_set = open_dataset(data, "test", **reading)
+
+    run = _train(
+        train_set,
+        test_set,
+        iterations=iterations,
+        learning_rate=lr,
+        l2=l2,
+        seed=seed,
+        record_every=record_every,
+        form=form,
+        backend=backend,
+        device=device,
+        dtype=dtype,
+    )
+    if model is not None:
+        run.model.save(model)
+    if as_json:
+        _print_json(run.as_dict() | {"model": None if model is None else str(model)})
+    for bad in (*train_set.skipped, *(test_set.skipped if test_set else ())):
+        print(f"skipped {bad}", file=sys.stderr)
+    _say(_summary(train_set, run), as_json)
+    if model is not None:
+        _say(f"model: {model}", as_json)
+    return 0 if run.warning is None else 1
+
+
+@app.command()
+def predict(
+    model: ModelPath,
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Picture files.")],
+    annotate: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write each picture with its label here.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Say what pictures show."""
+    from fastlr.model import load
+
+    classifier = load(model)
+    if classifier.image_shape is None or not classifier.reads_pixels:
+        raise InputError(f"{model}: was trained on features, not on pictures; use fastlr.load in Python")
+    rows = _predictions(classifier, images)
+    if annotate is not None:
+        from fastlr.report import annotate_all
+
+        annotate_all(images, [_caption(row) for row in rows], annotate)
+    if as_json:
+        _print_json(rows)
+    _print_predictions(rows, as_json)
+
+
+@app.command()
+def evaluate(
+    model: ModelPath,
+    data: DataPath,
+    split: Annotated[str, typer.Option(help="train or test, where DATA holds both.")] = "test",
+    skip_bad: SkipBad = False,
+    as_json: Json = False,
+) -> None:
+    """Measure a saved model's accuracy on labelled data."""
+    from fastlr.data.reading import Pictures, read
+    from fastlr.model import load
+
+    classifier = load(model)
+    shape = classifier.image_shape or Pictures().shape
+    examples = read(data, split, Pictures(shape, classifier.resample or "bicubic", skip_bad))
+    accuracy = classifier.accuracy(examples)
+    if as_json:
+        _print_json({"model": str(model), "data": str(data), "accuracy": accuracy, "n": len(examples),
+                     "classes": list(classifier.classes), "skipped": len(examples.skipped)})  # fmt: skip
+    _say(f"accuracy: {accuracy} % of {len(examples)} examples", as_json)
+
+
+@app.command()
+def convert(
+    data: DataPath,
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The file to write: OUT.h5 or OUT.npz.")],
+    size: Size = 64,
+    resample: Resample = "bicubic",
+    skip_bad: SkipBad = False,
+) -> None:
+    """Write any data that fastlr reads as one HDF5 or npz file."""
+    from fastlr.data import arrays, hdf5, open_dataset, splits_of
+    from fastlr.files import check_writable, whole_file
+
+    writer = {".h5": hdf5.write, ".hdf5": hdf5.write, ".npz": arrays.write}.get(out.suffix.lower())
+    if writer is None:
+        raise InputError(f"{out}: its name must end in .h5 or .npz")
+    check_writable(out)
+    parts: dict[str, Dataset] = {}
+    for split in splits_of(data) or ("",):
+        part = open_dataset(data, split, size=size, resample=resample, skip_bad=skip_bad)
+        first = next(iter(parts.values()), part)
+        parts[split] = part.aligned(first.classes, first.class_of)
+    with whole_file(out) as beside:
+        writer(beside, parts)
+    for split, part in parts.items():
+        for bad in part.skipped:
+            print(f"skipped {bad}", file=sys.stderr)
+        print(f"{out}: {len(part)} {split + ' ' if split else ''}examples of {part.n_features} numbers")
+
+
+@app.command()
+def backends(as_json: Json = False) -> None:
+    """List the array libraries: what is installed, what runs, on which device, and why not."""
+    from fastlr.backends import survey
+
+    rows = survey()
+    if as_json:
+        _print_json(rows)
+    for row in rows:
+        state = f"runs on {', '.join(row['devices'])}" if row["runs"] else f"does not run: {row['why_not']}"
+        _say(f"{row['name']:8} {row['version'] or '-':10} {state} ({', '.join(row['dtypes'])})", as_json)
+
+
+@app.command()
+def demo(
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="Folder for the pictures, the model and the results.")
+    ] = Path("fastlr-demo"),
+    seed: Annotated[int, typer.Option(help="Seed of the drawn pictures.")] = 0,
+) -> int:
+    """Draw a data set, train on it, evaluate, save the model, annotate some pictures."""
+    from fastlr.data import open_dataset
+    from fastlr.data.drawn import CLASSES, draw_dataset
+    from fastlr.report import annotate_all
+
+    results = out / "results.json"
+    if out.exists() and not (out.is_dir() and (results.exists() or not any(out.iterdir()))):
+        raise InputError(f"{out}: exists and is not an earlier demo's; give another folder with --out")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"{out}: cannot be made ({error.strerror}); give another folder with --out"
+        ) from None
+    print(f"drawing pictures of an {CLASSES[0]} or a {CLASSES[1]} in {out}")
+    results.write_text("{}")
+    draw_dataset(out, seed=seed)
+    train_set, test_set = open_dataset(out, "train"), open_dataset(out, "test")
+    run = _train(train_set, test_set, iterations=500, learning_rate=0.002, seed=seed)
+    run.model.save(out / "model.safetensors")
+    results.write_text(json.dumps(run.as_dict(), indent=1, allow_nan=False))
+    print(_summary(train_set, run))
+
+    files = [file for name in CLASSES for file in sorted((out / "test" / name).iterdir())[:3]]
+    captions = _predictions(run.model, files)
+    annotate_all(files, [_caption(row) for row in captions], out / "annotated")
+    _print_predictions(captions)
+    print(f"model: {out / 'model.safetensors'}\nannotated pictures: {out / 'annotated'}")
+    return 0 if run.warning is None else 1
+
+
+def _train(train_set: Dataset, test_set: Dataset | None, **settings: Any) -> Run:
+    """Train with the progress on standard error and a divergence as one line there."""
+    from fastlr.errors import DivergenceWarning
+    from fastlr.progress import progress
+    from fastlr.training import train
+
+    with warnings.catch_warnings(), progress(settings["iterations"]) as callback:
+        warnings.simplefilter("ignore", DivergenceWarning)
+        run = train(train_set, test=test_set, callback=callback, **settings)
+    if run.warning:
+        print(f"fastlr: {run.warning}", file=sys.stderr)
+    return run
+
+
+def _predictions(model: Model, files: Sequence[Path]) -> list[dict[str, Any]]:
+    """Return for each picture file its label and the probability of that label."""
+    from fastlr.data.picture import decode_all
+    from fastlr.data.reading import Pictures
+
+    assert model.image_shape is not None
+    pixels, _ = decode_all(files, Pictures(model.image_shape, model.resample or "bicubic"))
+    probabilities = model.predict_proba(pixels).max(axis=1).tolist()
+    labels = [str(label) for label in model.predict(pixels)]
+    return [
+        {"image": str(file), "label": label, "probability": probability}
+        for file, label, probability in zip(files, labels, probabilities, strict=True)
+    ]
+
+
+def _caption(row: dict[str, Any]) -> str:
+    return f"{row['label']}  {row['probability']:.1%}"
+
+
+def _print_predictions(rows: list[dict[str, Any]], as_json: bool = False) -> None:
+    width = max(len(row["image"]) for row in rows)
+    for row in rows:
+        _say(f"{row['image']:{width}}  {row['label']}  {row['probability']:.4f}", as_json)
+
+
+def _summary(data: Dataset, run: Run) -> str:
+    classes = ", ".join(str(name) for name in run.model.classes)
+    lines = [
+        f"{data.source}: {run.n_train} examples of {run.n_features} numbers; classes {classes}",
+        f"trained in {run.seconds:.2f} s ({run.backend} on {run.device}, {run.dtype}, {run.form} form)",
+        f"train accuracy: {run.train_accuracy} %",
+    ]
+    if run.test_accuracy is not None:
+        lines.append(f"test accuracy: {run.test_accuracy} % of {run.n_test} examples")
+    return "\n".join(lines)
+
+
+def _check_model_path(path: Path) -> None:
+    from fastlr.files import check_writable
+
+    if path.suffix != ".safetensors":
+        raise InputError(f"{path}: its name must end in .safetensors")
+    check_writable(path)
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, allow_nan=False))
+
+
+def _say(text: str, as_json: bool) -> None:
+    """Print text for people: on standard output, or out of the way of the JSON there."""
+    print(text, file=sys.stderr if as_json else sys.stdout)
+
+
+def _fail(message: str, status: int) -> int:
+    print(f"fastlr: {' '.join(message.split())}", file=sys.stderr)
+    return status

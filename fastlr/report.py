@@ -1,0 +1,77 @@
+"""Pictures for people: so far, a picture with what the model makes of it written below."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFont
+
+from fastlr.data.picture import load_picture
+from fastlr.errors import InputError
+from fastlr.files import whole_file
+
+SHORTEST, LONGEST = 256, 1280  # the sides of an annotated picture, pixels
+
+
+def annotate_all(files: Sequence[Path], captions: Sequence[str], out: Path) -> list[Path]:
+    """Write each picture with its caption below it as a JPEG in the folder `out`, and return where."""
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out}: is a file; --annotate takes the name of a folder")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{out}: cannot be made ({error.strerror}); give another folder") from None
+    written = [out / name for name in distinct_names(files)]
+    for file, caption, target in zip(files, captions, written, strict=True):
+        with whole_file(target) as beside:
+            annotate(load_picture(file), caption).save(beside, "JPEG", quality=90)
+    return written
+
+
+def annotate(image: Image.Image, caption: str) -> Image.Image:
+    """Return the picture, brought to a size that suits a screen, over a band with the caption."""
+    scale = min(max(1.0, SHORTEST / min(image.size)), LONGEST / max(image.size))
+    width, height = (max(1, round(side * scale)) for side in image.size)
+    # Small pictures are enlarged without smoothing: their pixels are what the model sees.
+    image = image.resize((width, height), Image.Resampling.NEAREST if scale > 1 else Image.Resampling.LANCZOS)
+    font = _fitting_font(caption, max(width, SHORTEST) - 16)
+    band = round(font.size * 1.6)
+    sheet = Image.new("RGB", (max(width, SHORTEST), height + band), "black")
+    sheet.paste(image, ((sheet.width - width) // 2, 0))
+    ImageDraw.Draw(sheet).text((sheet.width / 2, height + band / 2), caption, "white", font, anchor="mm")
+    return sheet
+
+
+def distinct_names(files: Sequence[Path]) -> list[str]:
+    """Return a JPEG name for each file: its path below the folder that all share, joined by dashes, none twice."""
+    whole = [file.absolute() for file in files]
+    shared = len(_common_parts([file.parent.parts for file in whole]))
+    names: list[str] = []
+    for file in whole:
+        stem = "-".join((*file.parts[shared:-1], file.stem))
+        name, count = f"{stem}.jpg", 1
+        while name in names:
+            count += 1
+            name = f"{stem}-{count}.jpg"
+        names.append(name)
+    return names
+
+
+def _common_parts(paths: Sequence[Sequence[str]]) -> list[str]:
+    common = []
+    for parts in zip(*paths, strict=False):
+        if len(set(parts)) > 1:
+            break
+        common.append(parts[0])
+    return common
+
+
+def _fitting_font(text: str, width: int) -> ImageFont.FreeTypeFont:
+    """Return the default font at the size, from 20 pixels down to 10, at which the text fits."""
+    for size in range(20, 9, -2):
+        font = ImageFont.load_default(size)
+        assert isinstance(font, ImageFont.FreeTypeFont)
+        if font.getlength(text) <= width:
+            break
+    return font
