@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import os
 import sys
 import warnings
 from collections.abc import Sequence
@@ -12,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fastlr.errors import InputError
+from fastlr.terminal import fail, print_json, print_predictions, progress, say, summary
 
 if TYPE_CHECKING:
     from fastlr.data import Dataset
@@ -29,68 +32,55 @@ app = typer.Typer(
 DATA_HELP = "A folder of class folders, an HDF5, npz, npy or CIFAR-10 file, or a folder of IDX files."
 DataPath = Annotated[Path, typer.Argument(metavar="DATA", help=DATA_HELP)]
 ModelPath = Annotated[Path, typer.Argument(metavar="MODEL", help="A model file that `fastlr train` wrote.")]
-Json = Annotated[
-    bool, typer.Option("--json", help="Print one JSON value on standard output, nothing else there.")
-]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON value on standard output, nothing else there.")]
 Size = Annotated[int, typer.Option(help="Side in pixels to which picture files are brought.")]
 Resample = Annotated[str, typer.Option(help="nearest, box, bilinear, hamming, bicubic or lanczos.")]
-SkipBad = Annotated[
-    bool, typer.Option("--skip-bad", help="Leave out files that are not pictures, and count them.")
-]
+SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave out files that are not pictures, and count them.")]
 LearningRate = Annotated[float, typer.Option("--lr", "--learning-rate", help="Step of the gradient descent.")]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status: 0 done, 2 wrong input, 1 anything else."""
+    logging.getLogger("PIL").addHandler(logging.NullHandler())  # damaged pictures are reported here, not by Pillow
     try:
         return int(app(arguments, prog_name="fastlr", standalone_mode=False) or 0)
     except InputError as error:
-        return _fail(str(error), 2)
+        return fail(str(error), 2)
     except typer.TyperException as error:
         message = error.format_message()  # empty where no command was given, and the help was shown
-        return _fail(message, error.exit_code) if message else error.exit_code
+        return fail(message, error.exit_code) if message else error.exit_code
     except typer.Exit as stop:
         return int(stop.exit_code)
     except (KeyboardInterrupt, typer.Abort):
-        return _fail("interrupted", 1)
+        return fail("interrupted", 1)
     except MemoryError as error:
-        return _fail(f"out of memory ({error}); use fewer or smaller examples", 1)
+        return fail(f"out of memory ({error}); use fewer or smaller examples", 1)
     except BrokenPipeError:  # the reader of our output went away, as `| head` does
-        sys.stdout = None  # type: ignore[assignment]
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains as it ends
         return 1
     except OSError as error:
-        return _fail(str(error), 1)
+        return fail(str(error), 1)
 
 
 @app.command()
 def train(
     data: DataPath,
-    test: Annotated[
-        Path | None, typer.Option(help="Data to test on; by default DATA's own test split.")
-    ] = None,
+    test: Annotated[Path | None, typer.Option(help="Data to test on; by default DATA's own test split.")] = None,
     model: Annotated[Path | None, typer.Option(help="File to save the model in, .safetensors.")] = None,
     iterations: Annotated[int, typer.Option(help="Steps of gradient descent.")] = 2000,
     lr: LearningRate = 0.005,
     l2: Annotated[float, typer.Option(help="Weight decay: adds l2/2 ‖W‖² to the objective.")] = 0.0,
     size: Size = 64,
     resample: Resample = "bicubic",
-    positive: Annotated[
-        str | None, typer.Option(metavar="NAME[,NAME]", help="Classes that count as 1.")
-    ] = None,
+    positive: Annotated[str | None, typer.Option(metavar="NAME[,NAME]", help="Classes that count as 1.")] = None,
     balance: Annotated[bool, typer.Option("--balance", help="Keep as many zeros as there are ones.")] = False,
-    holdout: Annotated[
-        int | None, typer.Option(help="Shuffle, and keep this many examples for the test.")
-    ] = None,
+    holdout: Annotated[int | None, typer.Option(help="Shuffle, and keep this many examples for the test.")] = None,
     skip_bad: SkipBad = False,
     seed: Annotated[int, typer.Option(help="Seed of the shuffle.")] = 0,
     record_every: Annotated[int, typer.Option(help="Iterations between two recorded costs.")] = 100,
     form: Annotated[str, typer.Option(help="auto or primal.")] = "auto",
-    backend: Annotated[
-        str | None, typer.Option(help="Array library; by default FASTLR_BACKEND, else auto.")
-    ] = None,
-    device: Annotated[
-        str | None, typer.Option(help="By default FASTLR_DEVICE, else the library's first.")
-    ] = None,
+    backend: Annotated[str | None, typer.Option(help="Array library; by default FASTLR_BACKEND, else auto.")] = None,
+    device: Annotated[str | None, typer.Option(help="By default FASTLR_DEVICE, else the library's first.")] = None,
     dtype: Annotated[str | None, typer.Option(help="float64 or float32; by default FASTLR_DTYPE.")] = None,
     as_json: Json = False,
 ) -> int:
@@ -127,12 +117,12 @@ def train(
     if model is not None:
         run.model.save(model)
     if as_json:
-        _print_json(run.as_dict() | {"model": None if model is None else str(model)})
+        print_json(run.as_dict() | {"model": None if model is None else str(model)})
     for bad in (*train_set.skipped, *(test_set.skipped if test_set else ())):
         print(f"skipped {bad}", file=sys.stderr)
-    _say(_summary(train_set, run), as_json)
+    say(summary(train_set, run), as_json)
     if model is not None:
-        _say(f"model: {model}", as_json)
+        say(f"model: {model}", as_json)
     return 0 if run.warning is None else 1
 
 
@@ -157,8 +147,8 @@ def predict(
 
         annotate_all(images, [_caption(row) for row in rows], annotate)
     if as_json:
-        _print_json(rows)
-    _print_predictions(rows, as_json)
+        print_json(rows)
+    print_predictions(rows, as_json)
 
 
 @app.command()
@@ -178,9 +168,9 @@ def evaluate(
     examples = read(data, split, Pictures(shape, classifier.resample or "bicubic", skip_bad))
     accuracy = classifier.accuracy(examples)
     if as_json:
-        _print_json({"model": str(model), "data": str(data), "accuracy": accuracy, "n": len(examples),
+        print_json({"model": str(model), "data": str(data), "accuracy": accuracy, "n": len(examples),
                      "classes": list(classifier.classes), "skipped": len(examples.skipped)})  # fmt: skip
-    _say(f"accuracy: {accuracy} % of {len(examples)} examples", as_json)
+    say(f"accuracy: {accuracy} % of {len(examples)} examples", as_json)
 
 
 @app.command()
@@ -219,10 +209,10 @@ def backends(as_json: Json = False) -> None:
 
     rows = survey()
     if as_json:
-        _print_json(rows)
+        print_json(rows)
     for row in rows:
         state = f"runs on {', '.join(row['devices'])}" if row["runs"] else f"does not run: {row['why_not']}"
-        _say(f"{row['name']:8} {row['version'] or '-':10} {state} ({', '.join(row['dtypes'])})", as_json)
+        say(f"{row['name']:8} {row['version'] or '-':10} {state} ({', '.join(row['dtypes'])})", as_json)
 
 
 @app.command()
@@ -243,9 +233,7 @@ def demo(
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(
-            f"{out}: cannot be made ({error.strerror}); give another folder with --out"
-        ) from None
+        raise InputError(f"{out}: cannot be made ({error.strerror}); give another folder with --out") from None
     print(f"drawing pictures of an {CLASSES[0]} or a {CLASSES[1]} in {out}")
     results.write_text("{}")
     draw_dataset(out, seed=seed)
@@ -253,12 +241,12 @@ def demo(
     run = _train(train_set, test_set, iterations=500, learning_rate=0.002, seed=seed)
     run.model.save(out / "model.safetensors")
     results.write_text(json.dumps(run.as_dict(), indent=1, allow_nan=False))
-    print(_summary(train_set, run))
+    print(summary(train_set, run))
 
     files = [file for name in CLASSES for file in sorted((out / "test" / name).iterdir())[:3]]
     captions = _predictions(run.model, files)
     annotate_all(files, [_caption(row) for row in captions], out / "annotated")
-    _print_predictions(captions)
+    print_predictions(captions)
     print(f"model: {out / 'model.safetensors'}\nannotated pictures: {out / 'annotated'}")
     return 0 if run.warning is None else 1
 
@@ -266,7 +254,6 @@ def demo(
 def _train(train_set: Dataset, test_set: Dataset | None, **settings: Any) -> Run:
     """Train with the progress on standard error and a divergence as one line there."""
     from fastlr.errors import DivergenceWarning
-    from fastlr.progress import progress
     from fastlr.training import train
 
     with warnings.catch_warnings(), progress(settings["iterations"]) as callback:
@@ -296,41 +283,9 @@ def _caption(row: dict[str, Any]) -> str:
     return f"{row['label']}  {row['probability']:.1%}"
 
 
-def _print_predictions(rows: list[dict[str, Any]], as_json: bool = False) -> None:
-    width = max(len(row["image"]) for row in rows)
-    for row in rows:
-        _say(f"{row['image']:{width}}  {row['label']}  {row['probability']:.4f}", as_json)
-
-
-def _summary(data: Dataset, run: Run) -> str:
-    classes = ", ".join(str(name) for name in run.model.classes)
-    lines = [
-        f"{data.source}: {run.n_train} examples of {run.n_features} numbers; classes {classes}",
-        f"trained in {run.seconds:.2f} s ({run.backend} on {run.device}, {run.dtype}, {run.form} form)",
-        f"train accuracy: {run.train_accuracy} %",
-    ]
-    if run.test_accuracy is not None:
-        lines.append(f"test accuracy: {run.test_accuracy} % of {run.n_test} examples")
-    return "\n".join(lines)
-
-
 def _check_model_path(path: Path) -> None:
     from fastlr.files import check_writable
 
     if path.suffix != ".safetensors":
         raise InputError(f"{path}: its name must end in .safetensors")
     check_writable(path)
-
-
-def _print_json(value: Any) -> None:
-    print(json.dumps(value, allow_nan=False))
-
-
-def _say(text: str, as_json: bool) -> None:
-    """Print text for people: on standard output, or out of the way of the JSON there."""
-    print(text, file=sys.stderr if as_json else sys.stdout)
-
-
-def _fail(message: str, status: int) -> int:
-    print(f"fastlr: {' '.join(message.split())}", file=sys.stderr)
-    return status

@@ -57,7 +57,7 @@ class PrimalForm:
         return coordinates
 
 
-FORMS = (PrimalForm.name,)
+FORMS = {form.name: form for form in (PrimalForm,)}
 
 
 def choose_form(form: str) -> str:

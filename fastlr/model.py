@@ -80,7 +80,7 @@ class Model:
         """Write the model as safetensors; the same model gives the same bytes."""
         from safetensors.numpy import save
 
-        tensors = {}
+        tensors: dict[str, NDArray[Any]] = {}
         for i, layer in enumerate(self.layers):
             tensors |= {
                 f"layers.{i}.weight": np.ascontiguousarray(layer.W),
@@ -103,7 +103,7 @@ class Model:
 
     def _rows(self, images: Any) -> NDArray[Any]:
         """Return the examples as `(m, n)` of what the model was trained on, or say what differs."""
-        images = images.images if isinstance(images, Dataset) else np.asarray(images)
+        images = np.asarray(images.images if isinstance(images, Dataset) else images)
         if (images.dtype == np.uint8) != self.reads_pixels:
             wanted = "uint8 pixels" if self.reads_pixels else "features that are not uint8"
             raise InputError(f"images: they are {images.dtype}, but the model was trained on {wanted}")
@@ -115,11 +115,9 @@ class Model:
             images = _with_channels(images, self.image_shape[2])
         if images.ndim < 2 or (images.ndim == 4 and images.shape[1:] != self.image_shape):
             raise InputError(f"images: they have shape {images.shape}; (m, {self._wanted()}) is needed")
-        rows = images.reshape(len(images), -1)
+        rows: NDArray[Any] = images.reshape(len(images), -1)
         if rows.shape[1] != self.n_features:
-            raise InputError(
-                f"images: they have {rows.shape[1]} numbers each; (m, {self._wanted()}) is needed"
-            )
+            raise InputError(f"images: they have {rows.shape[1]} numbers each; (m, {self._wanted()}) is needed")
         return rows
 
     def _wanted(self) -> str:
@@ -165,13 +163,7 @@ def _model_from(meta: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Model
     layers = []
     for i, units in enumerate(meta["layers"]):
         W, b = tensors[f"layers.{i}.weight"], tensors[f"layers.{i}.bias"]
-        if (
-            W.dtype.kind != "f"
-            or W.dtype != b.dtype
-            or W.ndim != 2
-            or W.shape[0] != units
-            or b.shape != (units,)
-        ):
+        if W.dtype.kind != "f" or W.dtype != b.dtype or W.ndim != 2 or W.shape[0] != units or b.shape != (units,):
             raise ValueError(f"layer {i} has weights {W.shape} and biases {b.shape}")
         layers.append(Layer(W, b[:, np.newaxis]))
     image_shape = tuple(int(size) for size in meta["image_shape"]) if meta["image_shape"] else None

@@ -35,8 +35,9 @@ def annotate(image: Image.Image, caption: str) -> Image.Image:
     width, height = (max(1, round(side * scale)) for side in image.size)
     # Small pictures are enlarged without smoothing: their pixels are what the model sees.
     image = image.resize((width, height), Image.Resampling.NEAREST if scale > 1 else Image.Resampling.LANCZOS)
-    font = _fitting_font(caption, max(width, SHORTEST) - 16)
-    band = round(font.size * 1.6)
+    text_size = _fitting_size(caption, max(width, SHORTEST) - 16)
+    band = round(text_size * 1.6)
+    font = ImageFont.load_default(text_size)
     sheet = Image.new("RGB", (max(width, SHORTEST), height + band), "black")
     sheet.paste(image, ((sheet.width - width) // 2, 0))
     ImageDraw.Draw(sheet).text((sheet.width / 2, height + band / 2), caption, "white", font, anchor="mm")
@@ -67,11 +68,6 @@ def _common_parts(paths: Sequence[Sequence[str]]) -> list[str]:
     return common
 
 
-def _fitting_font(text: str, width: int) -> ImageFont.FreeTypeFont:
-    """Return the default font at the size, from 20 pixels down to 10, at which the text fits."""
-    for size in range(20, 9, -2):
-        font = ImageFont.load_default(size)
-        assert isinstance(font, ImageFont.FreeTypeFont)
-        if font.getlength(text) <= width:
-            break
-    return font
+def _fitting_size(text: str, width: int) -> int:
+    """Return the size of the default font, from 20 pixels down to 10, at which the text fits."""
+    return next((size for size in range(20, 10, -2) if ImageFont.load_default(size).getlength(text) <= width), 10)

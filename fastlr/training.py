@@ -15,7 +15,7 @@ from fastlr import core
 from fastlr.backends import Backend, choose_backend
 from fastlr.data.dataset import Dataset, from_arrays, list_names
 from fastlr.errors import DivergenceWarning, InputError
-from fastlr.forms import Form, PrimalForm, choose_form
+from fastlr.forms import FORMS, Form, choose_form
 from fastlr.model import Layer, Model, percent_correct
 from fastlr.solvers import choose_solver
 from fastlr.solvers.problem import Problem, Solver, State
@@ -97,13 +97,9 @@ def train(
         "record_every": _whole("record every", record_every, least=1),
     }
     if tuple(layers):
-        raise InputError(
-            f"layers: {tuple(layers)} is not supported yet; leave it out for logistic regression"
-        )
+        raise InputError(f"layers: {tuple(layers)} is not supported yet; leave it out for logistic regression")
     chosen_solver, chosen_form = choose_solver(solver), choose_form(form)
-    target = choose_backend(
-        backend, device, dtype, like=None if isinstance(data, Dataset | list | tuple) else data
-    )
+    target = choose_backend(backend, device, dtype, like=None if isinstance(data, Dataset | list | tuple) else data)
     train_set, test_set = _training_set(data, labels), _test_set(test)
     if test_set is not None:
         test_set = test_set.aligned(train_set.classes, train_set.class_of)
@@ -113,17 +109,18 @@ def train(
                 f"those of {train_set.source} have {train_set.n_features}; they must be alike"
             )
 
-    problem, state = _set_up(target, chosen_form, chosen_solver, train_set, [learning_rate], [l2])
-    path = follow(target, chosen_solver, problem, state, iterations, record_every, callback)
-    form_used: Form = problem.form  # type: ignore[assignment]
+    space, problem = _set_up(target, chosen_form, train_set, [learning_rate], [l2])
+    W, b = target.floats(np.zeros((1, train_set.n_features))), target.floats(np.zeros((1, 1)))
+    start = chosen_solver.start(problem, space.start(W), b)
+    path = follow(target, chosen_solver, problem, start, iterations, record_every, callback)
     model = Model(
-        layers=(Layer(target.to_host(form_used.weights(path.state.W)), target.to_host(path.state.b)),),
+        layers=(Layer(target.to_host(space.weights(path.state.W)), target.to_host(path.state.b)),),
         classes=train_set.classes,
         scale=_scale(train_set),
-        image_shape=train_set.images.shape[1:] if train_set.images.ndim == 4 else None,  # type: ignore[arg-type]
+        image_shape=train_set.images.shape[1:] if train_set.images.ndim == 4 else None,
         resample=train_set.resample,
         class_of=train_set.class_of,
-        settings=settings | {"form": form_used.name, "dtype": target.dtype},
+        settings=settings | {"form": space.name, "dtype": target.dtype},
         costs=tuple(cost for (cost,) in path.costs),
         recorded_at=tuple(path.recorded_at),
     )
@@ -139,7 +136,7 @@ def train(
         train_accuracy=percent_correct(predicted, train_set.labels),
         test_accuracy=None if test_set is None else model.accuracy(test_set),
         seconds=time.perf_counter() - started,
-        form=form_used.name,
+        form=space.name,
         backend=target.name,
         device=target.device,
         dtype=target.dtype,
@@ -184,23 +181,13 @@ def follow(
 
 
 def _set_up(
-    backend: Backend,
-    form: str,
-    solver: Solver,
-    data: Dataset,
-    learning_rates: Sequence[float],
-    l2: Sequence[float],
-) -> tuple[Problem, State]:
-    """Return the problem on the backend's device, and the state at zero weights."""
+    backend: Backend, form: str, data: Dataset, learning_rates: Sequence[float], l2: Sequence[float]
+) -> tuple[Form, Problem]:
+    """Return the data's form on the backend's device, and the problem of one model for each learning rate and l2."""
     X = backend.floats(data.images.reshape(len(data), -1)).T
-    column = [
-        backend.floats(np.array(values, dtype=np.float64)[:, np.newaxis]) for values in (learning_rates, l2)
-    ]
-    space = PrimalForm(X, _scale(data))
-    problem = Problem(space, backend.floats(data.labels[np.newaxis, :]), *column)
-    W = backend.floats(np.zeros((len(learning_rates), data.n_features)))
-    b = backend.floats(np.zeros((len(learning_rates), 1)))
-    return problem, solver.start(problem, space.start(W), b)
+    space = FORMS[form](X, _scale(data))
+    columns = [backend.floats(np.array(values, dtype=np.float64)[:, np.newaxis]) for values in (learning_rates, l2)]
+    return space, Problem(space, backend.floats(data.labels[np.newaxis, :]), *columns)
 
 
 def _scale(data: Dataset) -> float:
@@ -212,24 +199,27 @@ def _training_set(data: Any, labels: Any) -> Dataset:
     if isinstance(data, Dataset):
         if labels is not None:
             raise InputError("labels: a Dataset has its own; leave them out, or give an array of examples")
+        chosen = data
     elif labels is None:
         raise InputError("labels: they are missing; an array of examples needs one label for each")
     else:
-        data = from_arrays("data", data, labels)
-    present = np.unique(data.labels)
+        chosen = from_arrays("data", data, labels)
+    present = np.unique(chosen.labels)
     if len(present) < 2:
-        name = f"class {str(data.classes[present[0]])!r} alone" if len(present) else "no examples"
-        raise InputError(f"{data.source}: holds {name}; examples of two classes are needed")
-    if len(data.classes) > 2:
+        name = f"class {str(chosen.classes[present[0]])!r} alone" if len(present) else "no examples"
+        raise InputError(f"{chosen.source}: holds {name}; examples of two classes are needed")
+    if len(chosen.classes) > 2:
         raise InputError(
-            f"{data.source}: has {len(data.classes)} classes ({list_names(data.classes)}); this version tells two "
-            "apart: name those that count as 1 with --positive NAME[,NAME]"
+            f"{chosen.source}: has {len(chosen.classes)} classes ({list_names(chosen.classes)}); "
+            "this version tells two apart: name those that count as 1 with --positive NAME[,NAME]"
         )
-    return data
+    return chosen
 
 
 def _test_set(test: Any) -> Dataset | None:
-    if test is None or isinstance(test, Dataset):
+    if test is None:
+        return None
+    if isinstance(test, Dataset):
         return test
     if not isinstance(test, tuple) or len(test) != 2:
         raise InputError("test: a Dataset or a pair (examples, labels) is needed")
@@ -240,15 +230,9 @@ def _advice(path: Trajectory, solver: Solver, problem: Problem, learning_rate: f
     with np.errstate(all="ignore"):
         suggested = solver.suggest_learning_rate(problem)
     what_to_do = (
-        f"try a learning rate of {suggested:.1g}"
-        if 0 < suggested < learning_rate
-        else "scale the features to about 1"
+        f"try a learning rate of {suggested:.1g}" if 0 < suggested < learning_rate else "scale the features to about 1"
     )
-    kept = (
-        f"the parameters of iteration {path.recorded_at[-1]} are kept"
-        if path.recorded_at
-        else "nothing was learned"
-    )
+    kept = f"the parameters of iteration {path.recorded_at[-1]} are kept" if path.recorded_at else "nothing was learned"
     return f"diverged: the cost was no longer finite at iteration {path.diverged_at} ({kept}); {what_to_do}"
 
 

@@ -56,9 +56,7 @@ def choose_backend(
     devices = module.devices()
     device_name, device_from = _setting(device, "device", devices[0])
     if device_name not in devices:
-        raise InputError(
-            f"{device_from}: {name} has no device {device_name!r} here; choose {', '.join(devices)}"
-        )
+        raise InputError(f"{device_from}: {name} has no device {device_name!r} here; choose {', '.join(devices)}")
     dtype_name, dtype_from = _setting(dtype, "dtype", DTYPES[0])
     if dtype_name not in DTYPES:
         raise InputError(f"{dtype_from}: {dtype_name!r} is not a working dtype; choose {' or '.join(DTYPES)}")

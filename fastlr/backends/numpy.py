@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastlr.backends.record import Backend, Step, S
+from fastlr.backends.record import Backend, S, Step
 
 
 def devices() -> tuple[str, ...]:

@@ -47,9 +47,7 @@ def write(path: Path, parts: dict[str, Dataset]) -> None:
     arrays: dict[str, NDArray[Any]] = {"classes": np.array(next(iter(parts.values())).classes)}
     for split, data in parts.items():
         prefix = TEST if split == "test" else ""
-        examples, labels = (
-            (EXAMPLES[0], LABELS[0]) if data.images.dtype == np.uint8 else (EXAMPLES[1], LABELS[1])
-        )
+        examples, labels = (EXAMPLES[0], LABELS[0]) if data.images.dtype == np.uint8 else (EXAMPLES[1], LABELS[1])
         arrays |= {prefix + examples: data.images, prefix + labels: data.labels}
     with path.open("wb") as file:  # an open file, or NumPy would add its suffix to the name
         np.savez_compressed(file, allow_pickle=False, **arrays)
@@ -68,6 +66,4 @@ def _labels_beside(path: Path) -> Path:
     for candidate in candidates:
         if candidate.is_file() and candidate != path:
             return candidate
-    raise InputError(
-        f"{path}: its labels are missing; put them beside it as {candidates[0].name} or labels.npy"
-    )
+    raise InputError(f"{path}: its labels are missing; put them beside it as {candidates[0].name} or labels.npy")

@@ -51,14 +51,10 @@ def _batches(folder: Path, split: str) -> list[Path]:
 def _read_batch(path: Path) -> tuple[Any, Any]:
     batch = load_plain_pickle(path)
     if not isinstance(batch, dict):
-        raise InputError(
-            f"{path}: holds no dictionary; a CIFAR-10 python batch is one with 'data' and 'labels'"
-        )
+        raise InputError(f"{path}: holds no dictionary; a CIFAR-10 python batch is one with 'data' and 'labels'")
     batch = {key.decode("latin1") if isinstance(key, bytes) else key: value for key, value in batch.items()}
     if missing := {"data", "labels"} - batch.keys():
-        raise InputError(
-            f"{path}: holds no {sorted(missing)[0]!r}; a CIFAR-10 python batch has 'data' and 'labels'"
-        )
+        raise InputError(f"{path}: holds no {sorted(missing)[0]!r}; a CIFAR-10 python batch has 'data' and 'labels'")
     data = batch["data"].to_numpy() if isinstance(batch["data"], PickledArray) else None
     if data is None or data.dtype != np.uint8 or data.ndim != 2 or data.shape[1] != math.prod(SHAPE):
         raise InputError(f"{path}: 'data' is not a uint8 array (m, 3072), as CIFAR-10's is")
@@ -105,12 +101,11 @@ class PickledDtype(_Inert):
 
     def to_numpy(self) -> np.dtype[Any]:
         """Return the dtype, if it is one of plain numbers."""
-        name, order = self.arguments[0], self.state[1] if self.state else "|"
-        name, order = (text.decode("latin1") if isinstance(text, bytes) else text for text in (name, order))
-        dtype = np.dtype(name)
+        name = self.arguments[0]
+        dtype = np.dtype(name.decode("latin1") if isinstance(name, bytes) else name)
         if dtype.kind not in "biuf":
             raise ValueError(f"an array of {name!r}")
-        return dtype.newbyteorder(order)
+        return dtype.newbyteorder(">") if self.state and self.state[1] in (">", b">") else dtype
 
 
 class PickledArray(_Inert):

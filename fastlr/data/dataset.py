@@ -35,7 +35,7 @@ class Dataset:
         """Check what every reader owes."""
         if len(self.images) != len(self.labels):
             raise InputError(
-                f"{self.source}: {len(self.images)} examples and {len(self.labels)} labels; one label for each is needed"
+                f"{self.source}: {len(self.images)} examples and {len(self.labels)} labels; each example needs one"
             )
         if len(self.labels) and not 0 <= self.labels.min() <= self.labels.max() < len(self.classes):
             raise InputError(
@@ -76,19 +76,15 @@ class Dataset:
     def balanced(self) -> Dataset:
         """Return all examples of class 1, then the first of class 0, as many of them as there are ones."""
         if len(self.classes) != 2:
-            raise InputError(
-                f"--balance: {self.source} has {len(self.classes)} classes; name the ones with --positive"
-            )
+            raise InputError(f"--balance: {self.source} has {len(self.classes)} classes; name the ones with --positive")
         ones, zeros = np.flatnonzero(self.labels == 1), np.flatnonzero(self.labels == 0)
         return self.take(np.concatenate([ones, zeros[: len(ones)]]))
 
     def holdout(self, count: int, seed: int) -> tuple[Dataset, Dataset]:
-        """Return (train, test): the examples in the order of RandomState(seed).permutation(m), the last `count` for test."""
+        """Return (train, test): shuffled by RandomState(seed).permutation(m), as in the tutorials, the last for test."""
         if not 0 < count < len(self):
-            raise InputError(
-                f"--holdout: {count} of {len(self)} examples; it must be from 1 to {len(self) - 1}"
-            )
-        order = np.random.RandomState(seed).permutation(len(self))  # noqa: NPY002 (the tutorials' shuffle)
+            raise InputError(f"--holdout: {count} of {len(self)} examples; it must be from 1 to {len(self) - 1}")
+        order = np.random.RandomState(seed).permutation(len(self))
         return self.take(order[:-count]), self.take(order[-count:])
 
     def aligned(self, classes: Sequence[Name], class_of: Mapping[Name, int]) -> Dataset:
@@ -97,7 +93,7 @@ class Dataset:
         present = [self.classes[i] for i in np.unique(self.labels)]
         if unknown := [name for name in present if name not in known]:
             raise InputError(
-                f"{self.source}: holds class {unknown[0]!r}, which the training data did not; it had {list_names(known)}"
+                f"{self.source}: holds class {unknown[0]!r}, unknown to the training data; that had {list_names(known)}"
             )
         index = np.array([known.get(name, -1) for name in self.classes], dtype=np.int64)
         return replace(self, labels=index[self.labels], classes=tuple(classes), class_of=dict(class_of))
@@ -115,17 +111,13 @@ def from_arrays(
     if labels.ndim == 2 and 1 in labels.shape:
         labels = labels.reshape(-1)  # the tutorials keep labels as (1, m)
     if labels.ndim != 1:
-        raise InputError(
-            f"{source}: labels have shape {labels.shape}; one number or name for each example is needed"
-        )
+        raise InputError(f"{source}: labels have shape {labels.shape}; one number or name for each example is needed")
     if examples.ndim not in (2, 3, 4) or 0 in examples.shape:
         raise InputError(
             f"{source}: examples have shape {examples.shape}; (m, height, width, channels) or (m, features) is needed"
         )
     if len(examples) != len(labels):
-        raise InputError(
-            f"{source}: {len(examples)} examples and {len(labels)} labels; one label for each is needed"
-        )
+        raise InputError(f"{source}: {len(examples)} examples and {len(labels)} labels; one label for each is needed")
     if examples.dtype != np.uint8:
         examples = _features(source, examples)
     elif examples.ndim == 3:
@@ -161,7 +153,5 @@ def _features(source: str, examples: NDArray[Any]) -> NDArray[Any]:
         if not np.isfinite(total) and len(strange := np.argwhere(~np.isfinite(examples))):
             row, column = strange[0]
             value = examples[row, column]
-            raise InputError(
-                f"{source}: example {row} holds {value} at feature {column}; finite numbers are needed"
-            )
+            raise InputError(f"{source}: example {row} holds {value} at feature {column}; finite numbers are needed")
     return examples

@@ -70,10 +70,7 @@ def _silhouette(name: str, rng: np.random.Generator) -> Image.Image:
 
     def place(points: Points) -> Points:
         """Return points of the unit shape, x to the right and y down, on the canvas."""
-        return [
-            (centre[0] + mirror * x * cos - y * sin, centre[1] + mirror * x * sin + y * cos)
-            for x, y in points
-        ]
+        return [(centre[0] + mirror * x * cos - y * sin, centre[1] + mirror * x * sin + y * cos) for x, y in points]
 
     pen = ImageDraw.Draw(mask)
     if name == "airplane":

@@ -24,7 +24,7 @@ def splits(path: Path) -> tuple[str, ...]:
 
 
 def read(path: Path, split: str | None, pictures: Pictures) -> Dataset:
-    """Decode all pictures into one uint8 array; classes are the folders sorted by name, hidden files are no pictures."""
+    """Decode all pictures into one uint8 array; the classes are the folders by name. Hidden files are no pictures."""
     from fastlr.data.picture import decode_all
 
     root = path / split if split else path
@@ -34,9 +34,7 @@ def read(path: Path, split: str | None, pictures: Pictures) -> Dataset:
     files: list[Path] = []
     labels: list[int] = []
     for label, folder in enumerate(class_folders):
-        inside = sorted(
-            entry for entry in folder.iterdir() if entry.is_file() and not entry.name.startswith(".")
-        )
+        inside = sorted(entry for entry in folder.iterdir() if entry.is_file() and not entry.name.startswith("."))
         if not inside:
             raise InputError(f"{folder}: holds no pictures; each class folder needs at least one")
         files += inside

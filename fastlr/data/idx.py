@@ -59,9 +59,7 @@ def read_idx(path: Path, dimensions: int) -> NDArray[Any]:
             )
         content = file.read(size + 1)
     if len(content) != size:
-        raise InputError(
-            f"{path}: its header claims {size:,} bytes, but that many do not follow; it is damaged"
-        )
+        raise InputError(f"{path}: its header claims {size:,} bytes, but that many do not follow; it is damaged")
     return np.frombuffer(content, np.uint8).reshape(shape)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from fastlr.data.reading import Pictures
 from fastlr.errors import InputError
@@ -60,7 +60,7 @@ def load_picture(path: Path, channels: int = 3) -> Image.Image:
         raise InputError(f"{path}: no such file") from None
     except IsADirectoryError:
         raise InputError(f"{path}: is a folder; name picture files") from None
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         raise InputError(f"{path}: not a picture that can be read; remove it or use --skip-bad") from None
     except Image.DecompressionBombError as error:
         raise InputError(f"{path}: refused, it is too large a picture ({error})") from None
@@ -94,7 +94,7 @@ def usable_cpus() -> int:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """Return the picture turned as its EXIF orientation says; EXIF that cannot be read is passed over, as viewers do."""
+    """Return the picture turned as its EXIF says; EXIF that cannot be read is passed over, as viewers do."""
     try:
         return ImageOps.exif_transpose(image)
     except Exception:

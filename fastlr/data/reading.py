@@ -105,9 +105,7 @@ def reporting(path: Path) -> Iterator[None]:
         raise InputError(f"{path}: does not fit into memory, or is damaged ({error})") from error
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(
-            f"{path}: cannot be read; it is damaged or of another kind ({reason[:200]})"
-        ) from error
+        raise InputError(f"{path}: cannot be read; it is damaged or of another kind ({reason[:200]})") from error
 
 
 def _reader_of(path: Path) -> Reader:

@@ -1,0 +1,72 @@
+"""What people read: progress, summaries and errors on the terminal, and JSON for programs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fastlr.data import Dataset
+    from fastlr.training import Run
+
+
+@contextmanager
+def progress(iterations: int) -> Iterator[Callable[[int, float], None]]:
+    """Give the callback for `train`: a bar where standard error is a terminal, else a line for each recorded cost."""
+    if not sys.stderr.isatty():
+        yield lambda iteration, cost: print(f"Cost after iteration {iteration}: {cost:f}", file=sys.stderr, flush=True)
+        return
+
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("training"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("cost {task.fields[cost]:.6f}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("", total=iterations, cost=float("nan"))
+        yield lambda iteration, cost: bar.update(task, completed=iteration, cost=cost)
+        bar.update(task, completed=iterations)
+
+
+def summary(data: Dataset, run: Run) -> str:
+    """Return what was trained on what, in how long, and how well it does."""
+    classes = ", ".join(str(name) for name in run.model.classes)
+    lines = [
+        f"{data.source}: {run.n_train} examples of {run.n_features} numbers; classes {classes}",
+        f"trained in {run.seconds:.2f} s ({run.backend} on {run.device}, {run.dtype}, {run.form} form)",
+        f"train accuracy: {run.train_accuracy} %",
+    ]
+    if run.test_accuracy is not None:
+        lines.append(f"test accuracy: {run.test_accuracy} % of {run.n_test} examples")
+    return "\n".join(lines)
+
+
+def print_predictions(rows: list[dict[str, Any]], as_json: bool = False) -> None:
+    """Print a line for each picture: its file, its label, and the probability of that label."""
+    width = max(len(row["image"]) for row in rows)
+    for row in rows:
+        say(f"{row['image']:{width}}  {row['label']}  {row['probability']:.4f}", as_json)
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON value on standard output."""
+    print(json.dumps(value, allow_nan=False))
+
+
+def say(text: str, as_json: bool) -> None:
+    """Print text for people: on standard output, or out of the way of the JSON there."""
+    print(text, file=sys.stderr if as_json else sys.stdout)
+
+
+def fail(message: str, status: int) -> int:
+    """Print one line on standard error and return the exit status."""
+    print(f"fastlr: {' '.join(message.split())}", file=sys.stderr)
+    return status
