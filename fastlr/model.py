@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from fastlr import core
 from fastlr.data.dataset import Dataset, Name
+from fastlr.data.reading import RESAMPLING
 from fastlr.errors import InputError
 from fastlr.files import whole_file
 
@@ -103,21 +104,22 @@ class Model:
 
     def _rows(self, images: Any) -> NDArray[Any]:
         """Return the examples as `(m, n)` of what the model was trained on, or say what differs."""
+        source = images.source if isinstance(images, Dataset) else "images"
         images = np.asarray(images.images if isinstance(images, Dataset) else images)
         if (images.dtype == np.uint8) != self.reads_pixels:
             wanted = "uint8 pixels" if self.reads_pixels else "features that are not uint8"
-            raise InputError(f"images: they are {images.dtype}, but the model was trained on {wanted}")
+            raise InputError(f"{source}: they are {images.dtype}, but the model was trained on {wanted}")
         if images.dtype.kind not in "biuf":
-            raise InputError(f"images: they are {images.dtype}; real numbers are needed")
+            raise InputError(f"{source}: they are {images.dtype}; real numbers are needed")
         if images.ndim == 3 and self.image_shape:
             images = images[..., np.newaxis]
         if images.ndim == 4 and self.image_shape:
             images = _with_channels(images, self.image_shape[2])
         if images.ndim < 2 or (images.ndim == 4 and images.shape[1:] != self.image_shape):
-            raise InputError(f"images: they have shape {images.shape}; (m, {self._wanted()}) is needed")
+            raise InputError(f"{source}: they have shape {images.shape}; (m, {self._wanted()}) is needed")
         rows: NDArray[Any] = images.reshape(len(images), -1)
         if rows.shape[1] != self.n_features:
-            raise InputError(f"images: they have {rows.shape[1]} numbers each; (m, {self._wanted()}) is needed")
+            raise InputError(f"{source}: they have {rows.shape[1]} numbers each; (m, {self._wanted()}) is needed")
         return rows
 
     def _wanted(self) -> str:
@@ -165,6 +167,8 @@ def _model_from(meta: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Model
         W, b = tensors[f"layers.{i}.weight"], tensors[f"layers.{i}.bias"]
         if W.dtype.kind != "f" or W.dtype != b.dtype or W.ndim != 2 or W.shape[0] != units or b.shape != (units,):
             raise ValueError(f"layer {i} has weights {W.shape} and biases {b.shape}")
+        if not (np.isfinite(W).all() and np.isfinite(b).all()):
+            raise ValueError(f"layer {i} holds NaN or infinity")
         layers.append(Layer(W, b[:, np.newaxis]))
     image_shape = tuple(int(size) for size in meta["image_shape"]) if meta["image_shape"] else None
     model = Model(
@@ -182,6 +186,8 @@ def _model_from(meta: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Model
         raise ValueError("this version reads models of two classes and one layer")
     if image_shape and (len(image_shape) != 3 or np.prod(image_shape) != model.n_features):
         raise ValueError(f"pictures of {image_shape}, but {model.n_features} weights")
+    if not 0 < model.scale < np.inf or model.resample not in (None, *RESAMPLING):
+        raise ValueError(f"scale {model.scale}, resampling {model.resample!r}")
     return model
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def progress(iterations: int) -> Iterator[Callable[[int, float], None]]:
     """Give the callback for `train`: a bar where standard error is a terminal, else a line for each recorded cost."""
     if not sys.stderr.isatty():
-        yield lambda iteration, cost: print(f"Cost after iteration {iteration}: {cost:f}", file=sys.stderr, flush=True)
+        yield lambda iteration, cost: print(f"Cost after iteration {iteration}: {_cost(cost)}", file=sys.stderr)
         return
 
     from rich.console import Console
@@ -27,12 +27,12 @@ def progress(iterations: int) -> Iterator[Callable[[int, float], None]]:
         TextColumn("training"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("cost {task.fields[cost]:.6f}"),
+        TextColumn("cost {task.fields[cost]}"),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("", total=iterations, cost=float("nan"))
-        yield lambda iteration, cost: bar.update(task, completed=iteration, cost=cost)
+        task = bar.add_task("", total=iterations, cost="")
+        yield lambda iteration, cost: bar.update(task, completed=iteration, cost=_cost(cost))
         bar.update(task, completed=iterations)
 
 
@@ -70,3 +70,8 @@ def fail(message: str, status: int) -> int:
     """Print one line on standard error and return the exit status."""
     print(f"fastlr: {' '.join(message.split())}", file=sys.stderr)
     return status
+
+
+def _cost(cost: float) -> str:
+    """Return a cost as the tutorials print it, and one that grew out of hand in short."""
+    return f"{cost:f}" if cost < 1e6 else f"{cost:.6g}"

@@ -47,14 +47,14 @@ def init_params(n: int) -> tuple[Array, float]:
 def propagate(w: Array, b: float, X: Array, Y: Array) -> tuple[Gradients, float]:
     """Return the gradients and the cost of one pass over the data.
 
-    With Z = wᵀX + b and A = σ(Z):  J = mean(log(1 + e^Z) − Y Z),  dw = X (A − Y)ᵀ / m,  db = mean(A − Y).
+    With Z = wᵀX + b and A = σ(Z):  dw = X (A − Y)ᵀ / m,  db = mean(A − Y),  J = mean(log(1 + e^((1 − 2Y) Z))).
 
-    J equals −mean(Y log A + (1 − Y) log(1 − A)), but stays finite where A rounds to 0 or 1.
+    For labels 0 and 1, J is −mean(Y log A + (1 − Y) log(1 − A)), but stays finite where A rounds to 0 or 1.
     """
     m = X.shape[1]
     Z = w.T @ X + b
     A = sigmoid(Z)
-    cost = float(np.mean(np.logaddexp(0, Z) - Y * Z))
+    cost = float(np.mean(np.logaddexp(0, (1 - 2 * Y) * Z)))
     return {"dw": X @ (A - Y).T / m, "db": float(np.mean(A - Y))}, cost
 
 

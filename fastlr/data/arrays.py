@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +24,12 @@ def recognises(path: Path) -> bool:
 
 
 def splits(path: Path) -> tuple[str, ...]:
-    """Return "train" and "test" for an .npz with `test_images` or `test_X` too; else it is undivided."""
+    """Return "test" where an .npz holds `test_images` or `test_X`, with "train" for the rest; else it is undivided."""
     if path.suffix.lower() == ".npy":
         return ()
-    with np.load(path, allow_pickle=False) as file:
-        return ("train", "test") if any(TEST + name in file for name in EXAMPLES) else ()
+    with _open_npz(path) as file:
+        train, test = (any(prefix + name in file for name in EXAMPLES) for prefix in ("", TEST))
+    return () if not test else ("train", "test") if train else ("test",)
 
 
 def read(path: Path, split: str | None, pictures: Pictures) -> Dataset:
@@ -36,7 +38,7 @@ def read(path: Path, split: str | None, pictures: Pictures) -> Dataset:
         beside = _labels_beside(path)
         return from_arrays(str(path), np.load(path, allow_pickle=False), np.load(beside, allow_pickle=False))
     prefix = TEST if split == "test" else ""
-    with np.load(path, allow_pickle=False) as file:
+    with _open_npz(path) as file:
         examples, labels = _first(path, file, EXAMPLES, prefix), _first(path, file, LABELS, prefix)
         names = file["classes"].tolist() if "classes" in file else None
         return from_arrays(str(path), examples, labels, names)
@@ -51,6 +53,13 @@ def write(path: Path, parts: dict[str, Dataset]) -> None:
         arrays |= {prefix + examples: data.images, prefix + labels: data.labels}
     with path.open("wb") as file:  # an open file, or NumPy would add its suffix to the name
         np.savez_compressed(file, allow_pickle=False, **arrays)
+
+
+@contextmanager
+def _open_npz(path: Path) -> Iterator[Mapping[str, NDArray[Any]]]:
+    """Open an .npz through a file of our own: NumPy leaves its own open when the archive is damaged."""
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as npz:
+        yield npz
 
 
 def _first(path: Path, file: Mapping[str, NDArray[Any]], names: tuple[str, ...], prefix: str) -> NDArray[Any]:

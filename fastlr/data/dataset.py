@@ -81,7 +81,7 @@ class Dataset:
         return self.take(np.concatenate([ones, zeros[: len(ones)]]))
 
     def holdout(self, count: int, seed: int) -> tuple[Dataset, Dataset]:
-        """Return (train, test): shuffled by RandomState(seed).permutation(m), as in the tutorials, the last for test."""
+        """Return (train, test), shuffled by RandomState(seed).permutation(m): the last `count` are for the test."""
         if not 0 < count < len(self):
             raise InputError(f"--holdout: {count} of {len(self)} examples; it must be from 1 to {len(self) - 1}")
         order = np.random.RandomState(seed).permutation(len(self))
@@ -116,8 +116,6 @@ def from_arrays(
         raise InputError(
             f"{source}: examples have shape {examples.shape}; (m, height, width, channels) or (m, features) is needed"
         )
-    if len(examples) != len(labels):
-        raise InputError(f"{source}: {len(examples)} examples and {len(labels)} labels; one label for each is needed")
     if examples.dtype != np.uint8:
         examples = _features(source, examples)
     elif examples.ndim == 3:

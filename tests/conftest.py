@@ -1,0 +1,153 @@
+"""What the tests share: every backend, the real data where it is, and small data of every format."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import pickle
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fastlr import cli
+from fastlr.backends import REGISTRY, choose_backend
+from fastlr.data import arrays, from_arrays, hdf5
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the caller's settings out of the tests."""
+    for variable in ("FASTLR_BACKEND", "FASTLR_DEVICE", "FASTLR_DTYPE"):
+        monkeypatch.delenv(variable, raising=False)
+
+
+@pytest.fixture(params=REGISTRY)
+def backend(request):
+    """Every backend of the registry, in its default dtype."""
+    return choose_backend(request.param)
+
+
+@pytest.fixture(scope="session")
+def published() -> dict:
+    return json.loads((GOLDEN / "published.json").read_text())
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Return the folder of the tutorials' own files, which FASTLR_DATA names."""
+    folder = os.environ.get("FASTLR_DATA")
+    if not folder:
+        pytest.skip("FASTLR_DATA does not name the folder with the tutorials' files")
+    return Path(folder).absolute()
+
+
+@dataclass
+class Outcome:
+    """What one command line came to."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def json(self):
+        return json.loads(self.out)
+
+
+@pytest.fixture
+def fastlr_command(capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
+    """Run the command line in this process."""
+
+    def run(*arguments: object) -> Outcome:
+        capsys.readouterr()
+        status = cli.main([str(argument) for argument in arguments])
+        return Outcome(status, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def refused(fastlr_command):
+    """Run a command line that must be refused: status 2, nothing on standard output, one line that says these words."""
+
+    def run(*arguments: object, says: tuple[str, ...]) -> None:
+        outcome = fastlr_command(*arguments)
+        assert (outcome.status, outcome.out) == (2, "")
+        assert outcome.err.startswith("fastlr: ")
+        assert outcome.err.count("\n") == 1, outcome.err
+        for words in says:
+            assert words in outcome.err
+
+    return run
+
+
+def draw_images(count: int = 12, side: int = 8, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Return uint8 pictures (count, side, side, 3) and labels 0, 1, 0, 1, …: the ones are the brighter."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(count) % 2
+    images = rng.integers(0, 156, (count, side, side, 3)) + 100 * labels[:, None, None, None]
+    return images.astype(np.uint8), labels
+
+
+def write_folder(root: Path, images: np.ndarray, labels: np.ndarray, names=("dark", "light"), suffix="png") -> Path:
+    """Write pictures as a folder of class folders."""
+    for i, (image, label) in enumerate(zip(images, labels, strict=True)):
+        file = root / names[label] / f"picture_{i:03d}.{suffix}"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(file)
+    return root
+
+
+def write_source(kind: str, root: Path) -> tuple[Path, Path]:
+    """Write a small data set of that format; return the DATA path and the one file in it to be damaged."""
+    images, labels = draw_images()
+    data = from_arrays("drawn", images, labels, ["dark", "light"])
+    if kind in ("png", "jpg", "gif", "bmp", "tiff", "webp"):
+        write_folder(root, images, labels, suffix=kind)
+        return root, root / "dark" / f"picture_000.{kind}"
+    if kind == "hdf5":
+        hdf5.write(root / "data.h5", {"train": data, "test": data})
+        return root / "data.h5", root / "data.h5"
+    if kind == "npz":
+        arrays.write(root / "data.npz", {"train": data, "test": data})
+        return root / "data.npz", root / "data.npz"
+    if kind == "npy":
+        np.save(root / "X.npy", images)
+        np.save(root / "labels.npy", labels)
+        return root / "X.npy", root / "X.npy"
+    if kind == "cifar":
+        rows = np.zeros((6, 3072), np.uint8)
+        batch = {b"data": rows, b"labels": [0, 1, 2, 3, 4, 5]}
+        (root / "data_batch_1").write_bytes(pickle.dumps(batch, protocol=2))
+        return root / "data_batch_1", root / "data_batch_1"
+    assert kind == "idx"
+    write_idx(root, images[..., 0], labels)
+    return root, root / "train-images-idx3-ubyte.gz"
+
+
+def write_idx(root: Path, images: np.ndarray, labels: np.ndarray, name: str = "train") -> None:
+    """Write grey pictures (m, h, w) and their labels as IDX files, the pictures compressed."""
+    header = bytes((0, 0, 8, 3)) + struct.pack(">3I", *images.shape)
+    (root / f"{name}-images-idx3-ubyte.gz").write_bytes(gzip.compress(header + images.tobytes()))
+    header = bytes((0, 0, 8, 1)) + struct.pack(">I", len(labels))
+    (root / f"{name}-labels-idx1-ubyte").write_bytes(header + labels.astype(np.uint8).tobytes())
+
+
+SOURCES = ("png", "jpg", "gif", "bmp", "tiff", "webp", "hdf5", "npz", "npy", "cifar", "idx")
+
+
+def first_difference(costs, expected, tolerance: float) -> str | None:
+    """Return the first step where two lists of costs differ by more than `tolerance`, relative; None if nowhere."""
+    assert len(costs) == len(expected)
+    for i, (a, e) in enumerate(zip(costs, expected, strict=True)):
+        if not abs(a - e) <= tolerance * abs(e):
+            return f"recording {i}: {a!r} where {e!r} is expected, off by {abs(a - e) / abs(e):.2e}"
+    return None

@@ -1,0 +1,354 @@
+"""Each kind of bad input: one line that says what, where and what to do; exit status 2; nothing left behind."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import SOURCES, draw_images, write_folder, write_idx, write_source
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+import fastlr
+from fastlr.data import splits_of
+
+
+@pytest.fixture
+def pictures(tmp_path) -> Path:
+    return write_folder(tmp_path / "pictures", *draw_images())
+
+
+@pytest.fixture
+def model(tmp_path) -> Path:
+    fastlr.train(*draw_images(), iterations=20).model.save(tmp_path / "trained.safetensors")
+    return tmp_path / "trained.safetensors"
+
+
+@pytest.fixture
+def train_refused(refused, tmp_path):
+    """Refuse a training that was to save a model, and leave no model and no part of one."""
+
+    def check(*arguments, says):
+        out = tmp_path / "out"
+        out.mkdir(exist_ok=True)
+        refused("train", *arguments, "--model", out / "m.safetensors", says=says)
+        assert not list(out.iterdir())
+
+    return check
+
+
+def test_a_missing_path(train_refused, tmp_path):
+    train_refused(tmp_path / "none", says=("none: no such file or folder",))
+
+
+def test_a_path_that_no_system_takes(train_refused):
+    with pytest.raises(fastlr.InputError, match="cannot be opened"):
+        fastlr.open_dataset("a\0b")
+    train_refused("x" * 5000, says=("cannot be opened",))
+
+
+def test_an_empty_folder(train_refused, tmp_path):
+    (tmp_path / "empty").mkdir()
+    train_refused(tmp_path / "empty", says=("empty: holds no class folders; it should hold one folder of pictures",))
+
+
+def test_an_empty_class_folder(train_refused, pictures):
+    (pictures / "zebra").mkdir()
+    train_refused(pictures, says=("zebra: holds no pictures",))
+
+
+def test_a_single_class(train_refused, pictures):
+    shutil.rmtree(pictures / "light")
+    train_refused(pictures, says=("pictures: holds class 'dark' alone; examples of two classes are needed",))
+
+
+def test_three_classes_ask_for_the_positive_ones(train_refused, pictures):
+    write_folder(pictures, *draw_images(2), names=("a", "b"))
+    train_refused(pictures, says=("has 4 classes (a, b, dark, light)", "--positive"))
+
+
+def test_a_file_that_is_no_picture(train_refused, fastlr_command, pictures):
+    (pictures / "dark" / "notes.txt").write_text("hello")
+    train_refused(pictures, says=("dark/notes.txt: not a picture that can be read", "--skip-bad"))
+    outcome = fastlr_command("train", pictures, "--skip-bad", "--iterations", 2)
+    assert outcome.status == 0
+    assert "skipped" in outcome.err
+    assert "notes.txt" in outcome.err
+
+
+def test_a_truncated_jpeg(train_refused, tmp_path):
+    source, file = write_source("jpg", tmp_path / "jpg")
+    file.write_bytes(file.read_bytes()[:-30])
+    train_refused(source, says=("picture_000.jpg: cannot be read as a picture", "truncated"))
+
+
+def test_a_decompression_bomb(train_refused, pictures, monkeypatch):
+    Image.new("1", (3000, 3000)).save(pictures / "dark" / "bomb.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1_000_000)
+    train_refused(pictures, says=("bomb.png: refused, it is too large a picture",))
+
+
+def test_labels_that_do_not_match_in_length(train_refused, tmp_path):
+    np.savez(tmp_path / "x.npz", X=np.eye(4), y=[0, 1, 0])
+    train_refused(tmp_path / "x.npz", says=("x.npz: 4 examples and 3 labels; each example needs one",))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_features_that_are_not_finite(train_refused, tmp_path, value):
+    X = np.eye(4)
+    X[2, 1] = value
+    np.savez(tmp_path / "x.npz", X=X, y=[0, 1, 0, 1])
+    train_refused(tmp_path / "x.npz", says=(f"x.npz: example 2 holds {value} at feature 1",))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--lr", "-0.1"), "learning rate: -0.1; a positive number is needed"),
+        (("--learning-rate", "nan"), "learning rate: nan; a positive number is needed"),
+        (("--lr", "fast"), "Invalid value for '--lr'"),
+        (("--l2", "-1"), "l2: -1.0; a number of at least 0"),
+        (("--iterations", "0"), "iterations: 0; a whole number of at least 1"),
+        (("--record-every", "0"), "record every: 0"),
+        (("--seed", "-3"), "seed: -3"),
+        (("--size", "0"), "--size: 0 pixels; it must be from 1 to 4096"),
+        (("--size", "1000000"), "--size: 1000000 pixels"),
+        (("--resample", "best"), "--resample: 'best' is not known; choose nearest"),
+        (("--form", "dual"), "form: 'dual' is not known; choose auto, primal"),
+        (("--backend", "tensorflow"), "backend: 'tensorflow' is not a backend of this version; choose auto, numpy"),
+        (("--device", "cuda:9"), "device: numpy has no device 'cuda:9' here; choose cpu"),
+        (("--dtype", "float16"), "dtype: 'float16' is not a working dtype; choose float64 or float32"),
+        (("--positive", "zebra"), "--positive: "),
+        (("--holdout", "12"), "--holdout: 12 of 12 examples; it must be from 1 to 11"),
+        (("--holdout", "3", "--test", "x"), "--holdout: --test names the test data already"),
+        (("--test", "nowhere"), "nowhere: no such file or folder"),
+        (("--colour", "red"), "No such option: --colour"),
+        (("--layers", "4,3"), "No such option: --layers"),
+    ],
+)
+def test_wrong_options(train_refused, pictures, options, words):
+    train_refused(pictures, *options, says=(words,))
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "words"),
+    [
+        ("FASTLR_BACKEND", "tensorflow", "FASTLR_BACKEND: 'tensorflow' is not a backend"),
+        ("FASTLR_DEVICE", "cuda:9", "FASTLR_DEVICE: numpy has no device 'cuda:9'"),
+        ("FASTLR_DTYPE", "float16", "FASTLR_DTYPE: 'float16' is not a working dtype"),
+    ],
+)
+def test_wrong_environment(train_refused, pictures, monkeypatch, variable, value, words):
+    monkeypatch.setenv(variable, value)
+    train_refused(pictures, says=(words,))
+
+
+def test_balance_needs_two_classes(train_refused, pictures):
+    write_folder(pictures, *draw_images(2), names=("a", "b"))
+    train_refused(pictures, "--balance", says=("--balance: ", "has 4 classes; name the ones with --positive"))
+
+
+def test_no_command_and_wrong_command(refused, fastlr_command):
+    assert fastlr_command().status == 2
+    refused("trai", says=("No such command 'trai'",))
+    refused("train", says=("Missing argument 'DATA'",))
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("none/m.safetensors", "cannot be written, there is no folder"),
+        ("m.pt", "its name must end in .safetensors"),
+        ("folder.safetensors", "is a folder"),
+    ],
+)
+def test_where_the_model_cannot_be_written(refused, pictures, tmp_path, name, words):
+    (tmp_path / "folder.safetensors").mkdir()
+    refused("train", pictures, "--model", tmp_path / name, says=(name, words))
+
+
+def test_a_folder_without_write_permission(refused, pictures, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        "os.access", lambda _, mode, **__: mode != os.W_OK
+    )  # a mode would not do: the superuser may write anywhere
+    refused(
+        "train", pictures, "--model", tmp_path / "m.safetensors", says=("m.safetensors: cannot be", "is not writable")
+    )
+
+
+def test_a_test_set_of_another_size_or_class(train_refused, pictures, tmp_path):
+    np.savez(tmp_path / "x.npz", images=np.zeros((2, 4, 4, 3), np.uint8), labels=["dark", "light"])
+    train_refused(
+        pictures, "--size", 8, "--test", tmp_path / "x.npz", says=("x.npz: its examples have 48 numbers each",)
+    )
+    np.savez(tmp_path / "x.npz", images=np.zeros((2, 8, 8, 3), np.uint8), labels=["dark", "grey"])
+    train_refused(pictures, "--size", 8, "--test", tmp_path / "x.npz", says=("x.npz: holds class 'grey'",))
+
+
+def test_other_files_as_data(train_refused, tmp_path, pictures):
+    (tmp_path / "table.csv").write_text("a,b\n1,2\n")
+    train_refused(tmp_path / "table.csv", says=("table.csv: not data that fastlr reads; give a folder",))
+    train_refused(pictures / "dark" / "picture_000.png", says=("not data that fastlr reads",))
+    (tmp_path / "empty.h5").write_bytes(b"")
+    train_refused(tmp_path / "empty.h5", says=("empty.h5: cannot be read; it is damaged or of another kind",))
+    (tmp_path / "x.npz").write_bytes(b"PK")
+    train_refused(tmp_path / "x.npz", says=("x.npz: cannot be read",))
+
+
+def test_idx_cut_short_and_without_labels(train_refused, tmp_path):
+    images, labels = draw_images()
+    write_idx(tmp_path, images[..., 0], labels)
+    (tmp_path / "train-labels-idx1-ubyte").write_bytes(b"\0\0\x08\x01\0\0\0\x0c\0\1")
+    train_refused(tmp_path, says=("train-labels-idx1-ubyte: its header claims 12 bytes",))
+    (tmp_path / "train-labels-idx1-ubyte").unlink()
+    train_refused(tmp_path, says=("its labels are missing; put train-labels-idx1-ubyte beside it",))
+
+
+def test_a_model_cut_short(refused, model, pictures, tmp_path):
+    model.write_bytes(model.read_bytes()[:-50])
+    picture = pictures / "dark" / "picture_000.png"
+    refused(
+        "predict",
+        model,
+        picture,
+        "--annotate",
+        tmp_path / "out",
+        says=("trained.safetensors: cannot be read as a model",),
+    )
+    refused("evaluate", model, pictures, says=("trained.safetensors: cannot be read as a model",))
+    assert not (tmp_path / "out").exists()
+
+
+def test_predict_what_cannot_be_predicted(refused, model, pictures, tmp_path):
+    good, out = pictures / "dark" / "picture_000.png", tmp_path / "out"
+    refused("predict", model, good, tmp_path / "none.png", "--annotate", out, says=("none.png: no such file",))
+    refused("predict", model, pictures, says=("pictures: is a folder; name picture files",))
+    refused("predict", model, model, "--annotate", out, says=("trained.safetensors: not a picture",))
+    refused("predict", model, says=("Missing argument 'IMAGE...'",))
+    refused("predict", tmp_path / "none.safetensors", good, says=("none.safetensors: no such model file",))
+    refused("predict", model, good, "--annotate", good, says=("is a file; --annotate takes the name of a folder",))
+    assert not out.exists()
+
+
+def test_predict_with_a_model_of_features(refused, tmp_path, pictures):
+    fastlr.train(np.eye(2), [0, 1], iterations=2).model.save(tmp_path / "f.safetensors")
+    picture = pictures / "dark" / "picture_000.png"
+    refused("predict", tmp_path / "f.safetensors", picture, says=("was trained on features, not on pictures",))
+
+
+def test_pictures_of_other_channel_counts_are_predicted(fastlr_command, model, tmp_path):
+    files = []
+    for mode in ("L", "RGBA", "LA", "P", "1", "CMYK", "I;16"):
+        files.append(tmp_path / f"{mode.replace(';', '')}.tiff")
+        Image.new(mode, (20, 10)).save(files[-1])
+    outcome = fastlr_command("predict", model, *files, "--json")
+    assert outcome.status == 0, outcome.err
+    assert [row["image"] for row in outcome.json] == [str(file) for file in files]
+
+
+def test_evaluate_on_the_wrong_data(refused, model, tmp_path):
+    write_folder(tmp_path / "other", *draw_images(), names=("cat", "dog"))
+    refused("evaluate", model, tmp_path / "other", says=("other: holds class 'cat', unknown to the training data",))
+    np.savez(tmp_path / "x.npz", X=np.eye(4), y=[0, 1, 0, 1])
+    refused(
+        "evaluate",
+        model,
+        tmp_path / "x.npz",
+        says=("x.npz: they are float64, but the model was trained on uint8 pixels",),
+    )
+
+
+def test_convert_to_what_cannot_be_written(refused, pictures, tmp_path):
+    refused("convert", pictures, tmp_path / "out.csv", says=("out.csv: its name must end in .h5 or .npz",))
+    refused("convert", pictures, tmp_path / "none" / "out.h5", says=("there is no folder",))
+    (pictures / "dark" / "notes.txt").write_text("hello")
+    refused("convert", pictures, tmp_path / "out.h5", says=("notes.txt: not a picture",))
+    assert [entry.name for entry in tmp_path.iterdir()] == ["pictures"]
+
+
+def test_demo_does_not_write_into_a_folder_of_other_things(refused, pictures):
+    before = sorted(pictures.rglob("*"))
+    refused("demo", "--out", pictures, says=("exists and is not an earlier demo's",))
+    refused("demo", "--out", pictures / "dark" / "picture_000.png", says=("exists and is not an earlier demo's",))
+    assert sorted(pictures.rglob("*")) == before
+
+
+def test_divergence_is_said_and_the_last_finite_model_kept(fastlr_command, pictures, tmp_path):
+    out = tmp_path / "m.safetensors"
+    outcome = fastlr_command("train", pictures, "--lr", 1, "--l2", 10, "--iterations", 5000, "--model", out, "--json")
+    assert outcome.status == 1
+    assert "fastlr: diverged: the cost was no longer finite at iteration" in outcome.err
+    assert "try a learning rate of" in outcome.json["warning"]
+    assert np.isfinite(fastlr.load(out).layers[0].W).all()
+
+
+def test_running_out_of_memory_is_one_line(fastlr_command, pictures, monkeypatch):
+    monkeypatch.setattr("fastlr.training.follow", lambda *_: (_ for _ in ()).throw(MemoryError("Unable to allocate")))
+    outcome = fastlr_command("train", pictures)
+    assert outcome.status == 1
+    assert outcome.err == "fastlr: out of memory (Unable to allocate); use fewer or smaller examples\n"
+
+
+def test_interruption_and_a_closed_pipe_are_quiet(pictures):
+    command = [sys.executable, "-m", "fastlr", "train", str(pictures), "--iterations", "20", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        process.stdout.close()  # nobody reads what is printed
+        errors = process.stderr.read()
+    assert "Traceback" not in errors
+    assert "BrokenPipe" not in errors
+
+
+@pytest.mark.parametrize("kind", SOURCES)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_mangled_bytes_never_end_in_a_traceback(tmp_path_factory, kind, data):
+    """Truncate, flip, replace or empty a file: it is read, or refused in one line that names it."""
+    root = tmp_path_factory.mktemp(kind)
+    path, file = write_source(kind, root)
+    file.write_bytes(mangle(data, file.read_bytes()))
+    refusal = refusal_of(lambda: [fastlr.open_dataset(path, split, size=8) for split in splits_of(path) or ("train",)])
+    assert refusal is None or ("\n" not in refusal and str(root) in refusal)
+    shutil.rmtree(root)
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=st.data())
+def test_a_mangled_model_is_read_or_refused(tmp_path_factory, data):
+    root = tmp_path_factory.mktemp("model")
+    path, predictions = root / "m.safetensors", []
+    fastlr.train(*draw_images(), iterations=2).model.save(path)
+    path.write_bytes(mangle(data, path.read_bytes()))
+    refusal = refusal_of(lambda: predictions.append(fastlr.load(path).predict_proba(np.zeros((1, 192), np.uint8))))
+    assert np.isfinite(predictions).all() if refusal is None else "\n" not in refusal
+    shutil.rmtree(root)
+
+
+def refusal_of(call: Callable[[], object]) -> str | None:
+    """Return what the call was refused with, None where it went well; anything but an InputError goes through."""
+    try:
+        call()
+    except fastlr.InputError as error:
+        return str(error)
+    return None
+
+
+def mangle(data: st.DataObject, content: bytes) -> bytes:
+    kind = data.draw(st.sampled_from(("cut", "flip", "overwrite", "replace")))
+    if kind == "cut":
+        return content[: data.draw(st.integers(0, len(content) - 1))]
+    if kind == "replace":
+        return data.draw(st.binary(max_size=200))
+    changed = bytearray(content)
+    for _ in range(data.draw(st.integers(1, 5))):
+        position = data.draw(st.integers(0, min(len(content), 600) - 1))  # headers are where the sense is
+        if kind == "flip":
+            changed[position] ^= 1 << data.draw(st.integers(0, 7))
+        else:
+            chunk = data.draw(st.binary(min_size=1, max_size=8))
+            changed[position : position + len(chunk)] = chunk
+    return bytes(changed)

@@ -1,0 +1,189 @@
+"""The commands, as people and scripts call them."""
+
+import json
+import os
+import pty
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from conftest import draw_images, write_folder
+from PIL import Image
+
+import fastlr
+from fastlr import report
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    images, labels = draw_images(30)
+    write_folder(tmp_path / "pictures" / "train", images[:20], labels[:20])
+    return write_folder(tmp_path / "pictures" / "test", images[20:], labels[20:]).parent
+
+
+def test_train_json_is_one_object_and_nothing_else(fastlr_command, pictures, tmp_path):
+    model = tmp_path / "m.safetensors"
+    outcome = fastlr_command("train", pictures, "--size", 8, "--iterations", 150, "--model", model, "--json")
+    assert outcome.status == 0
+    assert outcome.out.count("\n") == 1
+    run = outcome.json
+    assert {"costs", "recorded_at", "train_accuracy", "test_accuracy", "classes", "n_train", "n_test", "n_features",
+            "form", "backend", "device", "dtype", "seconds", "model"} <= run.keys()  # fmt: skip
+    assert (run["n_train"], run["n_test"], run["n_features"]) == (20, 10, 192)
+    assert run["model"] == str(model)
+    assert "Cost after iteration 100: " in outcome.err
+    assert f"test accuracy: {run['test_accuracy']} % of 10 examples" in outcome.err
+    assert fastlr.load(model).costs == tuple(run["costs"])
+
+
+def test_train_for_people(fastlr_command, pictures):
+    outcome = fastlr_command("train", pictures, "--size", 8, "--iterations", 101)
+    assert [line.split(":")[0] for line in outcome.err.splitlines()] == [
+        "Cost after iteration 0",
+        "Cost after iteration 100",
+    ]
+    assert "train accuracy: " in outcome.out
+    assert "classes dark, light" in outcome.out
+
+
+def test_train_without_a_test_set(fastlr_command, pictures):
+    run = fastlr_command("train", pictures / "train", "--size", 8, "--iterations", 5, "--json").json
+    assert (run["test_accuracy"], run["n_test"], run["model"]) == (None, 0, None)
+
+
+def test_both_names_of_the_learning_rate(fastlr_command, pictures):
+    one, two = (
+        fastlr_command("train", pictures, "--size", 8, option, "0.02", "--iterations", 101, "--json").json["costs"]
+        for option in ("--lr", "--learning-rate")
+    )
+    assert one == two
+    assert one != fastlr_command("train", pictures, "--size", 8, "--iterations", 101, "--json").json["costs"]
+
+
+def test_positive_balance_and_holdout(fastlr_command, tmp_path):
+    images, _ = draw_images(30)
+    np.savez(tmp_path / "x.npz", images=images, labels=np.arange(30) % 3, classes=["a", "b", "c"])
+    options = ("--positive", "b", "--balance", "--holdout", 4, "--seed", 7, "--iterations", 50, "--json")
+    run = fastlr_command("train", tmp_path / "x.npz", *options).json
+    assert (run["n_train"], run["n_test"]) == (16, 4)
+    assert run["classes"] == ["not b", "b"]
+
+
+def test_evaluate_maps_the_classes_as_training_did(fastlr_command, tmp_path):
+    images, _ = draw_images(30)
+    labels = np.arange(30) % 2 + np.arange(30) // 15  # three classes; the odd ones are bright
+    np.savez(tmp_path / "x.npz", images=images, labels=labels, classes=["a", "b", "c"])
+    model = tmp_path / "m.safetensors"
+    trained = fastlr_command("train", tmp_path / "x.npz", "--positive", "b,c", "--model", model, "--json").json
+    evaluated = fastlr_command("evaluate", model, tmp_path / "x.npz", "--json").json
+    assert evaluated["accuracy"] == trained["train_accuracy"]
+    assert evaluated["n"] == 30
+
+
+def test_evaluate_brings_pictures_to_the_models_size(fastlr_command, pictures, tmp_path):
+    model = tmp_path / "m.safetensors"
+    trained = fastlr_command(
+        "train", pictures, "--size", 5, "--resample", "box", "--model", model, "--iterations", 300, "--json"
+    ).json
+    assert fastlr_command("evaluate", model, pictures, "--json").json["accuracy"] == trained["test_accuracy"]
+    assert (
+        fastlr_command("evaluate", model, pictures, "--split", "train", "--json").json["accuracy"]
+        == trained["train_accuracy"]
+    )
+
+
+def test_predict_agrees_with_python_and_annotates(fastlr_command, pictures, tmp_path):
+    model = tmp_path / "m.safetensors"
+    fastlr_command("train", pictures, "--size", 8, "--lr", 0.05, "--iterations", 1000, "--model", model)
+    files = [*sorted((pictures / "test" / "dark").iterdir()), *sorted((pictures / "test" / "light").iterdir())]
+    outcome = fastlr_command("predict", model, *files, "--annotate", tmp_path / "out", "--json")
+    classifier, data = fastlr.load(model), fastlr.open_dataset(pictures, "test", size=8)
+    assert [row["probability"] for row in outcome.json] == classifier.predict_proba(data).max(axis=1).tolist()
+    assert [row["label"] for row in outcome.json] == classifier.predict(data).tolist()
+    assert {row["label"] for row in outcome.json} == {"dark", "light"}
+    written = sorted((tmp_path / "out").iterdir())
+    assert len(written) == 10
+    assert written[0].name == "dark-picture_000.jpg"
+    with Image.open(written[0]) as image:
+        assert image.size[0] == report.SHORTEST
+        assert image.size[1] > report.SHORTEST, "the caption stands below the picture"
+    lines = fastlr_command("predict", model, files[0]).out.splitlines()
+    assert lines == [f"{files[0]}  {outcome.json[0]['label']}  {outcome.json[0]['probability']:.4f}"]
+
+
+def test_annotated_names_are_distinct(tmp_path):
+    files = [tmp_path / name for name in ("a/x.png", "b/x.png", "b/x.jpg", "b/x.png")]
+    assert report.distinct_names(files) == ["a-x.jpg", "b-x.jpg", "b-x-2.jpg", "b-x-3.jpg"]
+    assert report.distinct_names(files[:1]) == ["x.jpg"]
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 900), (4000, 30), (64, 64)])
+def test_annotated_pictures_fit_a_screen(size):
+    sheet = report.annotate(Image.new("RGB", size), "a rather long class name of many words  99.9%" * 2)
+    assert report.SHORTEST <= sheet.width <= report.LONGEST
+    assert sheet.height <= report.LONGEST + 40
+    assert np.asarray(sheet)[-20:].max() > 200, "the caption is there, in white"
+
+
+def test_backends(fastlr_command):
+    rows = fastlr_command("backends", "--json").json
+    numpy = next(row for row in rows if row["name"] == "numpy")
+    assert numpy["runs"] is True
+    assert numpy["version"] == np.__version__
+    assert numpy["devices"] == ["cpu"]
+    assert "numpy" in fastlr_command("backends").out
+
+
+def test_progress_bar_on_a_terminal(pictures):
+    command = [sys.executable, "-m", "fastlr", "train", str(pictures), "--size", "8", "--iterations", "300", "--json"]
+    ours, theirs = pty.openpty()
+    environment = os.environ | {"TERM": "xterm", "COLUMNS": "100"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs, env=environment) as process:
+        os.close(theirs)
+        shown = b""
+        while True:
+            try:
+                chunk = os.read(ours, 4096)
+            except OSError:  # Linux's way to say that the other side is closed
+                break
+            if not chunk:
+                break
+            shown += chunk
+        out = process.stdout.read()
+    os.close(ours)
+    assert process.returncode == 0
+    assert json.loads(out)["n_train"] == 20
+    assert b"300/300" in shown
+    assert b"cost 0." in shown
+    assert b"Cost after iteration" not in shown
+
+
+def test_demo_is_reproducible_and_not_trivial(fastlr_command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    first = fastlr_command("demo")
+    assert first.status == 0, first.err
+    model = tmp_path / "fastlr-demo" / "model.safetensors"
+    run = json.loads((tmp_path / "fastlr-demo" / "results.json").read_text())
+    assert (run["n_train"], run["n_test"], run["n_features"]) == (1500, 100, 12288)
+    assert 90 <= run["test_accuracy"] <= 99.9
+    assert len(list((tmp_path / "fastlr-demo" / "annotated").iterdir())) == 6
+    for name in ("airplane", "bike"):
+        assert len(list((tmp_path / "fastlr-demo" / "train" / name).iterdir())) == 750
+    bytes_of_first = model.read_bytes()
+    assert fastlr_command("demo").status == 0, "an earlier demo's folder is used again"
+    assert model.read_bytes() == bytes_of_first
+
+
+def test_drawn_pictures_depend_on_the_seed_alone(tmp_path):
+    from fastlr.data.drawn import draw_dataset
+
+    for name, seed, count in (("a", 0, 4), ("b", 0, 6), ("c", 1, 4)):
+        draw_dataset(tmp_path / name, count, 2, seed)
+    a, b, c = (
+        {file.relative_to(tmp_path / name): file.read_bytes() for file in (tmp_path / name).rglob("*.jpg")}
+        for name in "abc"
+    )
+    assert a.items() <= b.items()
+    assert a.keys() == c.keys()
+    assert not set(a.values()) & set(c.values())

@@ -1,0 +1,96 @@
+"""The core against the textbook, step by step, on strict and on plain arrays."""
+
+from types import ModuleType
+
+import array_api_strict
+import numpy as np
+import pytest
+
+from fastlr import core, textbook
+
+NAMESPACES = {"strict": array_api_strict, "numpy": np}
+
+
+def problem(n: int, m: int, k: int, seed: int):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, m))
+    Y = rng.integers(0, 2, (k, m)).astype(np.float64)
+    W, b = rng.normal(size=(k, n)) * 0.1, rng.normal(size=(k, 1)) * 0.1
+    rates = rng.uniform(0.01, 0.5, (k, 1))
+    for array in (X, Y, W, b, rates):
+        array.setflags(write=False)
+    return X, Y, W, b, rates
+
+
+def to_numpy(array) -> np.ndarray:
+    return np.from_dlpack(array)
+
+
+@pytest.mark.parametrize("k", [1, 5])
+@pytest.mark.parametrize(("n", "m"), [(30, 20), (7, 50), (1, 1)])
+@pytest.mark.parametrize("name", NAMESPACES)
+def test_200_steps_follow_the_textbook(name: str, n: int, m: int, k: int):
+    xp: ModuleType = NAMESPACES[name]
+    host = problem(n, m, k, seed=100 * n + k)
+    X, Y, W, b, rates = (xp.asarray(array, copy=None) for array in host)
+    plain = [(host[2][[i]].T.copy(), float(host[3][i, 0])) for i in range(k)]
+    for step in range(200):
+        dW, db, cost = core.propagate(W, b, X, Y)
+        for i, (w, intercept) in enumerate(plain):
+            grads, expected = textbook.propagate(w, intercept, host[0], host[1][[i]])
+            got = float(cost[i, 0])
+            assert abs(got - expected) <= 1e-12 * expected, f"step {step}, model {i}: {got!r}, not {expected!r}"
+            rate = host[4][i, 0]
+            plain[i] = (w - rate * grads["dw"], intercept - rate * grads["db"])
+        W, b = core.descend(W, dW, rates), core.descend(b, db, rates)
+    assert W.shape == (k, n)
+    assert W.dtype == xp.float64
+    np.testing.assert_allclose(to_numpy(W), np.stack([w[:, 0] for w, _ in plain]), rtol=1e-11, atol=1e-13)
+
+
+@pytest.mark.parametrize("name", NAMESPACES)
+def test_one_row_of_labels_serves_all_models(name: str):
+    xp = NAMESPACES[name]
+    X, Y, W, b, _ = (xp.asarray(array, copy=None) for array in problem(4, 6, 3, seed=1))
+    shared = core.propagate(W, b, X, Y[:1, :])
+    for row in range(3):
+        alone = core.propagate(W[row : row + 1, :], b[row : row + 1, :], X, Y[:1, :])
+        for all_models, one_model in zip(shared, alone, strict=True):
+            np.testing.assert_allclose(to_numpy(all_models)[[row]], to_numpy(one_model), rtol=1e-13)
+
+
+@pytest.mark.parametrize("name", NAMESPACES)
+def test_scale_is_folded_into_the_arithmetic(name: str):
+    xp = NAMESPACES[name]
+    host = problem(5, 9, 2, seed=2)
+    pixels = np.round(np.abs(host[0]) * 100)
+    _, Y, W, b, _ = (xp.asarray(array, copy=None) for array in host)
+    folded = core.propagate(W, b, xp.asarray(pixels), Y, scale=1 / 255)
+    plain = core.propagate(W, b, xp.asarray(pixels / 255), Y)
+    for a, e in zip(folded, plain, strict=True):
+        np.testing.assert_allclose(to_numpy(a), to_numpy(e), rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", NAMESPACES)
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_cost_is_finite_and_sigmoid_exact_at_the_ends(name: str, dtype: str):
+    xp = NAMESPACES[name]
+    Z = xp.asarray([[-1e30, -800.0, 0.0, 800.0, 1e30]], dtype=getattr(xp, dtype))
+    A = core.sigmoid(Z)
+    assert A.dtype == getattr(xp, dtype)
+    assert to_numpy(A)[0].tolist() == [0.0, 0.0, 0.5, 1.0, 1.0]
+    right = core.cost(Z, xp.asarray([[0.0, 0.0, 1.0, 1.0, 1.0]], dtype=getattr(xp, dtype)))
+    assert float(right[0, 0]) == pytest.approx(np.log(2) / 5)
+    wrong = core.cost(Z, xp.asarray([[1.0, 1.0, 1.0, 0.0, 0.0]], dtype=getattr(xp, dtype)))
+    assert np.isfinite(float(wrong[0, 0]))
+    assert float(wrong[0, 0]) == pytest.approx(2e30 / 5)
+
+
+def test_sigmoid_keeps_its_relative_precision():
+    Z = np.array([[-700.0, -40.0, -1.0, 1.0, 30.0]])
+    np.testing.assert_allclose(core.sigmoid(Z), textbook.sigmoid(Z), rtol=4e-16)
+
+
+def test_l2_decays_the_weights():
+    W, dW = np.array([[2.0, -4.0]]), np.array([[0.5, 0.5]])
+    assert core.descend(W, dW, 0.1, 0.3).tolist() == [[2.0 - 0.1 * (0.5 + 0.6), -4.0 - 0.1 * (0.5 - 1.2)]]

@@ -1,0 +1,80 @@
+import numpy as np
+import pytest
+
+from fastlr import InputError
+from fastlr.data import Dataset, from_arrays
+
+
+@pytest.fixture
+def pets() -> Dataset:
+    images = np.arange(7, dtype=np.uint8).reshape(7, 1, 1, 1)
+    return from_arrays("pets", images, [0, 1, 2, 2, 0, 1, 0], ["ant", "bee", "cat"])
+
+
+def order(data: Dataset) -> list[int]:
+    return data.images.reshape(-1).tolist()
+
+
+def test_positive_makes_two_classes(pets):
+    one = pets.with_positive(["cat"])
+    assert one.classes == ("not cat", "cat")
+    assert one.labels.tolist() == [0, 0, 1, 1, 0, 0, 0]
+    two = pets.with_positive(["bee", "cat"])
+    assert two.classes == ("ant", "bee,cat")
+    assert two.labels.tolist() == [0, 1, 1, 1, 0, 1, 0]
+    assert dict(two.class_of) == {"ant": 0, "bee": 1, "cat": 1}
+
+
+def test_balance_keeps_ones_then_the_first_zeros(pets):
+    data = pets.with_positive(["cat"]).balanced()
+    assert order(data) == [2, 3, 0, 1]
+    assert data.labels.tolist() == [1, 1, 0, 0]
+
+
+def test_balance_with_fewer_zeros_keeps_all(pets):
+    data = pets.with_positive(["ant", "bee"]).balanced()
+    assert order(data) == [0, 1, 4, 5, 6, 2, 3]
+
+
+def test_holdout_is_the_permutation_of_random_state(pets):
+    train, test = pets.holdout(2, seed=3)
+    expected = np.random.RandomState(3).permutation(7).tolist()
+    assert order(train) == expected[:5]
+    assert order(test) == expected[5:]
+
+
+def test_aligned_matches_names_not_positions(pets):
+    other = from_arrays("other", np.zeros((3, 2), np.uint8), [0, 1, 1], ["cat", "ant"])
+    assert other.aligned(pets.classes, pets.class_of).labels.tolist() == [2, 0, 0]
+    two = pets.with_positive(["bee", "cat"])
+    assert other.aligned(two.classes, two.class_of).labels.tolist() == [1, 0, 0]
+    unused = from_arrays("unused", np.zeros((2, 2), np.uint8), [1, 1], ["dog", "ant"])
+    assert unused.aligned(pets.classes, pets.class_of).labels.tolist() == [0, 0], "a name without examples is no fault"
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda d: d.with_positive(["dog"]), "--positive: pets has no class 'dog'; it has ant, bee, cat"),
+        (lambda d: d.balanced(), "--balance: pets has 3 classes; name the ones with --positive"),
+        (lambda d: d.holdout(7, 0), "--holdout: 7 of 7 examples; it must be from 1 to 6"),
+        (lambda d: d.holdout(0, 0), "--holdout: 0 of 7"),
+        (lambda d: d.aligned(("ant", "dog"), {}), "pets: holds class 'bee', unknown to the training data"),
+        (
+            lambda d: from_arrays("x", np.eye(2), [0, 5], ["a", "b"]),
+            "x: labels run from 0 to 5, but there are names for 0",
+        ),
+        (lambda d: from_arrays("x", np.eye(2), [-1, 0], ["a", "b"]), "x: labels run from -1 to 0"),
+        (lambda d: from_arrays("x", np.eye(2), [0.5, 1], ["a", "b"]), "x: labels are float64, but the class names"),
+    ],
+)
+def test_what_cannot_be_done_is_said(pets, call, words):
+    with pytest.raises(InputError) as error:
+        call(pets)
+    assert words in str(error.value)
+
+
+def test_grey_pictures_get_a_channel_and_other_pictures_are_features():
+    assert from_arrays("x", np.zeros((2, 4, 5), np.uint8), [0, 1]).images.shape == (2, 4, 5, 1)
+    assert from_arrays("x", np.zeros((2, 4, 5, 3)), [0, 1]).images.shape == (2, 60)
+    assert from_arrays("x", np.zeros((2, 6), np.uint8), [0, 1]).n_features == 6

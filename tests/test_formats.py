@@ -1,0 +1,185 @@
+"""HDF5, CIFAR-10, npz, npy and IDX to a Dataset, and convert's writers back again."""
+
+import pickle
+
+import h5py
+import numpy as np
+import pytest
+from conftest import draw_images, write_folder, write_idx, write_source
+
+from fastlr import InputError, open_dataset
+from fastlr.data import cifar, from_arrays, splits_of
+
+
+@pytest.mark.parametrize("kind", ["hdf5", "npz", "npy"])
+def test_what_is_written_is_read(tmp_path, kind):
+    images, labels = draw_images()
+    path, _ = write_source(kind, tmp_path)
+    data = open_dataset(path)
+    assert (data.images == images).all()
+    assert data.images.dtype == np.uint8
+    assert data.labels.tolist() == labels.tolist()
+    if kind != "npy":
+        assert data.classes == ("dark", "light")
+        assert splits_of(path) == ("train", "test")
+        assert (open_dataset(path, "test").images == images).all()
+
+
+def test_the_tutorials_hdf5_layout(tmp_path):
+    images, labels = draw_images()
+    with h5py.File(tmp_path / "train_catvnoncat.h5", "w") as file:
+        file["train_set_x"], file["train_set_y"] = images, labels
+        file["list_classes"] = np.array([b"non-cat", b"cat"])
+    data = open_dataset(tmp_path / "train_catvnoncat.h5")
+    assert data.classes == ("non-cat", "cat")
+    with pytest.raises(InputError, match="holds no 'test' split, only train"):
+        open_dataset(tmp_path / "train_catvnoncat.h5", "test")
+
+
+def test_undivided_hdf5_without_names(tmp_path):
+    images, labels = draw_images()
+    with h5py.File(tmp_path / "data.hdf5", "w") as file:
+        file["images"], file["labels"] = images, labels * 4 + 3
+    data = open_dataset(tmp_path / "data.hdf5", "test")
+    assert data.classes == (3, 7)
+    assert data.with_positive(["3"]).labels.tolist() == (1 - labels).tolist()
+
+
+def test_npz_of_features(tmp_path):
+    X = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
+    np.savez(tmp_path / "features.npz", X=X, y=["a", "b", "a", "b", "a", "b"])
+    data = open_dataset(tmp_path / "features.npz")
+    assert (data.images == X).all()
+    assert data.images.dtype == np.float32
+    assert data.classes == ("a", "b")
+
+
+def test_npz_with_objects_is_not_unpickled(tmp_path):
+    np.savez(tmp_path / "x.npz", X=np.array([{"a": 1}], dtype=object), y=[0])
+    with pytest.raises(InputError, match=r"x\.npz: cannot be read"):
+        open_dataset(tmp_path / "x.npz")
+
+
+def test_npy_needs_labels_beside(tmp_path):
+    np.save(tmp_path / "X.npy", np.eye(4))
+    with pytest.raises(InputError, match=r"X\.npy: its labels are missing; put them beside it as X\.labels\.npy"):
+        open_dataset(tmp_path / "X.npy")
+    np.save(tmp_path / "X.labels.npy", [0, 1, 0, 1])
+    assert open_dataset(tmp_path / "X.npy").labels.tolist() == [0, 1, 0, 1]
+
+
+def test_idx_folder(tmp_path):
+    images, labels = draw_images()
+    write_idx(tmp_path, images[..., 0], labels)
+    write_idx(tmp_path, images[:4, ..., 1], labels[:4], name="t10k")
+    train, test = open_dataset(tmp_path), open_dataset(tmp_path, "test")
+    assert (train.images == images[..., :1]).all()
+    assert (test.images == images[:4, ..., 1:2]).all()
+    assert train.labels.tolist() == labels.tolist()
+
+
+def write_batch(path, rows, labels, protocol=2):
+    path.write_bytes(pickle.dumps({b"data": rows, b"labels": labels, b"filenames": [b"x.png"]}, protocol=protocol))
+
+
+@pytest.mark.parametrize("protocol", [0, 1, 2, 4])
+def test_cifar_batches_as_planes(tmp_path, protocol):
+    rows = np.random.default_rng(0).integers(0, 256, (5, 3072), dtype=np.uint8)
+    write_batch(tmp_path / "data_batch_1", rows[:3], [0, 9, 2], protocol)
+    write_batch(tmp_path / "data_batch_2", np.asfortranarray(rows[3:]), [2, 1], protocol)
+    write_batch(tmp_path / "test_batch", rows[:1], [5], protocol)
+    data = open_dataset(tmp_path)
+    assert data.images.shape == (5, 32, 32, 3)
+    assert data.images[4, 1, 2].tolist() == [rows[4, 34], rows[4, 1024 + 34], rows[4, 2048 + 34]]
+    assert data.labels.tolist() == [0, 9, 2, 2, 1]
+    assert data.classes == cifar.CLASSES, "the names are built in where batches.meta is missing"
+    assert open_dataset(tmp_path, "test").labels.tolist() == [5]
+    assert len(open_dataset(tmp_path / "data_batch_1")) == 3
+
+
+def test_cifar_names_from_the_meta_file(tmp_path):
+    write_batch(tmp_path / "data_batch_1", np.zeros((2, 3072), np.uint8), [0, 1])
+    (tmp_path / "batches.meta").write_bytes(pickle.dumps({b"label_names": [b"ant", b"bee"]}))
+    assert open_dataset(tmp_path / "data_batch_1").classes == ("ant", "bee")
+
+
+class Malicious:
+    def __init__(self, function, *arguments):
+        self.call = function, arguments
+
+    def __reduce__(self):
+        return self.call
+
+
+@pytest.mark.parametrize("protocol", [0, 2, 4])
+def test_a_pickle_that_tries_to_run_code_is_refused(tmp_path, protocol):
+    trap = tmp_path / "trap"
+    content = {b"data": Malicious(open, str(trap), "w"), b"labels": [0]}
+    (tmp_path / "data_batch_1").write_bytes(pickle.dumps(content, protocol=protocol))
+    with pytest.raises(InputError, match=r"data_batch_1: refused, this pickle asks for '_?io\.open'"):
+        open_dataset(tmp_path / "data_batch_1")
+    assert not trap.exists()
+
+
+def test_inert_stand_ins_cannot_be_turned_into_calls(tmp_path):
+    # numpy.dtype stands for a class that only keeps its arguments: naming code as one of them runs nothing.
+    content = b"\x80\x02}q\x00(U\x04dataq\x01cnumpy\ndtype\nU\x09os.systemq\x02\x85Rq\x03U\x06labelsq\x04]q\x05u."
+    (tmp_path / "data_batch_1").write_bytes(content)
+    with pytest.raises(InputError, match="'data' is not a uint8 array"):
+        open_dataset(tmp_path / "data_batch_1")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ([1, 2], "holds no dictionary"),
+        ({b"data": 1}, "holds no 'labels'"),
+        ({b"data": [1], b"labels": [0]}, "'data' is not a uint8 array"),
+        ({b"data": np.zeros((2, 3072)), b"labels": [0, 1]}, "'data' is not a uint8 array"),
+        ({b"data": np.zeros((2, 3072), np.uint8), b"labels": "ab"}, "'labels' is not a list of whole numbers"),
+        ({b"data": np.zeros((2, 3072), np.uint8), b"labels": [0]}, "2 examples and 1 labels"),
+        ({b"data": np.zeros((2, 3072), np.uint8), b"labels": [0, 10]}, "labels run from 0 to 10"),
+    ],
+)
+def test_other_pickles_are_named(tmp_path, content, words):
+    (tmp_path / "data_batch_1").write_bytes(pickle.dumps(content, protocol=2))
+    with pytest.raises(InputError, match=words):
+        open_dataset(tmp_path / "data_batch_1")
+
+
+@pytest.mark.parametrize("suffix", ["h5", "npz"])
+@pytest.mark.parametrize("kind", ["png", "hdf5", "npz", "npy", "cifar", "idx"])
+def test_convert_keeps_pixels_labels_and_names(tmp_path, fastlr_command, kind, suffix):
+    (tmp_path / "in").mkdir()
+    source, _ = write_source(kind, tmp_path / "in")
+    out = tmp_path / f"out.{suffix}"
+    outcome = fastlr_command("convert", source, out, "--size", 8)
+    assert outcome.status == 0, outcome.err
+    only_train_as_npz = (kind, suffix) == ("idx", "npz")  # a single split has no prefix there: it reads as undivided
+    assert splits_of(out) == (() if only_train_as_npz else splits_of(source))
+    for split in splits_of(source) or ("train",):
+        before, after = open_dataset(source, split, size=8), open_dataset(out, split)
+        assert (before.images == after.images).all()
+        assert before.labels.tolist() == after.labels.tolist()
+        assert [str(name) for name in before.classes] == [str(name) for name in after.classes]
+
+
+def test_convert_of_features(tmp_path, fastlr_command):
+    np.savez(tmp_path / "in.npz", X=np.eye(4), y=["é", "b", "é", "b"])
+    for out in (tmp_path / "out.h5", tmp_path / "out.npz"):
+        assert fastlr_command("convert", tmp_path / "in.npz", out).status == 0
+        data = open_dataset(out)
+        assert data.classes == ("b", "é")
+        assert data.images.tolist() == np.eye(4).tolist()
+
+
+def test_convert_matches_the_splits_classes_by_name(tmp_path, fastlr_command):
+    images, labels = draw_images(8)
+    write_folder(tmp_path / "in" / "train", images, labels)
+    write_folder(tmp_path / "in" / "test", images[1:2], labels[1:2])
+    assert fastlr_command("convert", tmp_path / "in", tmp_path / "out.h5", "--size", 8).status == 0
+    assert open_dataset(tmp_path / "out.h5", "test").labels.tolist() == [1]
+
+
+def test_uint8_matrix_is_pixels():
+    assert from_arrays("x", np.zeros((2, 6), np.uint8), [0, 1]).images.dtype == np.uint8

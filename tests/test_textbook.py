@@ -1,0 +1,79 @@
+import json
+
+import numpy as np
+import pytest
+from conftest import GOLDEN, first_difference
+
+from fastlr import textbook
+
+
+def arrays_of(example: dict, *names: str) -> list[np.ndarray]:
+    return [np.array(example[name], dtype=np.float64) for name in names]
+
+
+def test_sigmoid_as_printed(published):
+    example = published["functions"]["sigmoid"]
+    assert textbook.sigmoid(example["z"]).round(8).tolist() == example["a"]
+
+
+def test_propagate_as_printed(published):
+    example = published["functions"]["propagate"]
+    w, X, Y = arrays_of(example, "w", "X", "Y")
+    grads, cost = textbook.propagate(w, example["b"], X, Y)
+    assert grads["dw"].round(8).tolist() == example["dw"]
+    assert grads["db"] == example["db"]
+    # The exact value is 0.159005377076924080…: the logits form rounds it to the nearest double, and the printed
+    # figure, computed through log(A), is the double before.
+    assert cost in (example["cost"], np.nextafter(example["cost"], 1))
+
+
+def test_predict_as_printed(published):
+    example = published["functions"]["predict"]
+    w, X = arrays_of(example, "w", "X")
+    assert textbook.predict(w, example["b"], X).tolist() == example["predictions"]
+
+
+def test_gradients_are_those_of_the_cost():
+    rng = np.random.default_rng(0)
+    w, X, Y = rng.normal(size=(5, 1)), rng.normal(size=(5, 7)), rng.integers(0, 2, (1, 7)).astype(float)
+    grads, _ = textbook.propagate(w, 0.3, X, Y)
+    h = 1e-6
+    for i in range(5):
+        up, down = (textbook.propagate(w + sign * h * np.eye(5)[:, [i]], 0.3, X, Y)[1] for sign in (1, -1))
+        assert grads["dw"][i, 0] == pytest.approx((up - down) / (2 * h), abs=1e-9)
+    up, down = (textbook.propagate(w, 0.3 + sign * h, X, Y)[1] for sign in (1, -1))
+    assert grads["db"] == pytest.approx((up - down) / (2 * h), abs=1e-9)
+
+
+def test_sigmoid_and_cost_at_the_ends():
+    assert textbook.sigmoid([-1e4, 0.0, 1e4]).tolist() == [0.0, 0.5, 1.0]
+    _, cost = textbook.propagate(np.array([[1e4]]), 0.0, np.array([[1.0]]), np.array([[0.0]]))
+    assert cost == 1e4
+
+
+def test_model_follows_the_golden_costs():
+    golden = json.loads((GOLDEN / "drawn.json").read_text())
+    draw = np.random.RandomState(golden["seed"])
+    X = draw.randint(0, 256, (golden["m"], golden["n"])).T / 255
+    Y = draw.randint(0, 2, golden["m"])[np.newaxis]
+    d = textbook.model(X, Y, X, Y, golden["iterations"], golden["learning_rate"])
+    assert first_difference(d["costs"], golden["costs"], 1e-13) is None
+    assert d["b"] == pytest.approx(golden["b"], rel=1e-12)
+    assert d["w"][:5, 0].tolist() == pytest.approx(golden["w_first"], rel=1e-12)
+    assert d["train_accuracy"] == d["test_accuracy"] == 100 * np.mean(d["Y_prediction_train"] == Y)
+
+
+def test_optimize_prints_its_costs(capsys):
+    w, b = textbook.init_params(2)
+    X, Y = np.array([[1.0, 2.0], [3.0, 1.0]]), np.array([[1.0, 0.0]])
+    params, _, costs = textbook.optimize(w, b, X, Y, 101, 0.1, print_cost=True)
+    printed = capsys.readouterr().out.splitlines()
+    assert printed == [f"Cost after iteration {100 * i}: {cost:f}" for i, cost in enumerate(costs)]
+    assert w.tolist() == [[0.0], [0.0]], "the weights given are left as they were"
+    assert params["w"].shape == (2, 1)
+
+
+def test_predict_image_scales_pixels():
+    w, b = np.array([[2.0], [-1.0]]), 0.0
+    assert textbook.predict_image(w, b, np.array([[255, 0]], dtype=np.uint8)) == 1
+    assert textbook.predict_image(w, b, np.array([[0, 255]], dtype=np.uint8)) == 0

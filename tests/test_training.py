@@ -1,0 +1,225 @@
+import warnings
+
+import numpy as np
+import pytest
+from conftest import draw_images, first_difference
+
+import fastlr
+from fastlr import textbook
+from fastlr.backends import choose_backend
+
+TOLERANCE = {"float64": 1e-9, "float32": 1e-4}
+
+
+def textbook_costs(rows: np.ndarray, labels: np.ndarray, iterations: int, rate: float, every: int) -> list[float]:
+    w, b = textbook.init_params(rows.shape[1])
+    return textbook.optimize(w, b, rows.T, labels[None, :].astype(float), iterations, rate, record_every=every)[2]
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_pixels_follow_the_textbook(backend, dtype):
+    images, labels = draw_images(30, side=6)
+    run = fastlr.train(
+        images, labels, iterations=300, learning_rate=0.05, record_every=1, backend=backend.name, dtype=dtype
+    )
+    expected = textbook_costs(images.reshape(30, -1) / 255, labels, 300, 0.05, 1)
+    assert first_difference(run.costs, expected, TOLERANCE[dtype]) is None
+    assert run.recorded_at == list(range(300))
+    assert (run.backend, run.device, run.dtype, run.form) == (backend.name, backend.device, dtype, "primal")
+    W, b = run.model.layers[0]
+    assert (W.dtype, W.shape, b.dtype, b.shape) == (dtype, (1, 108), dtype, (1, 1))
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(("m", "n"), [(20, 40), (50, 3), (2, 1)])
+def test_random_features_follow_the_textbook(backend, m, n, seed):
+    rng = np.random.default_rng(seed)
+    X, labels = rng.normal(size=(m, n)), np.arange(m) % 2
+    run = fastlr.train(X, labels, iterations=200, learning_rate=0.3, record_every=7, backend=backend.name)
+    assert first_difference(run.costs, textbook_costs(X, labels, 200, 0.3, 7), 1e-9) is None
+    assert run.recorded_at == list(range(0, 200, 7))
+
+
+def test_l2_as_differentiated(backend):
+    rng = np.random.default_rng(5)
+    X, labels = rng.normal(size=(15, 4)), np.arange(15) % 2
+    run = fastlr.train(X, labels, iterations=50, learning_rate=0.2, l2=0.3, record_every=1, backend=backend.name)
+    w, b = textbook.init_params(4)
+    expected = []
+    for _ in range(50):
+        grads, cost = textbook.propagate(w, b, X.T, labels[None, :].astype(float))
+        expected.append(cost)
+        w, b = w - 0.2 * (grads["dw"] + 0.3 * w), b - 0.2 * grads["db"]
+    assert first_difference(run.costs, expected, 1e-9) is None
+    np.testing.assert_allclose(run.model.layers[0].W[0], w[:, 0], rtol=1e-9)
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.float16, np.float32, bool])
+def test_features_of_any_real_type(dtype):
+    X = np.array([[0, 1], [1, 0], [1, 1], [0, 0]]).astype(dtype)
+    labels = np.array([0, 1, 1, 0])
+    run = fastlr.train(X, labels, iterations=100, learning_rate=0.5)
+    assert first_difference(run.costs, textbook_costs(X.astype(float), labels, 100, 0.5, 100), 1e-12) is None
+    assert run.model.scale == 1.0
+
+
+def test_inputs_are_left_as_they_are_and_need_not_be_contiguous():
+    rng = np.random.default_rng(0)
+    wide = rng.normal(size=(20, 10))
+    X, labels = wide[::2, ::3], np.arange(10) % 2
+    assert not X.flags.c_contiguous
+    wide.setflags(write=False)
+    labels.setflags(write=False)
+    before = wide.copy()
+    run = fastlr.train(X, labels, iterations=20, record_every=5)
+    assert (wide == before).all()
+    assert run.costs == fastlr.train(X.copy(), labels.copy(), iterations=20, record_every=5).costs
+
+
+def test_labels_of_any_kind_name_the_classes():
+    X = np.array([[0.0], [1.0], [0.1], [0.9]])
+    for labels in (["no", "yes", "no", "yes"], [3, 7, 3, 7], [False, True, False, True], [[0, 1, 0, 1]]):
+        run = fastlr.train(X, labels, iterations=500, learning_rate=1.0)
+        names = np.asarray(labels).reshape(-1)
+        assert run.model.classes == tuple(np.unique(names).tolist())
+        assert run.model.predict(X).tolist() == names.tolist()
+        assert run.train_accuracy == 100.0
+
+
+def test_test_set_may_be_a_pair():
+    X, labels = np.array([[0.0], [1.0], [0.1], [0.9]]), ["a", "b", "a", "b"]
+    run = fastlr.train(X, labels, test=([[0.2], [0.8], [0.7]], ["a", "b", "a"]), iterations=500, learning_rate=1.0)
+    assert run.n_test == 3
+    assert run.test_accuracy == pytest.approx(100 * 2 / 3)
+
+
+def test_callback_sees_each_recorded_cost():
+    images, labels = draw_images()
+    seen = []
+    run = fastlr.train(images, labels, iterations=250, callback=lambda *args: seen.append(args))
+    assert seen == list(zip(run.recorded_at, run.costs, strict=True))
+    assert run.recorded_at == [0, 100, 200]
+
+
+def test_costs_do_not_depend_on_how_often_they_are_recorded():
+    images, labels = draw_images()
+    often = fastlr.train(images, labels, iterations=120, record_every=1)
+    seldom = fastlr.train(images, labels, iterations=120, record_every=50)
+    assert seldom.costs == [often.costs[i] for i in (0, 50, 100)]
+    assert seldom.model.layers[0].W.tolist() == often.model.layers[0].W.tolist()
+
+
+def test_a_diverging_run_hands_back_its_last_finite_parameters():
+    images, labels = draw_images()
+    with pytest.warns(fastlr.DivergenceWarning, match=r"at iteration \d+ .* try a learning rate of"):
+        run = fastlr.train(images, labels, iterations=10_000, learning_rate=1.0, l2=10.0, record_every=50)
+    assert run.warning is not None
+    stopped = 50 * len(run.costs)
+    assert f"at iteration {stopped} (the parameters of iteration {stopped - 50} are kept)" in run.warning
+    assert np.isfinite(run.costs).all()
+    assert np.isfinite(run.model.layers[0].W).all()
+    suggested = float(run.warning.rsplit(" ", 1)[1])
+    again = fastlr.train(images, labels, iterations=2000, learning_rate=suggested, l2=10.0)
+    assert again.warning is None
+    assert again.costs[-1] <= again.costs[0]
+
+
+def test_divergence_at_the_very_end_is_seen():
+    images, labels = draw_images()
+    with pytest.warns(fastlr.DivergenceWarning, match="at iteration 3 "):
+        run = fastlr.train(images, labels, iterations=3, learning_rate=1e200, l2=1e200)
+    assert run.costs == [pytest.approx(np.log(2))]
+    assert not run.model.layers[0].W.any()
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"learning_rate": -0.1}, "learning rate: -0.1; a positive number"),
+        ({"learning_rate": float("nan")}, "learning rate: nan"),
+        ({"learning_rate": "fast"}, "learning rate: 'fast'"),
+        ({"l2": -1}, "l2: -1"),
+        ({"iterations": 0}, "iterations: 0; a whole number of at least 1"),
+        ({"iterations": 2.5}, "iterations: 2.5"),
+        ({"record_every": 0}, "record every: 0"),
+        ({"seed": -1}, "seed: -1"),
+        ({"solver": "adam"}, "solver: 'adam' is not known; choose gd"),
+        ({"form": "dual"}, "form: 'dual' is not known; choose auto, primal"),
+        ({"layers": (4, 3)}, "layers: (4, 3) is not supported yet"),
+        ({"backend": "tensorflow"}, "backend: 'tensorflow' is not a backend"),
+        ({"device": "cuda:9"}, "device: numpy has no device 'cuda:9'"),
+        ({"dtype": "float16"}, "dtype: 'float16' is not a working dtype; choose float64 or float32"),
+        ({"test": 5}, "test: a Dataset or a pair"),
+        ({"test": (np.ones((2, 5)), [0, 1])}, "test: its examples have 5 numbers each, those of data have 2"),
+        ({"test": (np.ones((2, 2)), [0, 9])}, "test: holds class 9, unknown to the training data"),
+    ],
+)
+def test_wrong_settings_are_named(settings, words):
+    with pytest.raises(fastlr.InputError) as error:
+        fastlr.train(np.eye(2), [0, 1], **settings)
+    assert words in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("X", "labels", "words"),
+    [
+        (np.eye(3), None, "labels: they are missing"),
+        (np.eye(3), [0, 1], "data: 3 examples and 2 labels; each example needs one"),
+        (np.eye(3), [0, 0, 0], "data: holds class '0' alone; examples of two classes are needed"),
+        (np.eye(3), [0, 1, 2], "data: has 3 classes (0, 1, 2); this version tells two apart"),
+        (np.array([[1.0, np.nan], [0, 1]]), [0, 1], "data: example 0 holds nan at feature 1"),
+        (np.array([[1.0, 2], [-np.inf, 1]], np.float32), [0, 1], "data: example 1 holds -inf at feature 0"),
+        (np.eye(2), [0.0, np.nan], "data: labels hold NaN"),
+        (np.eye(2), np.eye(2), "data: labels have shape (2, 2)"),
+        (np.eye(2), [None, 1], "data: labels are object"),
+        (np.zeros((0, 4)), [], "data: examples have shape (0, 4)"),
+        (np.zeros((4, 0)), [0, 1, 0, 1], "data: examples have shape (4, 0)"),
+        (np.zeros(4), [0, 1, 0, 1], "data: examples have shape (4,)"),
+        (np.eye(2) * 1j, [0, 1], "data: examples are complex128"),
+        (np.array([["a"], ["b"]]), [0, 1], "data: examples are <U1"),
+    ],
+)
+def test_unusable_arrays_are_named(X, labels, words):
+    with pytest.raises(fastlr.InputError) as error:
+        fastlr.train(X, labels)
+    assert words in str(error.value)
+
+
+def test_large_finite_features_are_not_taken_for_infinite():
+    X = np.array([[1e308, 1e308], [1e308, -1e308]])
+    assert fastlr.data.from_arrays("big", X, [0, 1]).images.tolist() == X.tolist()
+
+
+def test_dataset_brings_its_own_labels():
+    images, labels = draw_images()
+    data = fastlr.data.from_arrays("drawn", images, labels)
+    with pytest.raises(fastlr.InputError, match="labels: a Dataset has its own"):
+        fastlr.train(data, labels)
+
+
+def test_arrays_of_an_unknown_library_are_refused_by_name():
+    import array_api_strict
+
+    with pytest.raises(fastlr.InputError, match=r"arrays of array_api_strict .* numpy\.asarray"):
+        fastlr.train(array_api_strict.ones((2, 2)), [0, 1])
+
+
+def test_environment_chooses_and_an_argument_beats_it(monkeypatch):
+    monkeypatch.setenv("FASTLR_DTYPE", "float32")
+    monkeypatch.setenv("FASTLR_BACKEND", "numpy")
+    assert fastlr.train(np.eye(2), [0, 1], iterations=1).dtype == "float32"
+    assert fastlr.train(np.eye(2), [0, 1], iterations=1, dtype="float64").dtype == "float64"
+    monkeypatch.setenv("FASTLR_BACKEND", "tensorflow")
+    with pytest.raises(fastlr.InputError, match="FASTLR_BACKEND: 'tensorflow' is not a backend"):
+        fastlr.train(np.eye(2), [0, 1])
+    monkeypatch.setenv("FASTLR_DTYPE", "float16")
+    with pytest.raises(fastlr.InputError, match="FASTLR_DTYPE: 'float16'"):
+        choose_backend("numpy")
+
+
+def test_nothing_of_the_users_numpy_settings_changes():
+    before = np.geterr()
+    with warnings.catch_warnings(), np.errstate(all="raise"):
+        warnings.simplefilter("error")
+        fastlr.train(*draw_images(), iterations=50)
+    assert np.geterr() == before
