@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import warnings
 from collections.abc import Sequence
@@ -53,9 +55,11 @@ def load_picture(path: Path, channels: int = 3) -> Image.Image:
     Raises InputError, with the file's name, for whatever is not a whole picture.
     """
     try:
-        with Image.open(path) as image:
+        # Read at once: every small read of the file would hand Python's lock to another thread.
+        with Image.open(io.BytesIO(path.read_bytes())) as image:
             image.load()
-            return eight_bit(_upright(image)).convert(MODES[channels])
+            upright = eight_bit(_upright(image))
+            return upright if upright.mode == MODES[channels] else upright.convert(MODES[channels])
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except IsADirectoryError:
@@ -95,7 +99,7 @@ def usable_cpus() -> int:
 
 def _upright(image: Image.Image) -> Image.Image:
     """Return the picture turned as its EXIF says; EXIF that cannot be read is passed over, as viewers do."""
-    try:
-        return ImageOps.exif_transpose(image)
-    except Exception:
-        return image
+    # In place, or an upright picture would be copied, while other threads wait for Python's lock.
+    with contextlib.suppress(Exception):
+        ImageOps.exif_transpose(image, in_place=True)
+    return image
