@@ -160,7 +160,8 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Measure a saved model's accuracy on labelled data."""
-    from fastlr.data.reading import Pictures, read
+    from fastlr.data.format import Pictures
+    from fastlr.data.reading import read
     from fastlr.model import load
 
     classifier = load(model)
@@ -266,8 +267,8 @@ def _train(train_set: Dataset, test_set: Dataset | None, **settings: Any) -> Run
 
 def _predictions(model: Model, files: Sequence[Path]) -> list[dict[str, Any]]:
     """Return for each picture file its label and the probability of that label."""
+    from fastlr.data.format import Pictures
     from fastlr.data.picture import decode_all
-    from fastlr.data.reading import Pictures
 
     assert model.image_shape is not None
     pixels, _ = decode_all(files, Pictures(model.image_shape, model.resample or "bicubic"))

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from fastlr import core
 from fastlr.data.dataset import Dataset, Name
-from fastlr.data.reading import RESAMPLING
+from fastlr.data.format import RESAMPLING
 from fastlr.errors import InputError
 from fastlr.files import whole_file
 

@@ -6,8 +6,8 @@ from conftest import draw_images, write_folder
 from PIL import Image
 
 from fastlr import InputError, open_dataset
+from fastlr.data.format import Pictures
 from fastlr.data.picture import decode_all, load_picture
-from fastlr.data.reading import Pictures
 
 
 def test_a_folder_of_class_folders(tmp_path):

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from fastlr.data.dataset import Dataset
-from fastlr.data.reading import Pictures
+from fastlr.data.format import Pictures
 from fastlr.errors import InputError
 
 # The names in batches.meta, for where that file is missing.

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from fastlr.data.dataset import Dataset
-from fastlr.data.reading import Pictures
+from fastlr.data.format import Pictures
 from fastlr.errors import InputError
 
 SPLITS = ("train", "test")

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastlr.data.dataset import Dataset, from_arrays
-from fastlr.data.reading import Pictures
+from fastlr.data.format import Pictures
 from fastlr.errors import InputError
 
 SUFFIXES = (".h5", ".hdf5", ".hdf")

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from fastlr.data.reading import Pictures
+from fastlr.data.format import Pictures
 from fastlr.errors import InputError
 
 MODES = {1: "L", 3: "RGB"}  # channels to Pillow's name for such pictures

@@ -5,52 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
+from fastlr.data import arrays, cifar, folder, hdf5, idx
 from fastlr.data.dataset import Dataset, list_names
+from fastlr.data.format import Pictures, Reader
 from fastlr.errors import InputError
 
-RESAMPLING = ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")
-MAX_SIZE = 4096
-
-
-@dataclass(frozen=True)
-class Pictures:
-    """How picture files become arrays; formats that hold arrays already have no use for it."""
-
-    shape: tuple[int, int, int] = (64, 64, 3)  # height, width, channels
-    resample: str = "bicubic"
-    skip_bad: bool = False
-    threads: int | None = None  # None: one for each CPU that this process may use
-
-    def __post_init__(self) -> None:
-        """Check the values."""
-        if not all(1 <= side <= MAX_SIZE for side in self.shape[:2]):
-            raise InputError(f"--size: {self.shape[0]} pixels; it must be from 1 to {MAX_SIZE}")
-        if self.resample not in RESAMPLING:
-            raise InputError(f"--resample: {self.resample!r} is not known; choose {', '.join(RESAMPLING)}")
-
-
-class Reader(Protocol):
-    """What a format's file offers."""
-
-    def recognises(self, path: Path) -> bool:
-        """Return whether this existing path looks like the format."""
-
-    def splits(self, path: Path) -> tuple[str, ...]:
-        """Return the names of the parts it holds, () where it is undivided."""
-
-    def read(self, path: Path, split: str | None, pictures: Pictures) -> Dataset:
-        """Return one part, or all of an undivided source."""
-
-
-def readers() -> tuple[Reader, ...]:
-    """Return the table of formats, in the order in which they are asked; a folder of pictures is the last resort."""
-    from fastlr.data import arrays, cifar, folder, hdf5, idx
-
-    return (hdf5, arrays, cifar, idx, folder)
+# In the order in which they are asked; a folder of pictures is the last resort.
+READERS: tuple[Reader, ...] = (hdf5, arrays, cifar, idx, folder)
 
 
 def open_dataset(
@@ -116,7 +79,7 @@ def _reader_of(path: Path) -> Reader:
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be opened ({error})") from None
     with reporting(path):
-        for reader in readers():
+        for reader in READERS:
             if reader.recognises(path):
                 return reader
     raise InputError(

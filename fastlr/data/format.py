@@ -1,0 +1,43 @@
+"""What every format's file is given, and what it must offer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from fastlr.data.dataset import Dataset
+from fastlr.errors import InputError
+
+RESAMPLING = ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")
+MAX_SIZE = 4096
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """How picture files become arrays; formats that hold arrays already have no use for it."""
+
+    shape: tuple[int, int, int] = (64, 64, 3)  # height, width, channels
+    resample: str = "bicubic"
+    skip_bad: bool = False
+    threads: int | None = None  # None: one for each CPU that this process may use
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        if not all(1 <= side <= MAX_SIZE for side in self.shape[:2]):
+            raise InputError(f"--size: {self.shape[0]} pixels; it must be from 1 to {MAX_SIZE}")
+        if self.resample not in RESAMPLING:
+            raise InputError(f"--resample: {self.resample!r} is not known; choose {', '.join(RESAMPLING)}")
+
+
+class Reader(Protocol):
+    """What a format's file offers."""
+
+    def recognises(self, path: Path) -> bool:
+        """Return whether this existing path looks like the format."""
+
+    def splits(self, path: Path) -> tuple[str, ...]:
+        """Return the names of the parts it holds, () where it is undivided."""
+
+    def read(self, path: Path, split: str | None, pictures: Pictures) -> Dataset:
+        """Return one part, or all of an undivided source."""
