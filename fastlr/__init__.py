@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from fastlr.data import Dataset, open_dataset
     from fastlr.errors import DivergenceWarning, InputError
     from fastlr.model import Model, load
-    from fastlr.training import Run, train
+    from fastlr.training import Run, sweep, train
 
 __version__ = "0.1.0"
 
@@ -27,6 +27,7 @@ __all__ = [
     "core",
     "load",
     "open_dataset",
+    "sweep",
     "textbook",
     "train",
 ]
@@ -39,6 +40,7 @@ _HOME = {
     "Run": "fastlr.training",
     "load": "fastlr.model",
     "open_dataset": "fastlr.data",
+    "sweep": "fastlr.training",
     "train": "fastlr.training",
 }
 

@@ -78,7 +78,7 @@ def train(
     skip_bad: SkipBad = False,
     seed: Annotated[int, typer.Option(help="Seed of the shuffle.")] = 0,
     record_every: Annotated[int, typer.Option(help="Iterations between two recorded costs.")] = 100,
-    form: Annotated[str, typer.Option(help="auto or primal.")] = "auto",
+    form: Annotated[str, typer.Option(help="auto, primal or gram.")] = "auto",
     backend: Annotated[str | None, typer.Option(help="Array library; by default FASTLR_BACKEND, else auto.")] = None,
     device: Annotated[str | None, typer.Option(help="By default FASTLR_DEVICE, else the library's first.")] = None,
     dtype: Annotated[str | None, typer.Option(help="float64 or float32; by default FASTLR_DTYPE.")] = None,

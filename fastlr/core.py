@@ -11,11 +11,15 @@ can stay 0…255: with scale 1/255, Z = (W / 255) X + b.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias
 
-from array_api_compat import array_namespace
+from array_api_compat import array_namespace, device
 
 Array: TypeAlias = Any  # an array of whichever library the caller uses
+
+BLOCK = 2**22  # numbers converted to floating point at a time: at most 32 MiB
+FEATURES = 1024  # features in one exact float32 product of pixels: 1024 · 128² = 2²⁴
 
 
 def sigmoid(Z: Array) -> Array:
@@ -68,3 +72,52 @@ def propagate(W: Array, b: Array, X: Array, Y: Array, scale: float = 1.0) -> tup
 def predict(W: Array, b: Array, X: Array, scale: float = 1.0) -> Array:
     """Return the probabilities σ(W (scale X) + b), shape (k, m)."""
     return sigmoid(logits(W, b, X, scale))
+
+
+def rows(array: Array, models: Sequence[int]) -> Array:
+    """Return the rows of some of the k models."""
+    xp = array_namespace(array)
+    return xp.take(array, xp.asarray(list(models), device=device(array)), axis=0)
+
+
+def gram_matrix(X: Array, dtype: Any) -> Array:
+    """Return XᵀX (m, m) in `dtype`; for uint8 X it is exact before it is rounded to `dtype`.
+
+    For pixels v = x − 128 lies in −128…127, so each product of two is at most 2¹⁴ and a sum of 1024 of them at
+    most 2²⁴: float32 holds it exactly, in whatever order it is added up. The blocks are added up in float64, and
+    xᵀx′ = vᵀv′ + 128 (Σv + Σv′) + 128² n.
+    """
+    xp = array_namespace(X)
+    if X.dtype != xp.uint8:
+        return sum(tile.T @ tile for _, tile in _tiles(X, dtype, axis=0, step=BLOCK // X.shape[1]))
+    K: Array = 0.0
+    sums: Array = 0.0
+    for _, tile in _tiles(X, xp.float32, axis=0, step=FEATURES):
+        V = tile - 128.0
+        K = K + xp.astype(V.T @ V, xp.float64)
+        sums = sums + xp.astype(xp.sum(V, axis=0, keepdims=True), xp.float64)
+    return xp.astype(K + 128 * (sums + sums.T) + 128.0 * 128.0 * X.shape[0], dtype, copy=False)
+
+
+def combine(C: Array, X: Array, scale: float = 1.0) -> Array:
+    """Return C (scale X)ᵀ, shape (k, n): the sum of the examples, each times its coefficient in C (k, m)."""
+    W = 0.0
+    for columns, tile in _tiles(X, C.dtype, axis=1, step=BLOCK // X.shape[0]):
+        W = W + C[:, columns] @ tile.T
+    return W * scale
+
+
+def project(W: Array, X: Array, scale: float = 1.0) -> Array:
+    """Return W (scale X), shape (k, m), for X of any real dtype."""
+    xp = array_namespace(W)
+    tiles = _tiles(X, W.dtype, axis=1, step=BLOCK // X.shape[0])
+    return xp.concat([(W * scale) @ tile for _, tile in tiles], axis=1)
+
+
+def _tiles(X: Array, dtype: Any, axis: int, step: int) -> Iterator[tuple[slice, Array]]:
+    """Cut X along an axis and convert one tile at a time, so that no copy of the whole is made."""
+    xp = array_namespace(X)
+    step, length = max(1, step), X.shape[axis]
+    for start in range(0, length, step):
+        part = slice(start, min(start + step, length))
+        yield part, xp.astype(X[part, :] if axis == 0 else X[:, part], dtype, copy=False)

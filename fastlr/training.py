@@ -1,13 +1,13 @@
-"""train(): checks what it is given, follows a solver on a form, records the costs, hands back a run."""
+"""train() and sweep(): check what is given, choose a form, follow the trajectories, hand back runs."""
 
 from __future__ import annotations
 
 import math
 import time
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -18,10 +18,10 @@ from fastlr.errors import DivergenceWarning, InputError
 from fastlr.forms import FORMS, Form, choose_form
 from fastlr.model import Layer, Model, percent_correct
 from fastlr.solvers import choose_solver
-from fastlr.solvers.problem import Problem, Solver, State
+from fastlr.solvers.problem import Problem, Solver
+from fastlr.trajectory import Callback, Path, follow
 
 PIXEL_SCALE = 1 / 255
-Callback = Callable[[int, float], object]
 
 
 @dataclass(frozen=True)
@@ -47,15 +47,6 @@ class Run:
         """Return the run as plain values, for JSON."""
         fields = {name: value for name, value in vars(self).items() if name != "model"}
         return fields | {"classes": list(self.model.classes)}
-
-
-class Trajectory(NamedTuple):
-    """The state where a training ended and the costs on the way: one list of k numbers for each recording."""
-
-    state: State
-    costs: list[list[float]]
-    recorded_at: list[int]
-    diverged_at: int | None
 
 
 def train(
@@ -87,19 +78,63 @@ def train(
     A run whose cost stops being finite ends there, warns, and returns the last finite parameters.
     Raises InputError for input that cannot be used.
     """
-    started = time.perf_counter()
-    settings = {
-        "iterations": _whole("iterations", iterations, least=1),
-        "learning_rate": _real("learning rate", learning_rate, above=0.0),
-        "l2": _real("l2", l2, least=0.0),
-        "solver": solver,
-        "seed": _whole("seed", seed, least=0),
-        "record_every": _whole("record every", record_every, least=1),
-    }
+    learning_rate, l2 = _real("learning rate", learning_rate, above=0.0), _real("l2", l2, least=0.0)
+    settings = _settings(iterations, solver, seed, record_every)
     if tuple(layers):
         raise InputError(f"layers: {tuple(layers)} is not supported yet; leave it out for logistic regression")
-    chosen_solver, chosen_form = choose_solver(solver), choose_form(form)
-    target = choose_backend(backend, device, dtype, like=None if isinstance(data, Dataset | list | tuple) else data)
+    target = _backend_for(data, backend, device, dtype)
+    (run,) = _train_all(data, labels, test, target, form, settings, [(learning_rate, l2)], callback)
+    if run.warning:
+        warnings.warn(run.warning, DivergenceWarning, stacklevel=2)
+    return run
+
+
+def sweep(
+    data: Any,
+    labels: Any = None,
+    *,
+    learning_rates: Sequence[float] = (0.005,),
+    l2: Sequence[float] = (0.0,),
+    test: Any = None,
+    iterations: int = 2000,
+    solver: str = "gd",
+    seed: int = 0,
+    record_every: int = 100,
+    form: str = "auto",
+    backend: str | None = None,
+    device: str | None = None,
+    dtype: str | None = None,
+    callback: Callback | None = None,
+) -> list[Run]:
+    """Train one model for each learning rate and each l2, all in one pass over the data, and return their runs.
+
+    The runs are in the order of `learning_rates`, and for each of them in that of `l2`. A run that diverges ends
+    with its last finite parameters and a `warning` of its own; the others go on. `seconds` is that of the whole.
+    All else is as in `train`.
+    """
+    rates = [_real("learning rate", rate, above=0.0) for rate in learning_rates]
+    penalties = [_real("l2", penalty, least=0.0) for penalty in l2]
+    if not rates or not penalties:
+        raise InputError("sweep: at least one learning rate and one l2 are needed")
+    settings = _settings(iterations, solver, seed, record_every)
+    target = _backend_for(data, backend, device, dtype)
+    models = [(rate, penalty) for rate in rates for penalty in penalties]
+    return _train_all(data, labels, test, target, form, settings, models, callback)
+
+
+def _train_all(
+    data: Any,
+    labels: Any,
+    test: Any,
+    backend: Backend,
+    form: str,
+    settings: dict[str, Any],
+    models: Sequence[tuple[float, float]],
+    callback: Callback | None,
+) -> list[Run]:
+    """Train one model for each pair of learning rate and l2."""
+    started = time.perf_counter()
+    solver = choose_solver(settings["solver"])
     train_set, test_set = _training_set(data, labels), _test_set(test)
     if test_set is not None:
         test_set = test_set.aligned(train_set.classes, train_set.class_of)
@@ -109,90 +144,77 @@ def train(
                 f"those of {train_set.source} have {train_set.n_features}; they must be alike"
             )
 
-    space, problem = _set_up(target, chosen_form, train_set, [learning_rate], [l2])
-    W, b = target.floats(np.zeros((1, train_set.n_features))), target.floats(np.zeros((1, 1)))
-    start = chosen_solver.start(problem, space.start(W), b)
-    path = follow(target, chosen_solver, problem, start, iterations, record_every, callback)
-    model = Model(
-        layers=(Layer(target.to_host(space.weights(path.state.W)), target.to_host(path.state.b)),),
-        classes=train_set.classes,
-        scale=_scale(train_set),
-        image_shape=train_set.images.shape[1:] if train_set.images.ndim == 4 else None,
-        resample=train_set.resample,
-        class_of=train_set.class_of,
-        settings=settings | {"form": space.name, "dtype": target.dtype},
-        costs=tuple(cost for (cost,) in path.costs),
-        recorded_at=tuple(path.recorded_at),
-    )
-    warning = None
-    if path.diverged_at is not None:
-        warning = _advice(path, chosen_solver, problem, learning_rate)
-        warnings.warn(warning, DivergenceWarning, stacklevel=2)
-    predicted = target.to_host(core.sigmoid(path.state.Z))[0] > 0.5
-    return Run(
-        model=model,
-        costs=list(model.costs),
-        recorded_at=path.recorded_at,
-        train_accuracy=percent_correct(predicted, train_set.labels),
-        test_accuracy=None if test_set is None else model.accuracy(test_set),
-        seconds=time.perf_counter() - started,
-        form=space.name,
-        backend=target.name,
-        device=target.device,
-        dtype=target.dtype,
-        n_train=len(train_set),
-        n_test=0 if test_set is None else len(test_set),
-        n_features=train_set.n_features,
-        warning=warning,
-    )
+    space, problem = _set_up(backend, form, train_set, models, settings["iterations"])
+    start = solver.start(problem, space.origin(), backend.floats(np.zeros((len(models), 1))))
+    paths = follow(backend, solver, problem, start, settings["iterations"], settings["record_every"], callback)
+
+    # All the weights at once: the Gram form reads the data for them.
+    weights = backend.to_host(space.weights(backend.xp.concat([path.state.W for path in paths], axis=0)))
+    runs = []
+    for i, (path, (learning_rate, l2)) in enumerate(zip(paths, models, strict=True)):
+        model = Model(
+            layers=(Layer(weights[[i]], backend.to_host(path.state.b)),),
+            classes=train_set.classes,
+            scale=_scale(train_set),
+            image_shape=train_set.images.shape[1:] if train_set.images.ndim == 4 else None,
+            resample=train_set.resample,
+            class_of=train_set.class_of,
+            settings=settings | {"learning_rate": learning_rate, "l2": l2, "form": space.name, "dtype": backend.dtype},
+            costs=tuple(path.costs),
+            recorded_at=tuple(path.recorded_at),
+        )
+        predicted = backend.to_host(core.sigmoid(path.state.Z))[0] > 0.5
+        runs.append(
+            Run(
+                model=model,
+                costs=path.costs,
+                recorded_at=path.recorded_at,
+                train_accuracy=percent_correct(predicted, train_set.labels),
+                test_accuracy=None if test_set is None else model.accuracy(test_set),
+                seconds=0.0,
+                form=space.name,
+                backend=backend.name,
+                device=backend.device,
+                dtype=backend.dtype,
+                n_train=len(train_set),
+                n_test=0 if test_set is None else len(test_set),
+                n_features=train_set.n_features,
+                warning=None if path.diverged_at is None else _advice(path, solver, problem.rows([i]), learning_rate),
+            )
+        )
+    seconds = time.perf_counter() - started
+    return [replace(run, seconds=seconds) for run in runs]
 
 
-def follow(
-    backend: Backend,
-    solver: Solver,
-    problem: Problem,
-    state: State,
-    iterations: int,
-    record_every: int = 100,
-    callback: Callback | None = None,
-) -> Trajectory:
-    """Advance `state` by `iterations` steps, many at a time, and record the k costs between them.
-
-    Stops at the first recording where a cost is not finite, and returns the state of the recording before it.
-    """
-    costs: list[list[float]] = []
-    recorded_at: list[int] = []
-    last_finite, done = state, 0
-    while True:
-        with np.errstate(over="ignore", invalid="ignore"):
-            now = [float(cost) for cost in backend.to_host(core.cost(state.Z, problem.Y)).reshape(-1)]
-        if not all(math.isfinite(cost) for cost in now):
-            return Trajectory(last_finite, costs, recorded_at, done)
-        if done == iterations:
-            return Trajectory(state, costs, recorded_at, None)
-        costs.append(now)
-        recorded_at.append(done)
-        if callback is not None:
-            callback(done, now[0])
-        last_finite = state
-        steps = min(record_every, iterations - done)
-        state = solver.advance(backend.repeat, problem, state, steps)
-        done += steps
+def _backend_for(data: Any, backend: str | None, device: str | None, dtype: str | None) -> Backend:
+    host_data = isinstance(data, Dataset | list | tuple)
+    return choose_backend(backend, device, dtype, like=None if host_data else data)
 
 
 def _set_up(
-    backend: Backend, form: str, data: Dataset, learning_rates: Sequence[float], l2: Sequence[float]
+    backend: Backend, form: str, data: Dataset, models: Sequence[tuple[float, float]], iterations: int
 ) -> tuple[Form, Problem]:
     """Return the data's form on the backend's device, and the problem of one model for each learning rate and l2."""
-    X = backend.floats(data.images.reshape(len(data), -1)).T
-    space = FORMS[form](X, _scale(data))
-    columns = [backend.floats(np.array(values, dtype=np.float64)[:, np.newaxis]) for values in (learning_rates, l2)]
-    return space, Problem(space, backend.floats(data.labels[np.newaxis, :]), *columns)
+    m, n, k = len(data), data.n_features, len(models)
+    chosen = FORMS[choose_form(form, n, m, k, iterations, np.dtype(backend.dtype).itemsize)]
+    X = backend.asarray(data.images.reshape(m, n)).T
+    space = chosen.of(X, backend.floats(np.zeros((k, n))), _scale(data))
+    rates, penalties = (backend.floats(np.array(values)[:, np.newaxis]) for values in zip(*models, strict=True))
+    return space, Problem(space, backend.floats(data.labels[np.newaxis, :]), rates, penalties)
 
 
 def _scale(data: Dataset) -> float:
     """Return what the numbers are multiplied by: uint8 is pixels, 0…255."""
     return PIXEL_SCALE if data.images.dtype == np.uint8 else 1.0
+
+
+def _settings(iterations: int, solver: str, seed: int, record_every: int) -> dict[str, Any]:
+    return {
+        "iterations": _whole("iterations", iterations, least=1),
+        "solver": solver,
+        "seed": _whole("seed", seed, least=0),
+        "record_every": _whole("record every", record_every, least=1),
+    }
 
 
 def _training_set(data: Any, labels: Any) -> Dataset:
@@ -226,7 +248,7 @@ def _test_set(test: Any) -> Dataset | None:
     return from_arrays("test", *test)
 
 
-def _advice(path: Trajectory, solver: Solver, problem: Problem, learning_rate: float) -> str:
+def _advice(path: Path, solver: Solver, problem: Problem, learning_rate: float) -> str:
     with np.errstate(all="ignore"):
         suggested = solver.suggest_learning_rate(problem)
     what_to_do = (

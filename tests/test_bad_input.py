@@ -119,7 +119,7 @@ def test_features_that_are_not_finite(train_refused, tmp_path, value):
         (("--size", "0"), "--size: 0 pixels; it must be from 1 to 4096"),
         (("--size", "1000000"), "--size: 1000000 pixels"),
         (("--resample", "best"), "--resample: 'best' is not known; choose nearest"),
-        (("--form", "dual"), "form: 'dual' is not known; choose auto, primal"),
+        (("--form", "dual"), "form: 'dual' is not known; choose auto, primal, gram"),
         (("--backend", "tensorflow"), "backend: 'tensorflow' is not a backend of this version; choose auto, numpy"),
         (("--device", "cuda:9"), "device: numpy has no device 'cuda:9' here; choose cpu"),
         (("--dtype", "float16"), "dtype: 'float16' is not a working dtype; choose float64 or float32"),

@@ -7,6 +7,7 @@ from conftest import draw_images, first_difference
 import fastlr
 from fastlr import textbook
 from fastlr.backends import choose_backend
+from fastlr.forms import FORMS
 
 TOLERANCE = {"float64": 1e-9, "float32": 1e-4}
 
@@ -16,34 +17,37 @@ def textbook_costs(rows: np.ndarray, labels: np.ndarray, iterations: int, rate: 
     return textbook.optimize(w, b, rows.T, labels[None, :].astype(float), iterations, rate, record_every=every)[2]
 
 
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_pixels_follow_the_textbook(backend, dtype):
+def test_pixels_follow_the_textbook(backend, dtype, form):
     images, labels = draw_images(30, side=6)
-    run = fastlr.train(
-        images, labels, iterations=300, learning_rate=0.05, record_every=1, backend=backend.name, dtype=dtype
-    )
+    settings = {"backend": backend.name, "dtype": dtype, "form": form}
+    run = fastlr.train(images, labels, iterations=300, learning_rate=0.05, record_every=1, **settings)
     expected = textbook_costs(images.reshape(30, -1) / 255, labels, 300, 0.05, 1)
     assert first_difference(run.costs, expected, TOLERANCE[dtype]) is None
     assert run.recorded_at == list(range(300))
-    assert (run.backend, run.device, run.dtype, run.form) == (backend.name, backend.device, dtype, "primal")
+    assert (run.backend, run.device, run.dtype, run.form) == (backend.name, backend.device, dtype, form)
     W, b = run.model.layers[0]
     assert (W.dtype, W.shape, b.dtype, b.shape) == (dtype, (1, 108), dtype, (1, 1))
 
 
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize(("m", "n"), [(20, 40), (50, 3), (2, 1)])
-def test_random_features_follow_the_textbook(backend, m, n, seed):
+def test_random_features_follow_the_textbook(backend, m, n, seed, form):
     rng = np.random.default_rng(seed)
     X, labels = rng.normal(size=(m, n)), np.arange(m) % 2
-    run = fastlr.train(X, labels, iterations=200, learning_rate=0.3, record_every=7, backend=backend.name)
+    run = fastlr.train(X, labels, iterations=200, learning_rate=0.3, record_every=7, backend=backend.name, form=form)
     assert first_difference(run.costs, textbook_costs(X, labels, 200, 0.3, 7), 1e-9) is None
     assert run.recorded_at == list(range(0, 200, 7))
 
 
-def test_l2_as_differentiated(backend):
+@pytest.mark.parametrize("form", FORMS)
+def test_l2_as_differentiated(backend, form):
     rng = np.random.default_rng(5)
     X, labels = rng.normal(size=(15, 4)), np.arange(15) % 2
-    run = fastlr.train(X, labels, iterations=50, learning_rate=0.2, l2=0.3, record_every=1, backend=backend.name)
+    settings = {"backend": backend.name, "form": form}
+    run = fastlr.train(X, labels, iterations=50, learning_rate=0.2, l2=0.3, record_every=1, **settings)
     w, b = textbook.init_params(4)
     expected = []
     for _ in range(50):
@@ -144,7 +148,7 @@ def test_divergence_at_the_very_end_is_seen():
         ({"record_every": 0}, "record every: 0"),
         ({"seed": -1}, "seed: -1"),
         ({"solver": "adam"}, "solver: 'adam' is not known; choose gd"),
-        ({"form": "dual"}, "form: 'dual' is not known; choose auto, primal"),
+        ({"form": "dual"}, "form: 'dual' is not known; choose auto, primal, gram"),
         ({"layers": (4, 3)}, "layers: (4, 3) is not supported yet"),
         ({"backend": "tensorflow"}, "backend: 'tensorflow' is not a backend"),
         ({"device": "cuda:9"}, "device: numpy has no device 'cuda:9'"),

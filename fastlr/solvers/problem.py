@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple, Protocol, TypeVar
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol, Self, TypeVar
 
+from fastlr import core
 from fastlr.core import Array
 
 
@@ -17,6 +18,9 @@ class Form(Protocol):
     def gradient(self, D: Array) -> Array:
         """Return the coordinates of dW for the residuals `D (k, m)`."""
 
+    def rows(self, models: Sequence[int]) -> Self:
+        """Return the form for some of the k models, given by their indices."""
+
 
 class Problem(NamedTuple):
     """k models to fit: labels `Y (1 or k, m)`, `learning_rate` and `l2` as `(k, 1)`."""
@@ -26,6 +30,11 @@ class Problem(NamedTuple):
     learning_rate: Array
     l2: Array
 
+    def rows(self, models: Sequence[int]) -> Problem:
+        """Return the problem of some of the models."""
+        Y = core.rows(self.Y, models) if self.Y.shape[0] > 1 else self.Y
+        return Problem(self.form.rows(models), Y, core.rows(self.learning_rate, models), core.rows(self.l2, models))
+
 
 class State(NamedTuple):
     """The coordinates `W (k, d)`, the intercepts `b (k, 1)`, and the logits `Z (k, m)` of those parameters."""
@@ -33,6 +42,10 @@ class State(NamedTuple):
     W: Array
     b: Array
     Z: Array
+
+    def rows(self, models: Sequence[int]) -> State:
+        """Return the state of some of the models."""
+        return State(*(core.rows(array, models) for array in self))
 
 
 S = TypeVar("S")

@@ -1,0 +1,65 @@
+"""Following k models along their cost trajectories, until they are done or one stops being finite."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from fastlr import core
+from fastlr.backends import Backend
+from fastlr.solvers.problem import Problem, Solver, State
+
+Callback = Callable[[int, float], object]
+
+
+@dataclass
+class Path:
+    """Where one model's training led: its last state with a finite cost, of one row, and the costs on the way."""
+
+    state: State
+    costs: list[float] = field(default_factory=list)
+    recorded_at: list[int] = field(default_factory=list)
+    diverged_at: int | None = None
+
+
+def follow(
+    backend: Backend,
+    solver: Solver,
+    problem: Problem,
+    state: State,
+    iterations: int,
+    record_every: int = 100,
+    callback: Callback | None = None,
+) -> list[Path]:
+    """Advance k models by `iterations` steps, many at a time, and record their costs in between.
+
+    A model whose cost is not finite at a recording ends there, with the state of the recording before; the others
+    go on without it. `callback(iteration, cost)` is given the lowest cost.
+    """
+    paths = [Path(state.rows([row])) for row in range(state.b.shape[0])]
+    going, done, before = list(range(len(paths))), 0, state
+    while True:
+        with np.errstate(over="ignore", invalid="ignore"):
+            costs = [float(cost) for cost in backend.to_host(core.cost(state.Z, problem.Y)).reshape(-1)]
+        finite = [row for row, cost in enumerate(costs) if math.isfinite(cost)]
+        for row, model in enumerate(going):
+            if row not in finite:
+                paths[model].state, paths[model].diverged_at = before.rows([row]), done
+            elif done == iterations:
+                paths[model].state = state.rows([row])
+        if done == iterations or not finite:
+            return paths
+        if len(finite) < len(going):
+            problem, state = problem.rows(finite), state.rows(finite)
+            going, costs = [going[row] for row in finite], [costs[row] for row in finite]
+        for model, cost in zip(going, costs, strict=True):
+            paths[model].costs.append(cost)
+            paths[model].recorded_at.append(done)
+        if callback is not None:
+            callback(done, min(costs))
+        before, steps = state, min(record_every, iterations - done)
+        state = solver.advance(backend.repeat, problem, state, steps)
+        done += steps
