@@ -31,7 +31,7 @@ def sigmoid(Z: Array) -> Array:
 
 def logits(W: Array, b: Array, X: Array, scale: float = 1.0) -> Array:
     """Return Z = W (scale X) + b, shape (k, m)."""
-    return (W * scale) @ X + b
+    return project(W, X, scale) + b
 
 
 def cost(Z: Array, Y: Array) -> Array:
@@ -48,7 +48,7 @@ def residuals(Z: Array, Y: Array) -> Array:
 
 def weight_gradient(D: Array, X: Array, scale: float = 1.0) -> Array:
     """Return dW = D (scale X)ᵀ / m, shape (k, n)."""
-    return D @ X.T * (scale / X.shape[1])
+    return combine(D, X, scale / X.shape[1])
 
 
 def intercept_gradient(D: Array) -> Array:
@@ -110,14 +110,15 @@ def combine(C: Array, X: Array, scale: float = 1.0) -> Array:
 def project(W: Array, X: Array, scale: float = 1.0) -> Array:
     """Return W (scale X), shape (k, m), for X of any real dtype."""
     xp = array_namespace(W)
-    tiles = _tiles(X, W.dtype, axis=1, step=BLOCK // X.shape[0])
-    return xp.concat([(W * scale) @ tile for _, tile in tiles], axis=1)
+    products = [(W * scale) @ tile for _, tile in _tiles(X, W.dtype, axis=1, step=BLOCK // X.shape[0])]
+    return products[0] if len(products) == 1 else xp.concat(products, axis=1)
 
 
 def _tiles(X: Array, dtype: Any, axis: int, step: int) -> Iterator[tuple[slice, Array]]:
-    """Cut X along an axis and convert one tile at a time, so that no copy of the whole is made."""
+    """Give X whole where it has this dtype, else cut along an axis and converted, one tile at a time."""
     xp = array_namespace(X)
-    step, length = max(1, step), X.shape[axis]
+    length = X.shape[axis]
+    step = length if X.dtype == dtype else max(1, step)
     for start in range(0, length, step):
         part = slice(start, min(start + step, length))
         yield part, xp.astype(X[part, :] if axis == 0 else X[:, part], dtype, copy=False)

@@ -4,7 +4,7 @@ Full-batch gradient descent only ever adds multiples of the examples to the firs
 shrinks them. So from initial weights W₀ every later W is  s W₀ + C (scale X)ᵀ  for some C (k, m) and s (k, 1),
 and the whole trajectory can be followed in C and s:
 
-    Z = s W₀ (scale X) + C K + b,  K = scale² XᵀX          dW = D (scale X)ᵀ / m + l2 W
+    Z = s W₀ (scale X) + scale² C K + b,  K = XᵀX            dW = D (scale X)ᵀ / m + l2 W
     C ← C − learning_rate (D / m + l2 C)                     s ← s − learning_rate l2 s
 
 A step then reads K, m² numbers, in place of X twice, 2·n·m numbers. K takes n·m² multiply-adds, once. Both
@@ -16,9 +16,9 @@ over `logits` and `gradient` never sees X.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar, Protocol, Self
+from typing import ClassVar, NamedTuple, Protocol, Self
 
 from array_api_compat import array_namespace
 
@@ -26,10 +26,10 @@ from fastlr import core
 from fastlr.core import Array
 from fastlr.errors import InputError
 
-# Orders of magnitude for one machine with its caches cold; only their ratios decide.
-BYTES_PER_SECOND = 2e10
-FLOPS_PER_SECOND = 5e10
 MEMORY_LIMIT = 2**32  # bytes that K may take
+
+Kernels = Mapping[str, Callable[..., Array]]  # a backend's replacements for functions of the core, by their names
+NO_KERNELS: Kernels = {}
 
 
 class Form(Protocol):
@@ -38,8 +38,8 @@ class Form(Protocol):
     name: ClassVar[str]
 
     @classmethod
-    def of(cls, X: Array, W: Array, scale: float = 1.0) -> Self:
-        """Return the form of the data `X (n, m)` with initial weights `W (k, n)`."""
+    def of(cls, X: Array, W: Array, scale: float = 1.0, kernels: Kernels = NO_KERNELS) -> Self:
+        """Return the form of the data `X (n, m)`, of any real dtype, with initial weights `W (k, n)`."""
 
     def origin(self) -> Array:
         """Return the coordinates of the initial weights."""
@@ -58,19 +58,33 @@ class Form(Protocol):
 
 
 @dataclass(frozen=True)
-class PrimalForm:
-    """The weights themselves: a step reads X (n, m) twice."""
+class _Data:
+    """The data, the initial weights, and the functions that multiply them."""
 
-    X: Array
-    W: Array
-    scale: float = 1.0
+    X: Array  # (n, m), of any real dtype
+    W: Array  # (k, n)
+    scale: float
+    kernels: Kernels
+
+    def project(self, W: Array) -> Array:
+        """Return W (scale X)."""
+        return self.kernels.get("project", core.project)(W, self.X, self.scale)
+
+    def combine(self, C: Array) -> Array:
+        """Return C (scale X)ᵀ."""
+        return self.kernels.get("combine", core.combine)(C, self.X, self.scale)
+
+
+@dataclass(frozen=True)
+class PrimalForm(_Data):
+    """The weights themselves: a step reads X (n, m), twice where there is no kernel for it."""
+
     name: ClassVar[str] = "primal"
 
     @classmethod
-    def of(cls, X: Array, W: Array, scale: float = 1.0) -> PrimalForm:
-        """Return the form; X that is not in the dtype of W is converted, once."""
-        xp = array_namespace(W)
-        return cls(xp.astype(X, W.dtype, copy=False), W, scale)
+    def of(cls, X: Array, W: Array, scale: float = 1.0, kernels: Kernels = NO_KERNELS) -> PrimalForm:
+        """Return the form of the data; X is read as it is, converted tile by tile where need be."""
+        return cls(X, W, scale, kernels)
 
     def origin(self) -> Array:
         """Return the initial W: the coordinates are the weights."""
@@ -78,11 +92,11 @@ class PrimalForm:
 
     def logits(self, coordinates: Array, b: Array) -> Array:
         """Return W (scale X) + b."""
-        return core.logits(coordinates, b, self.X, self.scale)
+        return self.project(coordinates) + b
 
     def gradient(self, D: Array) -> Array:
         """Return D (scale X)ᵀ / m."""
-        return core.weight_gradient(D, self.X, self.scale)
+        return self.combine(D / D.shape[1])
 
     def weights(self, coordinates: Array) -> Array:
         """Return the coordinates: they are the weights."""
@@ -94,23 +108,22 @@ class PrimalForm:
 
 
 @dataclass(frozen=True)
-class GramForm:
-    """Coefficients of the examples: a step reads K = scale² XᵀX (m, m). The coordinates are [C, s], `(k, m + 1)`."""
+class GramForm(_Data):
+    """Coefficients of the examples: a step reads K = XᵀX (m, m). The coordinates are [C, s], `(k, m + 1)`."""
 
-    X: Array
-    W: Array
-    scale: float
-    K: Array
+    K: Array  # without the scale, and exact where X is uint8
     Z: Array  # the logits of the initial weights without intercept, (k, m)
     name: ClassVar[str] = "gram"
 
     @classmethod
-    def of(cls, X: Array, W: Array, scale: float = 1.0) -> GramForm:
-        """Return the form; X keeps its dtype, K is in that of W and exact, before it is rounded, where X is uint8."""
+    def of(cls, X: Array, W: Array, scale: float = 1.0, kernels: Kernels = NO_KERNELS) -> GramForm:
+        """Return the form of the data; this is where K is computed."""
         xp = array_namespace(W)
+        data = _Data(X, W, scale, kernels)
         # Training mostly starts at zero: no need to read X for that.
-        Z = core.project(W, X, scale) if xp.any(W != 0) else xp.zeros((W.shape[0], X.shape[1]), dtype=W.dtype)
-        return cls(X, W, scale, core.gram_matrix(X, W.dtype) * scale**2, Z)
+        Z = data.project(W) if xp.any(W != 0) else xp.zeros((W.shape[0], X.shape[1]), dtype=W.dtype)
+        gram_matrix: Callable[..., Array] = kernels.get("gram_matrix", core.gram_matrix)
+        return cls(X, W, scale, kernels, gram_matrix(X, W.dtype), Z)
 
     def origin(self) -> Array:
         """Return C = 0, s = 1."""
@@ -118,8 +131,10 @@ class GramForm:
         return xp.concat([xp.zeros_like(self.Z), xp.ones_like(self.Z[:, :1])], axis=1)
 
     def logits(self, coordinates: Array, b: Array) -> Array:
-        """Return s W₀ (scale X) + C K + b."""
-        return coordinates[:, -1:] * self.Z + coordinates[:, :-1] @ self.K + b
+        """Return s W₀ (scale X) + scale² C K + b."""
+        xp = array_namespace(coordinates)
+        product = (coordinates[:, :-1] * self.scale**2) @ self.K
+        return coordinates[:, -1:] * self.Z + xp.astype(product, coordinates.dtype, copy=False) + b
 
     def gradient(self, D: Array) -> Array:
         """Return [D / m, 0]."""
@@ -128,7 +143,7 @@ class GramForm:
 
     def weights(self, coordinates: Array) -> Array:
         """Return s W₀ + C (scale X)ᵀ."""
-        return coordinates[:, -1:] * self.W + core.combine(coordinates[:, :-1], self.X, self.scale)
+        return coordinates[:, -1:] * self.W + self.combine(coordinates[:, :-1])
 
     def rows(self, models: Sequence[int]) -> GramForm:
         """Return the form for some of the models."""
@@ -138,14 +153,19 @@ class GramForm:
 FORMS: dict[str, type[PrimalForm] | type[GramForm]] = {form.name: form for form in (PrimalForm, GramForm)}
 
 
-def choose_form(form: str, n: int, m: int, k: int, steps: int, itemsize: int = 8) -> str:
+class Costs(NamedTuple):
+    """A backend's nanoseconds for each number of a form's work, with all its threads; only their ratios decide."""
+
+    primal: float  # of X, in one primal step
+    gram: float  # of K, in one Gram step
+    product: float  # of X times the number of examples, to compute K
+
+
+def choose_form(form: str, n: int, m: int, k: int, steps: int, costs: Costs, itemsize: int = 8) -> str:
     """Return the name of the form for n features, m examples, k models and so many steps; "auto" counts.
 
-    A step costs the larger of the time to read its numbers and the time of its arithmetic:
-
-    - primal: 2·n·m numbers read, 4·k·n·m operations;
-    - Gram: m² numbers read, 2·k·m² operations, and once n·m² operations for K (half of a product, it is
-      symmetric) and 2·k·n·m for the weights; K must fit into `MEMORY_LIMIT`.
+    A primal step works through the n·m numbers of X for each model, a Gram step through the m² of K, and K takes
+    n·m² multiply-adds once (half of them, since it is symmetric) and must fit into `MEMORY_LIMIT`.
     """
     if form != "auto":
         if form not in FORMS:
@@ -153,10 +173,6 @@ def choose_form(form: str, n: int, m: int, k: int, steps: int, itemsize: int = 8
         return form
     if itemsize * m * m > MEMORY_LIMIT:
         return PrimalForm.name
-    primal = steps * _seconds(2 * n * m * itemsize, 4 * k * n * m)
-    gram = steps * _seconds(m * m * itemsize, 2 * k * m * m) + (n * m * m + 2 * k * n * m) / FLOPS_PER_SECOND
+    primal = costs.primal * steps * k * n * m
+    gram = costs.gram * steps * k * m * m + costs.product * n * m * m
     return GramForm.name if gram < primal else PrimalForm.name
-
-
-def _seconds(read: float, operations: float) -> float:
-    return max(read / BYTES_PER_SECOND, operations / FLOPS_PER_SECOND)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastlr import core
+from fastlr.backends import choose_backend
 from fastlr.data.dataset import Dataset, Name
 from fastlr.data.format import RESAMPLING
 from fastlr.errors import InputError
@@ -20,7 +21,6 @@ from fastlr.files import whole_file
 
 FORMAT = 1
 KEY = "fastlr"  # all metadata is JSON under one key: safetensors writes several keys in a random order
-BLOCK = 2**22  # numbers converted to floating point at a time when predicting: at most 32 MiB
 
 
 class Layer(NamedTuple):
@@ -60,12 +60,9 @@ class Model:
         `images` is a Dataset, uint8 `(m, height, width, channels)` or `(m, n)`, or features `(m, n)`, as in training.
         """
         rows = self._rows(images)
-        (W, b) = self.layers[-1]
-        ones = np.empty(len(rows), dtype=W.dtype)
-        step = max(1, BLOCK // self.n_features)
-        for start in range(0, len(rows), step):
-            X = rows[start : start + step].astype(W.dtype).T
-            ones[start : start + step] = core.predict(W, b, X, self.scale)[0]
+        W, b = self.layers[-1]
+        kernels = choose_backend(dtype=W.dtype.name).kernels
+        ones = kernels.get("predict", core.predict)(W, b, rows.T, self.scale)[0]
         return np.stack([1 - ones, ones], axis=1)
 
     def predict(self, images: Any) -> NDArray[Any]:

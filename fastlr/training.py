@@ -15,7 +15,7 @@ from fastlr import core
 from fastlr.backends import Backend, choose_backend
 from fastlr.data.dataset import Dataset, from_arrays, list_names
 from fastlr.errors import DivergenceWarning, InputError
-from fastlr.forms import FORMS, Form, choose_form
+from fastlr.forms import FORMS, Form, GramForm, choose_form
 from fastlr.model import Layer, Model, percent_correct
 from fastlr.solvers import choose_solver
 from fastlr.solvers.problem import Problem, Solver
@@ -196,9 +196,12 @@ def _set_up(
 ) -> tuple[Form, Problem]:
     """Return the data's form on the backend's device, and the problem of one model for each learning rate and l2."""
     m, n, k = len(data), data.n_features, len(models)
-    chosen = FORMS[choose_form(form, n, m, k, iterations, np.dtype(backend.dtype).itemsize)]
-    X = backend.asarray(data.images.reshape(m, n)).T
-    space = chosen.of(X, backend.floats(np.zeros((k, n))), _scale(data))
+    chosen = choose_form(form, n, m, k, iterations, backend.costs, np.dtype(backend.dtype).itemsize)
+    rows = data.images.reshape(m, n)
+    # Converted once where every step would have to convert it; K is computed from what is there.
+    as_it_is = chosen == GramForm.name or rows.dtype.name in backend.reads
+    X = (backend.asarray(rows) if as_it_is else backend.floats(rows)).T
+    space = FORMS[chosen].of(X, backend.floats(np.zeros((k, n))), _scale(data), backend.kernels)
     rates, penalties = (backend.floats(np.array(values)[:, np.newaxis]) for values in zip(*models, strict=True))
     return space, Problem(space, backend.floats(data.labels[np.newaxis, :]), rates, penalties)
 

@@ -61,5 +61,5 @@ def follow(
         if callback is not None:
             callback(done, min(costs))
         before, steps = state, min(record_every, iterations - done)
-        state = solver.advance(backend.repeat, problem, state, steps)
+        state = solver.advance(backend, problem, state, steps)
         done += steps

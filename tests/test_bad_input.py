@@ -120,8 +120,11 @@ def test_features_that_are_not_finite(train_refused, tmp_path, value):
         (("--size", "1000000"), "--size: 1000000 pixels"),
         (("--resample", "best"), "--resample: 'best' is not known; choose nearest"),
         (("--form", "dual"), "form: 'dual' is not known; choose auto, primal, gram"),
-        (("--backend", "tensorflow"), "backend: 'tensorflow' is not a backend of this version; choose auto, numpy"),
-        (("--device", "cuda:9"), "device: numpy has no device 'cuda:9' here; choose cpu"),
+        (
+            ("--backend", "tensorflow"),
+            "backend: 'tensorflow' is not a backend of this version; choose auto, numba, numpy",
+        ),
+        (("--device", "cuda:9"), "device: numba has no device 'cuda:9' here; choose cpu"),
         (("--dtype", "float16"), "dtype: 'float16' is not a working dtype; choose float64 or float32"),
         (("--positive", "zebra"), "--positive: "),
         (("--holdout", "12"), "--holdout: 12 of 12 examples; it must be from 1 to 11"),
@@ -139,7 +142,7 @@ def test_wrong_options(train_refused, pictures, options, words):
     ("variable", "value", "words"),
     [
         ("FASTLR_BACKEND", "tensorflow", "FASTLR_BACKEND: 'tensorflow' is not a backend"),
-        ("FASTLR_DEVICE", "cuda:9", "FASTLR_DEVICE: numpy has no device 'cuda:9'"),
+        ("FASTLR_DEVICE", "cuda:9", "FASTLR_DEVICE: numba has no device 'cuda:9'"),
         ("FASTLR_DTYPE", "float16", "FASTLR_DTYPE: 'float16' is not a working dtype"),
     ],
 )

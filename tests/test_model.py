@@ -39,7 +39,7 @@ def test_one_half_is_class_zero():
 def test_many_examples_are_predicted_block_by_block(run, monkeypatch):
     images, _ = draw_images(30)
     whole = run.model.predict_proba(images)
-    monkeypatch.setattr(fastlr.model, "BLOCK", 7 * run.model.n_features)
+    monkeypatch.setattr(fastlr.core, "BLOCK", 7 * run.model.n_features)
     np.testing.assert_allclose(run.model.predict_proba(images), whole, rtol=1e-13)
 
 

@@ -151,7 +151,7 @@ def test_divergence_at_the_very_end_is_seen():
         ({"form": "dual"}, "form: 'dual' is not known; choose auto, primal, gram"),
         ({"layers": (4, 3)}, "layers: (4, 3) is not supported yet"),
         ({"backend": "tensorflow"}, "backend: 'tensorflow' is not a backend"),
-        ({"device": "cuda:9"}, "device: numpy has no device 'cuda:9'"),
+        ({"device": "cuda:9"}, "device: numba has no device 'cuda:9'"),
         ({"dtype": "float16"}, "dtype: 'float16' is not a working dtype; choose float64 or float32"),
         ({"test": 5}, "test: a Dataset or a pair"),
         ({"test": (np.ones((2, 5)), [0, 1])}, "test: its examples have 5 numbers each, those of data have 2"),

@@ -26,7 +26,7 @@ class Entry:
     """One row of the registry: a library, what installs it, and what it can do here."""
 
     name: str
-    package: str  # the distribution whose version is reported
+    library: str  # whose arrays it takes and returns
     install: str  # the command that brings it
 
     def module(self) -> ModuleType:
@@ -34,7 +34,14 @@ class Entry:
         return importlib.import_module(f"fastlr.backends.{self.name}")
 
 
-REGISTRY = {entry.name: entry for entry in (Entry("numpy", "numpy", "pip install numpy"),)}
+# The first of a library is the default for its arrays, and the first of all where there are none.
+REGISTRY = {
+    entry.name: entry
+    for entry in (
+        Entry("numba", "numpy", "pip install numba"),
+        Entry("numpy", "numpy", "pip install numpy"),
+    )
+}
 
 
 def choose_backend(
@@ -76,7 +83,7 @@ def survey() -> list[dict[str, Any]]:
             "why_not": None,
         }
         try:
-            row["version"] = importlib.metadata.version(entry.package)
+            row["version"] = importlib.metadata.version(entry.name)
             row["devices"] = list(entry.module().devices())
             row["runs"] = True
         except (ImportError, InputError) as error:
@@ -96,13 +103,14 @@ def _setting(argument: str | None, name: str, default: str) -> tuple[str, str]:
 
 
 def _library_of(array: Any) -> str | None:
-    """Return the backend whose library made this array, None for no array."""
+    """Return the default backend for the library that made this array, None for no array."""
     if array is None:
         return None
     library = type(array).__module__.partition(".")[0]
-    if library not in REGISTRY:
-        raise InputError(
-            f"data: arrays of {library} are not read by any backend here ({', '.join(REGISTRY)}); "
-            "convert them with numpy.asarray"
-        )
-    return library
+    for entry in REGISTRY.values():
+        if entry.library == library:
+            return entry.name
+    raise InputError(
+        f"data: arrays of {library} are not read by any backend here ({', '.join(REGISTRY)}); "
+        "convert them with numpy.asarray"
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastlr.backends.record import Backend, S, Step
+from fastlr.forms import Costs
 
 
 def devices() -> tuple[str, ...]:
@@ -23,6 +24,7 @@ def open_backend(device: str, dtype: str) -> Backend:
         to_host=np.asarray,
         repeat=repeat,
         synchronize=lambda: None,
+        costs=Costs(primal=0.38, gram=0.2, product=0.013),
     )
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from fastlr.core import Array
+from fastlr.forms import Costs, Kernels
 
 S = TypeVar("S")
 Step = Callable[[S], S]
@@ -31,6 +32,11 @@ class Backend:
     to_host: Callable[[Array], Any]  # an array of this library to NumPy
     repeat: Repeat
     synchronize: Callable[[], None]  # returns when the device has done what it was given
+    costs: Costs  # by which a form is chosen
+    kernels: Kernels = field(
+        default_factory=dict
+    )  # fused replacements for functions of the core and for solvers' steps
+    reads: tuple[str, ...] = ()  # dtypes of X, beside the working dtype, that a primal step reads without a copy
 
     @property
     def float_dtype(self) -> Any:

@@ -15,7 +15,7 @@ from array_api_compat import array_namespace
 
 from fastlr import core
 from fastlr.core import Array
-from fastlr.solvers.problem import Problem, Repeat, State
+from fastlr.solvers.problem import Delegate, Problem, State
 
 
 def start(problem: Problem, W: Array, b: Array) -> State:
@@ -31,9 +31,13 @@ def step(problem: Problem, state: State) -> State:
     return State(W, b, problem.form.logits(W, b))
 
 
-def advance(repeat: Repeat[State], problem: Problem, state: State, steps: int) -> State:
-    """Return the state after `steps` updates."""
-    return repeat(partial(step, problem), state, steps)
+def advance(backend: Delegate, problem: Problem, state: State, steps: int) -> State:
+    """Return the state after `steps` updates, by the backend's kernel for the form where it has one."""
+    fused = backend.kernels.get(f"{problem.form.name}_steps")
+    if fused is not None:
+        advanced: State = fused(problem, state, steps)
+        return advanced
+    return backend.repeat(partial(step, problem), state, steps)
 
 
 def suggest_learning_rate(problem: Problem, iterations: int = 20) -> float:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol, Self, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple, Protocol, Self, TypeVar
 
 from fastlr import core
 from fastlr.core import Array
@@ -11,6 +11,8 @@ from fastlr.core import Array
 
 class Form(Protocol):
     """The part of a form that a solver uses: two linear maps between coordinates and examples."""
+
+    name: ClassVar[str]
 
     def logits(self, coordinates: Array, b: Array) -> Array:
         """Return Z (k, m)."""
@@ -49,7 +51,18 @@ class State(NamedTuple):
 
 
 S = TypeVar("S")
-Repeat = Callable[[Callable[[S], S], S, int], S]  # a backend's way to apply a step many times
+
+
+class Delegate(Protocol):
+    """The part of a backend that a solver uses to move on by many steps at once."""
+
+    @property
+    def repeat(self) -> Callable[[Callable[[S], S], S, int], S]:
+        """Return the backend's way to apply a step many times."""
+
+    @property
+    def kernels(self) -> Mapping[str, Callable[..., Any]]:
+        """Return its fused kernels; one named after a form and "_steps" does all of a solver's steps on it."""
 
 
 class Solver(Protocol):
@@ -58,7 +71,7 @@ class Solver(Protocol):
     def start(self, problem: Problem, W: Array, b: Array) -> State:
         """Return the state at the coordinates `W` and intercepts `b`."""
 
-    def advance(self, repeat: Repeat[State], problem: Problem, state: State, steps: int) -> State:
+    def advance(self, backend: Delegate, problem: Problem, state: State, steps: int) -> State:
         """Return the state `steps` steps later."""
 
     def suggest_learning_rate(self, problem: Problem) -> float:

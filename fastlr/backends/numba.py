@@ -1,0 +1,137 @@
+"""NumPy arrays with compiled kernels: the default on a CPU. Pixels are read as uint8, whatever the working dtype."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from fastlr import core
+from fastlr.backends import numpy as plain
+from fastlr.backends.record import Backend
+from fastlr.core import Array
+from fastlr.errors import InputError
+from fastlr.forms import Costs, Kernels
+from fastlr.solvers.problem import Problem, State
+
+READS = ("uint8", "float32", "float64")  # dtypes of X for which there are kernels
+# K of uint8 pixels stays below 2³¹ up to so many features.
+INT32_FEATURES = (2**31 - 1) // 255**2
+# Operations of one call, or one step, below which a second thread costs more than it brings.
+ALONE = 1_000_000
+
+
+def devices() -> tuple[str, ...]:
+    """Return the devices that Numba's CPU kernels run on."""
+    if importlib.util.find_spec("numba") is None:
+        raise InputError("backend: numba is not installed")
+    return plain.devices()
+
+
+def open_backend(device: str, dtype: str) -> Backend:
+    """Return NumPy's record with the kernels."""
+    return replace(
+        plain.open_backend(device, dtype),
+        name="numba",
+        asarray=np.ascontiguousarray,
+        costs=Costs(primal=0.23, gram=0.06, product=0.013),
+        kernels=KERNELS,
+        reads=READS,
+    )
+
+
+def project(W: Array, X: Array, scale: float = 1.0) -> Array:
+    """Return W (scale X), shape (k, m). Twin: `core.project`."""
+    if not _readable(X):
+        return core.project(W, X, scale)
+    Z = np.empty((W.shape[0], X.shape[1]), dtype=W.dtype)
+    _run("project", W.shape[0] * X.size, X.T, np.ascontiguousarray(W * scale), Z)
+    return Z
+
+
+def predict(W: Array, b: Array, X: Array, scale: float = 1.0) -> Array:
+    """Return the probabilities σ(W (scale X) + b), shape (k, m), in one pass over X. Twin: `core.predict`."""
+    # A few pictures are done before the compiler would be imported.
+    few = X.size < core.BLOCK
+    return core.predict(W, b, X, scale) if few else core.sigmoid(project(W, X, scale) + b)
+
+
+def combine(C: Array, X: Array, scale: float = 1.0) -> Array:
+    """Return C (scale X)ᵀ, (k, n). Twin: `core.combine`."""
+    if not _readable(X):
+        return core.combine(C, X, scale)
+    W = np.empty((C.shape[0], X.shape[0]), dtype=C.dtype)
+    _run("combine", C.shape[0] * X.size, X.T, np.ascontiguousarray(C * scale), W)
+    return W
+
+
+def gram_matrix(X: Array, dtype: Any) -> Array:
+    """Return XᵀX (m, m), for pixels as int32 where it fits: half the bytes, still exact. Twin: `core.gram_matrix`."""
+    if X.dtype != np.uint8 or not _readable(X):
+        return core.gram_matrix(X, dtype)
+    n, m = X.shape
+    K = np.zeros((m, m), dtype=np.int32 if n <= INT32_FEATURES else np.float64)
+    _run("gram_matrix", n * m * m, X.T, K)
+    return K
+
+
+def gram_steps(problem: Problem, state: State, steps: int) -> State:
+    """Advance a state on a GramForm. Twin: `descent.step`, `steps` times."""
+    form: Any = problem.form
+    C, s, b, Z = state.W[:, :-1].copy(), state.W[:, -1].copy(), state.b[:, 0].copy(), state.Z.copy()
+    k, m = C.shape
+    size = _size(k * m * m)
+    _start(
+        "gram_steps", size, np.zeros(1, np.int64), steps, form.K, C.dtype.type(form.scale**2), form.Z, problem.Y,
+        problem.learning_rate[:, 0].copy(), problem.l2[:, 0].copy(),
+        C, s, b, Z, np.empty((size, k, m), C.dtype), np.empty((size, k), C.dtype),
+    )  # fmt: skip
+    return State(np.concatenate([C, s[:, np.newaxis]], axis=1), b[:, np.newaxis], Z)
+
+
+def primal_steps(problem: Problem, state: State, steps: int) -> State:
+    """Advance a state on a PrimalForm. Twin: `descent.step`, `steps` times."""
+    form: Any = problem.form
+    W, b = state.W.copy(), state.b[:, 0].copy()
+    (k, n), m = W.shape, form.X.shape[1]
+    size = _size(2 * k * n * m)
+    _start(
+        "primal_steps", size, np.zeros(1, np.int64), steps, form.X.T, W.dtype.type(form.scale), problem.Y,
+        problem.learning_rate[:, 0].copy(), problem.l2[:, 0].copy(),
+        W, b, np.empty((size, k, n), W.dtype), np.empty((size, k), W.dtype),
+    )  # fmt: skip
+    return State(W, b[:, np.newaxis], form.logits(W, b[:, np.newaxis]))
+
+
+KERNELS: Kernels = {
+    "project": project,
+    "combine": combine,
+    "predict": predict,
+    "gram_matrix": gram_matrix,
+    "gram_steps": gram_steps,
+    "primal_steps": primal_steps,
+}
+
+
+def _readable(X: Array) -> bool:
+    """Return whether the kernels read X: its examples are contiguous rows of a dtype they know."""
+    return X.dtype.name in READS and X.T.flags.c_contiguous
+
+
+def _size(operations: int) -> int:
+    from fastlr.kernels.team import team_size
+
+    return 1 if operations < ALONE else team_size()
+
+
+def _run(kernel: str, operations: int, *arguments: Any) -> None:
+    _start(kernel, _size(operations), *arguments)
+
+
+def _start(kernel: str, size: int, *arguments: Any) -> None:
+    from fastlr.kernels import cpu
+    from fastlr.kernels.team import together
+
+    together(getattr(cpu, kernel), size, *arguments)

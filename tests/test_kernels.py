@@ -1,0 +1,163 @@
+"""Each kernel against its plain twin in the core, on every dtype, alone and in a team."""
+
+import threading
+
+import numpy as np
+import pytest
+
+from fastlr import core, textbook
+from fastlr.backends import choose_backend
+from fastlr.backends import numba as kernels
+from fastlr.forms import FORMS
+from fastlr.solvers import descent
+from fastlr.solvers.problem import Problem
+
+RTOL = {np.float64: 1e-11, np.float32: 1e-4}
+SHAPES = [(1, 1), (7, 3), (8, 64), (9, 100), (66, 65), (130, 2050)]
+
+
+@pytest.fixture(params=[1, 2, 3], ids=lambda size: f"team of {size}")
+def team(request, monkeypatch):
+    """Every kernel in a team of this size, however small the work and whatever the machine."""
+    monkeypatch.setattr("fastlr.backends.numba._size", lambda operations: request.param)
+    return request.param
+
+
+def examples(m: int, n: int, dtype: type, seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng([m, n, seed])
+    if dtype is np.uint8:
+        return rng.integers(0, 256, (m, n), dtype=np.uint8)
+    return rng.normal(size=(m, n)).astype(dtype)
+
+
+@pytest.mark.parametrize("work", [np.float64, np.float32])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64])
+@pytest.mark.parametrize(("m", "n"), SHAPES)
+@pytest.mark.parametrize("k", [1, 3])
+def test_project_and_combine(team, m, n, k, dtype, work):
+    X, rng = examples(m, n, dtype).T, np.random.default_rng(k)
+    W, C = rng.normal(size=(k, n)).astype(work), rng.normal(size=(k, m)).astype(work)
+    for got, expected in (
+        (kernels.project(W, X, 0.5), core.project(W.astype(float), X, 0.5)),
+        (kernels.combine(C, X, 0.5), core.combine(C.astype(float), X, 0.5)),
+    ):
+        assert got.dtype == work
+        np.testing.assert_allclose(got, expected, rtol=RTOL[work], atol=RTOL[work] * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("few", [True, False])
+def test_predict(team, few, monkeypatch):
+    if not few:
+        monkeypatch.setattr(core, "BLOCK", 0)
+    X, rng = examples(30, 40, np.uint8).T, np.random.default_rng(0)
+    W, b = rng.normal(size=(1, 40)), rng.normal(size=(1, 1))
+    expected = textbook.sigmoid(W @ (X / 255) + b)
+    np.testing.assert_allclose(kernels.predict(W, b, X, 1 / 255), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize(("m", "n"), [*SHAPES, (70, 33_026)])
+def test_the_gram_matrix_of_pixels_is_exact(team, m, n):
+    X = examples(m, n, np.uint8).T
+    X[:, 0] = 255
+    K = kernels.gram_matrix(X, np.float64)
+    assert K.dtype == (np.int32 if n <= 33_025 else np.float64)
+    exact = X.T.astype(np.float64) @ X.astype(np.float64)
+    assert (exact == K).all()
+    if n == 33_026:
+        assert K[0, 0] > 2**31
+
+
+def test_the_largest_int32_gram_matrix():
+    X = np.full((kernels.INT32_FEATURES, 2), 255, np.uint8, order="F")
+    K = kernels.gram_matrix(X, np.float64)
+    assert K.dtype == np.int32
+    assert (K == kernels.INT32_FEATURES * 255**2).all()
+
+
+@pytest.mark.parametrize("work", ["float64", "float32"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float64])
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(("m", "n", "k"), [(1, 1, 1), (9, 5, 1), (30, 200, 1), (50, 20, 4)])
+def test_fused_steps_follow_plain_steps(team, form, m, n, k, dtype, work):
+    """From any weights, with l2 and labels of one's own, the state of every step."""
+    rng, data = np.random.default_rng(n), examples(m, n, dtype)
+    numba, numpy = choose_backend("numba", dtype=work), choose_backend("numpy", dtype="float64")
+    W, b = rng.normal(size=(k, n)) * 0.1, rng.normal(size=(k, 1))
+    Y = rng.integers(0, 2, (k, m)).astype(float)
+    rates, l2 = rng.uniform(0.01, 0.1, (k, 1)), rng.uniform(0, 0.2, (k, 1))
+    scale = 1 / 255 if dtype is np.uint8 else 1.0
+    X = data.T if work == "float64" or dtype is np.uint8 else data.astype(work).T
+    fused = Problem(FORMS[form].of(X, numba.floats(W), scale, numba.kernels), *map(numba.floats, (Y, rates, l2)))
+    plain = Problem(FORMS[form].of(data.T, W, scale), Y, rates, l2)
+    state = descent.start(fused, fused.form.origin(), numba.floats(b))
+    expected = descent.start(plain, plain.form.origin(), b)
+    tolerance = 1e-10 if work == "float64" else 1e-4
+    for step, count in enumerate([1, 1, 1, 10, 37]):
+        before = [array.copy() for array in state]
+        advanced = descent.advance(numba, fused, state, count)
+        for old, kept in zip(before, state, strict=True):
+            assert (old == kept).all(), "a step changes nothing that it is given"
+        state, expected = advanced, descent.advance(numpy, plain, expected, count)
+        for name, got, wanted in zip(state._fields, state, expected, strict=True):
+            assert got.dtype == work
+            error = np.abs(got - wanted).max() / max(np.abs(wanted).max(), 1e-3)
+            assert error < tolerance, f"{name} after call {step}: off by {error:.1e}"
+
+
+def test_the_sigmoid_to_two_units_in_the_last_place():
+    from numba import njit
+
+    from fastlr.kernels import vector
+
+    @njit
+    def every(z, out):
+        for i in range(z.shape[0]):
+            out[i] = vector.sigmoid(z[i])
+
+    z = np.concatenate([np.linspace(-700, 700, 200_001), np.linspace(-1, 1, 100_001), [0.0, -0.0]])
+    out = np.empty_like(z)
+    every(z, out)
+    exact = textbook.sigmoid(z.astype(np.longdouble)).astype(np.longdouble)
+    assert np.max(np.abs(out - exact) / exact) < 4.5e-16
+    ends = np.array([-np.inf, -1e308, -709.0, 709.0, 1e308, np.inf, np.nan])
+    out = np.empty_like(ends)
+    every(ends, out)
+    assert (out[:3] < 1e-307).all()
+    assert (out[3:6] == 1.0).all()
+    assert np.isnan(out[6])
+
+
+def test_two_trainings_at_once_do_not_wait_for_each_other_forever(team):
+    import fastlr
+
+    rng = np.random.default_rng(0)
+    X, labels = rng.integers(0, 256, (40, 30), dtype=np.uint8), np.arange(40) % 2
+    alone = fastlr.train(X, labels, iterations=300, backend="numba").costs
+    results = []
+    threads = [
+        threading.Thread(target=lambda: results.append(fastlr.train(X, labels, iterations=300, backend="numba").costs))
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=60)
+    assert results == [alone] * 4
+
+
+@pytest.mark.parametrize(("value", "expected"), [("1", 1), ("", None), ("many", None), ("0", None)])
+def test_the_team_is_as_large_as_the_blas_would_be(monkeypatch, value, expected):
+    from fastlr.data.picture import usable_cpus
+    from fastlr.kernels.team import team_size
+
+    monkeypatch.setenv("OMP_NUM_THREADS", value)
+    assert team_size() == (expected or usable_cpus())
+
+
+def test_what_no_kernel_reads_goes_the_plain_way():
+    rng = np.random.default_rng(0)
+    X = rng.integers(0, 9, (20, 12)).astype(np.int16)
+    W = rng.normal(size=(1, 12))
+    np.testing.assert_allclose(kernels.project(W, X.T), W @ X.T, rtol=1e-12)
+    strided = rng.normal(size=(40, 24))[::2, ::2].T
+    np.testing.assert_allclose(kernels.project(W, strided), W @ strided, rtol=1e-12)
