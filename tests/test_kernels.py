@@ -127,6 +127,19 @@ def test_the_sigmoid_to_two_units_in_the_last_place():
     assert np.isnan(out[6])
 
 
+def test_a_long_compilation_is_announced(monkeypatch):
+    class Slow:
+        def compile(self, signature):
+            assert done.wait(timeout=30)
+
+    done = threading.Event()
+    monkeypatch.setattr(kernels, "NOTICE_AFTER", 0.0)
+    monkeypatch.setattr(kernels.LOG, "warning", lambda text: (messages.append(text), done.set()))
+    messages: list[str] = []
+    kernels._compile(Slow(), ())
+    assert messages == ["compiling a kernel; this happens once after installation"]
+
+
 def test_two_trainings_at_once_do_not_wait_for_each_other_forever(team):
     import fastlr
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
+import threading
 from dataclasses import replace
 from typing import Any
 
@@ -21,6 +23,9 @@ READS = ("uint8", "float32", "float64")  # dtypes of X for which there are kerne
 INT32_FEATURES = (2**31 - 1) // 255**2
 # Operations of one call, or one step, below which a second thread costs more than it brings.
 ALONE = 1_000_000
+NOTICE_AFTER = 1.0  # seconds
+
+LOG = logging.getLogger("fastlr")
 
 
 def devices() -> tuple[str, ...]:
@@ -131,7 +136,24 @@ def _run(kernel: str, operations: int, *arguments: Any) -> None:
 
 
 def _start(kernel: str, size: int, *arguments: Any) -> None:
+    from numba import typeof
+
     from fastlr.kernels import cpu
     from fastlr.kernels.team import together
 
-    together(getattr(cpu, kernel), size, *arguments)
+    function = getattr(cpu, kernel)
+    signature = tuple(typeof(argument) for argument in (0, size, *arguments))
+    if signature not in function.overloads:
+        _compile(function, signature)
+    together(function, size, *arguments)
+
+
+def _compile(function: Any, signature: tuple[Any, ...]) -> None:
+    """Compile, or load from the cache of an earlier process; say so where it takes long."""
+    notice = threading.Timer(NOTICE_AFTER, LOG.warning, ["compiling a kernel; this happens once after installation"])
+    notice.daemon = True
+    notice.start()
+    try:
+        function.compile(signature)
+    finally:
+        notice.cancel()

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from numba import int32, njit
+from numba import njit
 
+from fastlr.kernels.pixels import products
 from fastlr.kernels.team import wait_for_all
 from fastlr.kernels.vector import sigmoid
 
@@ -107,7 +108,7 @@ def _eight(c: Any, i: int, last: int) -> Any:
 def gram_matrix(member: int, size: int, rows: Any, K: Any) -> None:
     """K (m, m) ← rows rowsᵀ for uint8 rows, exactly; K is int32 or float64 and zero. Twin: `core.gram_matrix`.
 
-    Sums of up to 2048 products of two pixels stay below 2048 · 255² < 2³¹. LLVM makes vpmaddwd of them on x86.
+    Sums of up to 2048 products of two pixels stay below 2048 · 255² < 2³¹.
     """
     m, n = rows.shape
     tiles, pair = (m + SIDE - 1) // SIDE, 0
@@ -134,23 +135,11 @@ def _multiply_pixels(rows: Any, i: int, i1: int, j: int, j1: int, K: Any) -> Non
     """Add the products of rows i … i + 3 with rows j and j + 1 to K."""
     x0, x1, x2, x3 = rows[i], rows[min(i + 1, i1 - 1)], rows[min(i + 2, i1 - 1)], rows[min(i + 3, i1 - 1)]
     y0, y1 = rows[j], rows[min(j + 1, j1 - 1)]
-    s0 = s1 = s2 = s3 = t0 = t1 = t2 = t3 = int32(0)
-    for f in range(x0.shape[0]):
-        u0, u1, u2, u3 = int32(x0[f]), int32(x1[f]), int32(x2[f]), int32(x3[f])
-        v0, v1 = int32(y0[f]), int32(y1[f])
-        s0 = int32(s0 + int32(u0 * v0))
-        s1 = int32(s1 + int32(u1 * v0))
-        s2 = int32(s2 + int32(u2 * v0))
-        s3 = int32(s3 + int32(u3 * v0))
-        t0 = int32(t0 + int32(u0 * v1))
-        t1 = int32(t1 + int32(u1 * v1))
-        t2 = int32(t2 + int32(u2 * v1))
-        t3 = int32(t3 + int32(u3 * v1))
-    sums, more = (s0, s1, s2, s3), (t0, t1, t2, t3)
+    sums = products(x0, x1, x2, x3, y0, y1)
     for r in range(min(4, i1 - i)):
         K[i + r, j] += sums[r]
         if j + 1 < j1:
-            K[i + r, j + 1] += more[r]
+            K[i + r, j + 1] += sums[4 + r]
 
 
 @_kernel
