@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import logging
 import threading
@@ -150,10 +151,15 @@ def _start(kernel: str, size: int, *arguments: Any) -> None:
 
 def _compile(function: Any, signature: tuple[Any, ...]) -> None:
     """Compile, or load from the cache of an earlier process; say so where it takes long."""
-    notice = threading.Timer(NOTICE_AFTER, LOG.warning, ["compiling a kernel; this happens once after installation"])
+    notice = threading.Timer(NOTICE_AFTER, _announce)
     notice.daemon = True
     notice.start()
     try:
         function.compile(signature)
     finally:
         notice.cancel()
+
+
+@functools.cache
+def _announce() -> None:
+    LOG.warning("compiling the kernels; this happens once after installation")
