@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import os
@@ -41,6 +42,8 @@ LearningRate = Annotated[float, typer.Option("--lr", "--learning-rate", help="St
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status: 0 done, 2 wrong input, 1 anything else."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a file's name may be no text in the terminal's encoding
     logging.getLogger("PIL").addHandler(logging.NullHandler())  # damaged pictures are reported here, not by Pillow
     try:
         return int(app(arguments, prog_name="fastlr", standalone_mode=False) or 0)

@@ -52,6 +52,13 @@ def test_a_path_that_no_system_takes(train_refused):
     train_refused("x" * 5000, says=("cannot be opened",))
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_named_pipe_is_not_waited_for(train_refused, refused, model, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    train_refused(tmp_path / "pipe", says=("pipe: neither a file nor a folder",))
+    refused("predict", model, tmp_path / "pipe", says=("pipe: is not a regular file; name picture files",))
+
+
 def test_an_empty_folder(train_refused, tmp_path):
     (tmp_path / "empty").mkdir()
     train_refused(tmp_path / "empty", says=("empty: holds no class folders; it should hold one folder of pictures",))

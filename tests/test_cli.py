@@ -112,6 +112,28 @@ def test_predict_agrees_with_python_and_annotates(fastlr_command, pictures, tmp_
     assert lines == [f"{files[0]}  {outcome.json[0]['label']}  {outcome.json[0]['probability']:.4f}"]
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="file names are bytes on Linux alone")
+def test_names_that_are_no_text_are_read_shown_and_kept(tmp_path):
+    images, labels = draw_images(8)
+    name = os.fsdecode(b"caf\xff")
+    write_folder(tmp_path / "data", images, labels, names=("é<b>", name))
+    environment = os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+
+    def run(*arguments) -> str:
+        command = [sys.executable, "-m", "fastlr", *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, check=True, cwd=tmp_path, env=environment).stdout.decode()
+
+    assert "classes caf\\udcff, \\xe9<b>" in run(
+        "train", "data", "--size", 8, "--iterations", 2, "--model", "m.safetensors"
+    )
+    rows = json.loads(run("predict", "m.safetensors", f"data/{name}/picture_001.png", "--json"))
+    assert rows[0]["image"] == f"data/{name}/picture_001.png"
+    for out in ("out.h5", "out.npz"):
+        run("convert", "data", out, "--size", 8)
+        assert fastlr.open_dataset(tmp_path / out).classes == (name, "é<b>")
+        assert json.loads(run("evaluate", "m.safetensors", out, "--json"))["n"] == 8
+
+
 def test_annotated_names_are_distinct(tmp_path):
     files = [tmp_path / name for name in ("a/x.png", "b/x.png", "b/x.jpg", "b/x.png")]
     assert report.distinct_names(files) == ["a-x.jpg", "b-x.jpg", "b-x-2.jpg", "b-x-3.jpg"]

@@ -56,7 +56,7 @@ def write(path: Path, parts: dict[str, Dataset]) -> None:
             file.create_dataset(examples, data=data.images, track_times=False)
             file.create_dataset(labels, data=data.labels, track_times=False)
         classes = next(iter(parts.values())).classes
-        names = np.array([str(name).encode() for name in classes], dtype=bytes)
+        names = np.array([str(name).encode("utf-8", "surrogateescape") for name in classes], dtype=bytes)
         file.create_dataset("list_classes", data=names, track_times=False)
 
 
@@ -76,4 +76,4 @@ def _array(path: Path, file: Any, name: str) -> NDArray[Any]:
 
 
 def _text(name: Any) -> str:
-    return name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name)
+    return name.decode("utf-8", "surrogateescape") if isinstance(name, bytes) else str(name)

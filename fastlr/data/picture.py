@@ -54,6 +54,9 @@ def load_picture(path: Path, channels: int = 3) -> Image.Image:
 
     Raises InputError, with the file's name, for whatever is not a whole picture.
     """
+    if path.exists() and not path.is_file():
+        kind = "a folder" if path.is_dir() else "not a regular file"
+        raise InputError(f"{path}: is {kind}; name picture files")
     try:
         # Read at once: every small read of the file would hand Python's lock to another thread.
         with Image.open(io.BytesIO(path.read_bytes())) as image:
@@ -62,8 +65,6 @@ def load_picture(path: Path, channels: int = 3) -> Image.Image:
             return upright if upright.mode == MODES[channels] else upright.convert(MODES[channels])
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
-    except IsADirectoryError:
-        raise InputError(f"{path}: is a folder; name picture files") from None
     except UnidentifiedImageError:
         raise InputError(f"{path}: not a picture that can be read; remove it or use --skip-bad") from None
     except Image.DecompressionBombError as error:

@@ -78,6 +78,8 @@ def _reader_of(path: Path) -> Reader:
         raise InputError(f"{path}: no such file or folder") from None
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be opened ({error})") from None
+    if not path.is_file() and not path.is_dir():
+        raise InputError(f"{path}: neither a file nor a folder; data is read from those only")
     with reporting(path):
         for reader in READERS:
             if reader.recognises(path):
