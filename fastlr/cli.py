@@ -19,7 +19,6 @@ from fastlr.terminal import fail, print_json, print_predictions, progress, say, 
 
 if TYPE_CHECKING:
     from fastlr.data import Dataset
-    from fastlr.model import Model
     from fastlr.training import Run
 
 app = typer.Typer(
@@ -142,9 +141,9 @@ def predict(
     from fastlr.model import load
 
     classifier = load(model)
-    if classifier.image_shape is None or not classifier.reads_pixels:
+    if classifier.image_shape is None:
         raise InputError(f"{model}: was trained on features, not on pictures; use fastlr.load in Python")
-    rows = _predictions(classifier, images)
+    rows = classifier.predict_files(images)
     if annotate is not None:
         from fastlr.report import annotate_all
 
@@ -220,6 +219,15 @@ def backends(as_json: Json = False) -> None:
 
 
 @app.command()
+def warmup() -> None:
+    """Compile the kernels now, which else happens when they are first used."""
+    from fastlr.warmup import warm_up
+
+    warm_up()
+    print("the kernels are compiled")
+
+
+@app.command()
 def demo(
     out: Annotated[
         Path, typer.Option(metavar="DIR", help="Folder for the pictures, the model and the results.")
@@ -248,9 +256,9 @@ def demo(
     print(summary(train_set, run))
 
     files = [file for name in CLASSES for file in sorted((out / "test" / name).iterdir())[:3]]
-    captions = _predictions(run.model, files)
-    annotate_all(files, [_caption(row) for row in captions], out / "annotated")
-    print_predictions(captions)
+    rows = run.model.predict_files(files)
+    annotate_all(files, [_caption(row) for row in rows], out / "annotated")
+    print_predictions(rows)
     print(f"model: {out / 'model.safetensors'}\nannotated pictures: {out / 'annotated'}")
     return 0 if run.warning is None else 1
 
@@ -266,21 +274,6 @@ def _train(train_set: Dataset, test_set: Dataset | None, **settings: Any) -> Run
     if run.warning:
         print(f"fastlr: {run.warning}", file=sys.stderr)
     return run
-
-
-def _predictions(model: Model, files: Sequence[Path]) -> list[dict[str, Any]]:
-    """Return for each picture file its label and the probability of that label."""
-    from fastlr.data.format import Pictures
-    from fastlr.data.picture import decode_all
-
-    assert model.image_shape is not None
-    pixels, _ = decode_all(files, Pictures(model.image_shape, model.resample or "bicubic"))
-    probabilities = model.predict_proba(pixels).max(axis=1).tolist()
-    labels = [str(label) for label in model.predict(pixels)]
-    return [
-        {"image": str(file), "label": label, "probability": probability}
-        for file, label, probability in zip(files, labels, probabilities, strict=True)
-    ]
 
 
 def _caption(row: dict[str, Any]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from fastlr import core
 from fastlr.backends import choose_backend
 from fastlr.data.dataset import Dataset, Name
-from fastlr.data.format import RESAMPLING
+from fastlr.data.format import RESAMPLING, Pictures
 from fastlr.errors import InputError
 from fastlr.files import whole_file
 
@@ -68,6 +68,23 @@ class Model:
     def predict(self, images: Any) -> NDArray[Any]:
         """Return the class name of each example, `(m,)`: the second class where its probability is above 0.5."""
         return np.asarray(self.classes)[(self.predict_proba(images)[:, 1] > 0.5).astype(np.intp)]
+
+    def predict_files(self, files: Sequence[str | os.PathLike[str]]) -> list[dict[str, Any]]:
+        """Return for each picture file `{"image", "label", "probability"}`, the probability that of the label.
+
+        Pictures of any size and mode are brought to the model's. Raises InputError for the first that cannot be read.
+        """
+        from fastlr.data.picture import decode_all
+
+        if self.image_shape is None:
+            raise InputError("model: it was trained on features, not on pictures")
+        pictures = Pictures(self.image_shape, self.resample or Pictures().resample)
+        pixels, _ = decode_all([Path(file) for file in files], pictures)
+        proba = self.predict_proba(pixels)
+        return [
+            {"image": str(file), "label": str(self.classes[int(row[1] > 0.5)]), "probability": float(row.max())}
+            for file, row in zip(files, proba, strict=True)
+        ]
 
     def accuracy(self, data: Dataset) -> float:
         """Return the percentage of the examples that are classified as labelled; classes are matched by name."""

@@ -142,6 +142,25 @@ def test_a_long_compilation_is_announced(monkeypatch):
     assert messages == ["compiling the kernels; this happens once after installation"]
 
 
+def test_warm_up_compiles_all_that_training_asks_for(fastlr_command):
+    """After it, no training on pixels or floating-point features compiles anything."""
+    import fastlr
+    from fastlr.kernels import cpu
+
+    assert fastlr_command("warmup").out == "the kernels are compiled\n"
+    names = ("project", "combine", "gram_matrix", "gram_steps", "primal_steps")
+    before = {name: len(getattr(cpu, name).overloads) for name in names}
+    for dtype in ("float64", "float32"):
+        for form in FORMS:
+            for read in (np.uint8, np.float32, np.float64):
+                X, labels = examples(30, 40, read), np.arange(30) % 2
+                fastlr.sweep(X, labels, learning_rates=[0.1, 0.2], l2=[0.1], iterations=5, form=form, dtype=dtype)
+    wide = examples(4, kernels.INT32_FEATURES + 5, np.uint8)
+    fastlr.train(wide, [0, 1, 0, 1], iterations=2, form="gram")
+    assert {name: len(getattr(cpu, name).overloads) for name in names} == before
+    assert min(before.values()) > 0
+
+
 def test_two_trainings_at_once_do_not_wait_for_each_other_forever(team):
     import fastlr
 

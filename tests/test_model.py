@@ -5,6 +5,7 @@ import sys
 import numpy as np
 import pytest
 from conftest import draw_images
+from PIL import Image
 from safetensors import safe_open
 
 import fastlr
@@ -28,6 +29,19 @@ def test_predictions(run):
     W, b = run.model.layers[0]
     z = W @ (images.reshape(30, -1).T / 255) + b
     np.testing.assert_allclose(proba[:, 1], fastlr.textbook.sigmoid(z)[0], rtol=1e-12)
+
+
+def test_files_are_predicted_as_arrays_are(run, tmp_path):
+    images, _ = draw_images(3)
+    files = [tmp_path / f"{i}.png" for i in range(3)]
+    for image, file in zip(images, files, strict=True):
+        Image.fromarray(image).save(file)
+    rows = run.model.predict_files(files)
+    assert [row["probability"] for row in rows] == run.model.predict_proba(images).max(axis=1).tolist()
+    assert [row["label"] for row in rows] == run.model.predict(images).tolist()
+    features = fastlr.train(np.eye(2), [0, 1], iterations=1).model
+    with pytest.raises(fastlr.InputError, match="trained on features, not on pictures"):
+        features.predict_files(files)
 
 
 def test_one_half_is_class_zero():
