@@ -25,6 +25,7 @@ app = typer.Typer(
     help="Logistic regression on images and embeddings, on any array library.",
     no_args_is_help=True,
     add_completion=False,
+    rich_markup_mode=None,  # plain help loads in half the time
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -41,6 +42,8 @@ LearningRate = Annotated[float, typer.Option("--lr", "--learning-rate", help="St
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status: 0 done, 2 wrong input, 1 anything else."""
+    if sys.stderr is None:  # closed by the caller: what would go there goes nowhere
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 (for as long as the process lives)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a file's name may be no text in the terminal's encoding
     logging.getLogger("PIL").addHandler(logging.NullHandler())  # damaged pictures are reported here, not by Pillow
@@ -93,8 +96,11 @@ def train(
         _check_model_path(model)
     if test is not None and holdout is not None:
         raise InputError("--holdout: --test names the test data already; give one of the two")
-    reading: dict[str, Any] = {"size": size, "resample": resample, "positive": positive, "skip_bad": skip_bad}
-    train_set = open_dataset(data, "train", balance=balance, **reading)
+    if positive == "":
+        raise InputError("--positive: it is empty; give the names of the classes that count as 1")
+    # The test set is brought to the training set's classes by their names, whichever of them it holds.
+    reading: dict[str, Any] = {"size": size, "resample": resample, "skip_bad": skip_bad}
+    train_set = open_dataset(data, "train", positive=positive, balance=balance, **reading)
     test_set = None
     if holdout is not None:
         train_set, test_set = train_set.holdout(holdout, seed)
@@ -236,23 +242,25 @@ def demo(
 ) -> int:
     """Draw a data set, train on it, evaluate, save the model, annotate some pictures."""
     from fastlr.data import open_dataset
+    from fastlr.data.dataset import check_seed
     from fastlr.data.drawn import CLASSES, draw_dataset
+    from fastlr.files import check_writable, make_folder, whole_file
     from fastlr.report import annotate_all
 
-    results = out / "results.json"
-    if out.exists() and not (out.is_dir() and (results.exists() or not any(out.iterdir()))):
+    check_seed(seed)
+    mark = out / ".fastlr-demo"  # says that what lies here may be drawn anew
+    make_folder(out, "--out")
+    if any(out.iterdir()) and not mark.exists():
         raise InputError(f"{out}: exists and is not an earlier demo's; give another folder with --out")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{out}: cannot be made ({error.strerror}); give another folder with --out") from None
+    check_writable(mark)
+    mark.touch()
     print(f"drawing pictures of an {CLASSES[0]} or a {CLASSES[1]} in {out}")
-    results.write_text("{}")
     draw_dataset(out, seed=seed)
     train_set, test_set = open_dataset(out, "train"), open_dataset(out, "test")
     run = _train(train_set, test_set, iterations=500, learning_rate=0.002, seed=seed)
     run.model.save(out / "model.safetensors")
-    results.write_text(json.dumps(run.as_dict(), indent=1, allow_nan=False))
+    with whole_file(out / "results.json") as beside:
+        beside.write_text(json.dumps(run.as_dict(), indent=1, allow_nan=False))
     print(summary(train_set, run))
 
     files = [file for name in CLASSES for file in sorted((out / "test" / name).iterdir())[:3]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from fastlr import core
 from fastlr.backends import choose_backend
-from fastlr.data.dataset import Dataset, Name
+from fastlr.data.dataset import Dataset, Name, check_finite
 from fastlr.data.format import RESAMPLING, Pictures
 from fastlr.errors import InputError
 from fastlr.files import whole_file
@@ -60,6 +61,8 @@ class Model:
         `images` is a Dataset, uint8 `(m, height, width, channels)` or `(m, n)`, or features `(m, n)`, as in training.
         """
         rows = self._rows(images)
+        if len(rows) == 0:
+            return np.empty((0, 2), dtype=self.layers[-1].W.dtype)
         W, b = self.layers[-1]
         kernels = choose_backend(dtype=W.dtype.name).kernels
         ones = kernels.get("predict", core.predict)(W, b, rows.T, self.scale)[0]
@@ -129,11 +132,12 @@ class Model:
             images = images[..., np.newaxis]
         if images.ndim == 4 and self.image_shape:
             images = _with_channels(images, self.image_shape[2])
-        if images.ndim < 2 or (images.ndim == 4 and images.shape[1:] != self.image_shape):
+        if images.ndim < 2 or (self.image_shape and images.ndim == 4 and images.shape[1:] != self.image_shape):
             raise InputError(f"{source}: they have shape {images.shape}; (m, {self._wanted()}) is needed")
-        rows: NDArray[Any] = images.reshape(len(images), -1)
+        rows: NDArray[Any] = images.reshape(len(images), math.prod(images.shape[1:]))
         if rows.shape[1] != self.n_features:
             raise InputError(f"{source}: they have {rows.shape[1]} numbers each; (m, {self._wanted()}) is needed")
+        check_finite(source, rows)
         return rows
 
     def _wanted(self) -> str:
@@ -162,7 +166,7 @@ def load(path: str | os.PathLike[str]) -> Model:
         raise InputError(f"{where}: a safetensors file, but not one that fastlr saved")
     try:
         return _model_from(json.loads(text), tensors)
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         raise InputError(
             f"{where}: its description of the model is damaged ({type(error).__name__}: {error})"
         ) from error
@@ -196,6 +200,10 @@ def _model_from(meta: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Model
         costs=tuple(meta["costs"]),
         recorded_at=tuple(meta["recorded_at"]),
     )
+    if not all(isinstance(name, str | bool | int | float) for name in model.classes) or len(set(model.classes)) != 2:
+        raise ValueError("two different class names are needed")
+    if not set((model.class_of or {}).values()) <= {0, 1}:
+        raise ValueError("a class is neither 0 nor 1")
     if len(model.classes) != 2 or [layer.W.shape[0] for layer in layers] != [1]:
         raise ValueError("this version reads models of two classes and one layer")
     if image_shape and (len(image_shape) != 3 or np.prod(image_shape) != model.n_features):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,20 +11,18 @@ from PIL import Image, ImageDraw, ImageFont
 
 from fastlr.data.picture import load_picture
 from fastlr.errors import InputError
-from fastlr.files import whole_file
+from fastlr.files import make_folder, whole_file
 
 SHORTEST, LONGEST = 256, 1280  # the sides of an annotated picture, pixels
 
 
 def annotate_all(files: Sequence[Path], captions: Sequence[str], out: Path) -> list[Path]:
     """Write each picture with its caption below it as a JPEG in the folder `out`, and return where."""
-    if out.exists() and not out.is_dir():
-        raise InputError(f"{out}: is a file; --annotate takes the name of a folder")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{out}: cannot be made ({error.strerror}); give another folder") from None
     written = [out / name for name in distinct_names(files)]
+    originals = {os.path.realpath(file) for file in files}
+    if over := [target for target in written if os.path.realpath(target) in originals]:
+        raise InputError(f"{over[0]}: is one of the pictures to annotate and would be lost; give another folder")
+    make_folder(out, "--annotate")
     for file, caption, target in zip(files, captions, written, strict=True):
         with whole_file(target) as beside:
             annotate(load_picture(file), caption).save(beside, "JPEG", quality=90)
@@ -38,7 +38,8 @@ def annotate(image: Image.Image, caption: str) -> Image.Image:
     text_size = _fitting_size(caption, max(width, SHORTEST) - 16)
     band = round(text_size * 1.6)
     font = ImageFont.load_default(text_size)
-    sheet = Image.new("RGB", (max(width, SHORTEST), height + band), "black")
+    wide = max(width, SHORTEST, math.ceil(font.getlength(caption)) + 16)
+    sheet = Image.new("RGB", (wide, height + band), "black")
     sheet.paste(image, ((sheet.width - width) // 2, 0))
     ImageDraw.Draw(sheet).text((sheet.width / 2, height + band / 2), caption, "white", font, anchor="mm")
     return sheet
@@ -46,17 +47,17 @@ def annotate(image: Image.Image, caption: str) -> Image.Image:
 
 def distinct_names(files: Sequence[Path]) -> list[str]:
     """Return a JPEG name for each file: its path below the folder that all share, joined by dashes, none twice."""
-    whole = [file.absolute() for file in files]
+    whole = [Path(os.path.abspath(file)) for file in files]
     shared = len(_common_parts([file.parent.parts for file in whole]))
-    names: list[str] = []
+    names: dict[str, None] = {}
     for file in whole:
         stem = "-".join((*file.parts[shared:-1], file.stem))
         name, count = f"{stem}.jpg", 1
         while name in names:
             count += 1
             name = f"{stem}-{count}.jpg"
-        names.append(name)
-    return names
+        names[name] = None
+    return list(names)
 
 
 def _common_parts(paths: Sequence[Sequence[str]]) -> list[str]:

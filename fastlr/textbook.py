@@ -52,6 +52,7 @@ def propagate(w: Array, b: float, X: Array, Y: Array) -> tuple[Gradients, float]
     For labels 0 and 1, J is −mean(Y log A + (1 − Y) log(1 − A)), but stays finite where A rounds to 0 or 1.
     """
     m = X.shape[1]
+    Y = np.asarray(Y, dtype=np.float64)  # in unsigned numbers 1 − 2Y would wrap around
     Z = w.T @ X + b
     A = sigmoid(Z)
     cost = float(np.mean(np.logaddexp(0, (1 - 2 * Y) * Z)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 import warnings
 from collections.abc import Sequence
@@ -138,6 +139,11 @@ def _train_all(
     train_set, test_set = _training_set(data, labels), _test_set(test)
     if test_set is not None:
         test_set = test_set.aligned(train_set.classes, train_set.class_of)
+        if (test_set.images.dtype == np.uint8) != (train_set.images.dtype == np.uint8):
+            raise InputError(
+                f"{test_set.source}: its examples are {test_set.images.dtype}, those of {train_set.source} "
+                f"{train_set.images.dtype}; both must be uint8 pixels, or neither"
+            )
         if test_set.n_features != train_set.n_features:
             raise InputError(
                 f"{test_set.source}: its examples have {test_set.n_features} numbers each, "
@@ -187,6 +193,8 @@ def _train_all(
 
 
 def _backend_for(data: Any, backend: str | None, device: str | None, dtype: str | None) -> Backend:
+    if isinstance(data, str | os.PathLike):
+        raise InputError(f"data: {os.fspath(data)!r} is a path; give fastlr.open_dataset of it, or an array")
     host_data = isinstance(data, Dataset | list | tuple)
     return choose_backend(backend, device, dtype, like=None if host_data else data)
 

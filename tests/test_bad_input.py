@@ -123,7 +123,7 @@ def test_features_that_are_not_finite(train_refused, tmp_path, value):
         (("--iterations", "0"), "iterations: 0; a whole number of at least 1"),
         (("--record-every", "0"), "record every: 0"),
         (("--seed", "-3"), "seed: -3"),
-        (("--size", "0"), "--size: 0 pixels; it must be from 1 to 4096"),
+        (("--size", "0"), "--size: 0 pixels; it must be a whole number from 1 to 4096"),
         (("--size", "1000000"), "--size: 1000000 pixels"),
         (("--resample", "best"), "--resample: 'best' is not known; choose nearest"),
         (("--form", "dual"), "form: 'dual' is not known; choose auto, primal, gram"),
@@ -182,13 +182,109 @@ def test_where_the_model_cannot_be_written(refused, pictures, tmp_path, name, wo
     refused("train", pictures, "--model", tmp_path / name, says=(name, words))
 
 
-def test_a_folder_without_write_permission(refused, pictures, tmp_path, monkeypatch):
+def test_a_place_that_cannot_be_written_is_known_before_training(refused, pictures, monkeypatch):
+    monkeypatch.setattr("fastlr.training.follow", lambda *_: pytest.fail("it trained"))
     monkeypatch.setattr(
-        "os.access", lambda _, mode, **__: mode != os.W_OK
-    )  # a mode would not do: the superuser may write anywhere
-    refused(
-        "train", pictures, "--model", tmp_path / "m.safetensors", says=("m.safetensors: cannot be", "is not writable")
+        "pathlib.Path.touch", lambda *_, **__: (_ for _ in ()).throw(PermissionError(13, "no permission"))
     )
+    refused(
+        "train",
+        pictures,
+        "--model",
+        pictures / "m.safetensors",
+        says=("m.safetensors: cannot be written (no permission)",),
+    )
+
+
+def test_a_long_name_is_no_hindrance(fastlr_command, pictures, tmp_path):
+    model = tmp_path / ("m" * 240 + ".safetensors")
+    assert fastlr_command("train", pictures, "--iterations", 2, "--model", model).status == 0
+    assert model.is_file()
+
+
+def test_a_symbolic_link_to_a_model_stays_one(fastlr_command, pictures, tmp_path):
+    (tmp_path / "real").mkdir()
+    link = tmp_path / "m.safetensors"
+    link.symlink_to(tmp_path / "real" / "m.safetensors")
+    assert fastlr_command("train", pictures, "--iterations", 2, "--model", link).status == 0
+    assert link.is_symlink()
+    assert fastlr.load(tmp_path / "real" / "m.safetensors").classes == ("dark", "light")
+    assert len(list((tmp_path / "real").iterdir())) == 1
+
+
+def test_annotating_never_overwrites_the_pictures(refused, fastlr_command, model, tmp_path, monkeypatch):
+    Image.new("RGB", (8, 8)).save(tmp_path / "photo.jpg")
+    before = (tmp_path / "photo.jpg").read_bytes()
+    refused(
+        "predict", model, tmp_path / "photo.jpg", "--annotate", tmp_path, says=("photo.jpg: is one of the pictures",)
+    )
+    monkeypatch.chdir(tmp_path)
+    refused("predict", model, "photo.jpg", "--annotate", ".", says=("photo.jpg: is one of the pictures",))
+    assert (tmp_path / "photo.jpg").read_bytes() == before
+
+
+def test_only_bad_pictures_are_no_data(train_refused, refused, pictures, model, tmp_path):
+    for file in pictures.rglob("*.png"):
+        file.write_bytes(b"")
+    train_refused(pictures, "--skip-bad", says=("pictures: none of its files is a picture",))
+    refused("evaluate", model, pictures, "--skip-bad", says=("pictures: none of its files is a picture",))
+    refused("convert", pictures, tmp_path / "x.npz", "--skip-bad", says=("pictures: none of its files is a picture",))
+    assert not (tmp_path / "x.npz").exists()
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32])
+def test_a_seed_that_numpy_does_not_take(train_refused, refused, pictures, tmp_path, seed):
+    train_refused(pictures, "--holdout", 2, "--seed", seed, says=(f"seed: {seed}; a whole number from 0",))
+    refused("demo", "--seed", seed, "--out", tmp_path / "demo", says=(f"seed: {seed}",))
+    assert not (tmp_path / "demo").exists()
+
+
+def test_a_folder_with_somebodys_results_is_no_demo(refused, tmp_path):
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project" / "results.json").write_text("precious")
+    refused("demo", "--out", tmp_path / "project", says=("exists and is not an earlier demo's",))
+    assert (tmp_path / "project" / "results.json").read_text() == "precious"
+
+
+def test_two_classes_of_one_name(train_refused, tmp_path):
+    np.savez(tmp_path / "x.npz", X=np.eye(4), y=[0, 1, 0, 1], classes=["cat", "cat"])
+    train_refused(tmp_path / "x.npz", says=("x.npz: two classes have the same name",))
+
+
+@pytest.mark.parametrize("classes", [[1.5, np.nan], [1j, 2j], np.array(["2020", "2021"], "datetime64[Y]")])
+def test_class_names_that_no_model_could_hold(train_refused, tmp_path, classes):
+    np.savez(tmp_path / "x.npz", X=np.eye(4), y=[0, 1, 0, 1], classes=classes)
+    train_refused(tmp_path / "x.npz", says=("is no name of a class; text or a number is needed",))
+
+
+def test_several_idx_sets_in_one_folder(train_refused, tmp_path):
+    images, labels = draw_images()
+    for name in ("letters-train", "digits-train"):
+        write_idx(tmp_path, images[..., 0], labels, name=name)
+    train_refused(tmp_path, says=("holds several data sets (digits-train-images", "put each into a folder of its own"))
+
+
+def test_a_test_set_of_another_kind_is_refused_before_training(train_refused, pictures, tmp_path, monkeypatch):
+    monkeypatch.setattr("fastlr.training.follow", lambda *_: pytest.fail("it trained"))
+    np.savez(tmp_path / "x.npz", X=np.ones((2, 192)), labels=["dark", "light"])
+    train_refused(pictures, "--size", 8, "--test", tmp_path / "x.npz", says=("x.npz: its examples are float64",))
+
+
+def test_an_empty_positive(train_refused, pictures):
+    train_refused(pictures, "--positive", "", says=("--positive: it is empty",))
+
+
+def test_a_model_of_another_channel_count_says_so(refused, pictures, tmp_path):
+    images, labels = draw_images()
+    rgba = np.concatenate([images, images[..., :1]], axis=3)
+    fastlr.train(rgba, labels, iterations=2).model.save(tmp_path / "rgba.safetensors")
+    picture = pictures / "dark" / "picture_000.png"
+    refused("predict", tmp_path / "rgba.safetensors", picture, says=("model: it takes examples of 4 channels",))
+
+
+def test_a_path_given_to_train_in_python(pictures):
+    with pytest.raises(fastlr.InputError, match=r"is a path; give fastlr\.open_dataset of it"):
+        fastlr.train(str(pictures))
 
 
 def test_a_test_set_of_another_size_or_class(train_refused, pictures, tmp_path):
@@ -284,7 +380,9 @@ def test_convert_to_what_cannot_be_written(refused, pictures, tmp_path):
 def test_demo_does_not_write_into_a_folder_of_other_things(refused, pictures):
     before = sorted(pictures.rglob("*"))
     refused("demo", "--out", pictures, says=("exists and is not an earlier demo's",))
-    refused("demo", "--out", pictures / "dark" / "picture_000.png", says=("exists and is not an earlier demo's",))
+    refused(
+        "demo", "--out", pictures / "dark" / "picture_000.png", says=("is a file; --out takes the name of a folder",)
+    )
     assert sorted(pictures.rglob("*")) == before
 
 

@@ -5,6 +5,7 @@ import os
 import pty
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -81,6 +82,22 @@ def test_evaluate_maps_the_classes_as_training_did(fastlr_command, tmp_path):
     assert evaluated["n"] == 30
 
 
+def test_positive_classes_that_the_test_set_lacks(fastlr_command, tmp_path):
+    images, _ = draw_images(30)
+    np.savez(
+        tmp_path / "x.npz", images=images, labels=np.arange(30) % 3, test_images=images[:4], test_labels=[0, 1, 0, 1]
+    )
+    run = fastlr_command("train", tmp_path / "x.npz", "--positive", "2", "--iterations", 5, "--json").json
+    assert (run["n_train"], run["n_test"], run["classes"]) == (30, 4, ["not 2", "2"])
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a shell closes the stream")
+def test_a_closed_standard_error_is_no_hindrance(pictures):
+    command = '"$0" -m fastlr train "$1" --size 8 --iterations 5 --json 2>&-'
+    done = subprocess.run(["sh", "-c", command, sys.executable, str(pictures)], capture_output=True, check=True)
+    assert json.loads(done.stdout)["n_train"] == 20
+
+
 def test_evaluate_brings_pictures_to_the_models_size(fastlr_command, pictures, tmp_path):
     model = tmp_path / "m.safetensors"
     trained = fastlr_command(
@@ -134,16 +151,21 @@ def test_names_that_are_no_text_are_read_shown_and_kept(tmp_path):
         assert json.loads(run("evaluate", "m.safetensors", out, "--json"))["n"] == 8
 
 
-def test_annotated_names_are_distinct(tmp_path):
+def test_annotated_names_are_distinct(tmp_path, monkeypatch):
     files = [tmp_path / name for name in ("a/x.png", "b/x.png", "b/x.jpg", "b/x.png")]
     assert report.distinct_names(files) == ["a-x.jpg", "b-x.jpg", "b-x-2.jpg", "b-x-3.jpg"]
     assert report.distinct_names(files[:1]) == ["x.jpg"]
+    (tmp_path / "a").mkdir()
+    monkeypatch.chdir(tmp_path / "a")
+    assert report.distinct_names([Path("x.png"), Path("../b/y.png")]) == ["a-x.jpg", "b-y.jpg"]
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 900), (4000, 30), (64, 64)])
 def test_annotated_pictures_fit_a_screen(size):
-    sheet = report.annotate(Image.new("RGB", size), "a rather long class name of many words  99.9%" * 2)
+    caption = "a rather long class name of many words  99.9%" * 2
+    sheet = report.annotate(Image.new("RGB", size), caption)
     assert report.SHORTEST <= sheet.width <= report.LONGEST
+    assert sheet.width >= report.ImageFont.load_default(10).getlength(caption), "room for all of the caption"
     assert sheet.height <= report.LONGEST + 40
     assert np.asarray(sheet)[-20:].max() > 200, "the caption is there, in white"
 

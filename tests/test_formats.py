@@ -183,3 +183,48 @@ def test_convert_matches_the_splits_classes_by_name(tmp_path, fastlr_command):
 
 def test_uint8_matrix_is_pixels():
     assert from_arrays("x", np.zeros((2, 6), np.uint8), [0, 1]).images.dtype == np.uint8
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes"),
+    [
+        (np.array([b"no", b"yes"] * 3), ("no", "yes")),
+        (np.array(["no", "yes"] * 3, dtype=object), ("no", "yes")),
+        (np.array([b"no", b"yes"] * 3, dtype=object), ("no", "yes")),
+        (np.array([0.0, 1.0] * 3), (0.0, 1.0)),
+    ],
+)
+def test_labels_as_users_have_them(labels, classes):
+    data = from_arrays("x", np.eye(6), labels)
+    assert data.classes == classes
+    assert data.labels.tolist() == [0, 1] * 3
+
+
+def test_float_labels_that_are_whole_serve_as_indices():
+    assert from_arrays("x", np.eye(2), [0.0, 1.0], ["no", "yes"]).labels.tolist() == [0, 1]
+
+
+def test_hdf5_with_labels_of_text(tmp_path):
+    images, _ = draw_images(4)
+    for kind in (h5py.string_dtype(), "S3"):
+        with h5py.File(tmp_path / "x.h5", "w") as file:
+            file["images"] = images
+            file.create_dataset("labels", data=["no", "yes", "no", "yes"], dtype=kind)
+        assert open_dataset(tmp_path / "x.h5").classes == ("no", "yes")
+
+
+def test_a_model_of_numbers_knows_them_as_text(tmp_path, fastlr_command):
+    images, labels = draw_images()
+    write_idx(tmp_path, images[..., 0], labels)
+    assert fastlr_command("train", tmp_path, "--iterations", 5, "--model", tmp_path / "m.safetensors").status == 0
+    assert fastlr_command("convert", tmp_path, tmp_path / "x.h5").status == 0
+    outcome = fastlr_command("evaluate", tmp_path / "m.safetensors", tmp_path / "x.h5", "--split", "train", "--json")
+    assert outcome.status == 0, outcome.err
+    assert outcome.json["n"] == 12
+
+
+def test_folders_with_the_names_of_idx_files(tmp_path):
+    images, labels = draw_images()
+    write_idx(tmp_path, images[..., 0], labels)
+    (tmp_path / "train-images.idx3-ubyte").mkdir()
+    assert len(open_dataset(tmp_path)) == 12

@@ -44,6 +44,23 @@ def test_files_are_predicted_as_arrays_are(run, tmp_path):
         features.predict_files(files)
 
 
+def test_float_pictures_are_features_in_prediction_too():
+    images = np.random.default_rng(0).normal(size=(20, 4, 4, 3))
+    model = fastlr.train(images, np.arange(20) % 2, iterations=5).model
+    assert (model.predict_proba(images) == model.predict_proba(images.reshape(20, -1))).all()
+
+
+def test_no_examples_give_no_predictions(run):
+    assert run.model.predict_proba(np.zeros((0, 8, 8, 3), np.uint8)).shape == (0, 2)
+    assert run.model.predict(np.zeros((0, 192), np.uint8)).tolist() == []
+
+
+def test_features_to_predict_must_be_finite():
+    model = fastlr.train(np.eye(2), [0, 1], iterations=1).model
+    with pytest.raises(fastlr.InputError, match="images: example 1 holds nan at feature 0"):
+        model.predict([[0.0, 1.0], [np.nan, 1.0]])
+
+
 def test_one_half_is_class_zero():
     layer = fastlr.model.Layer(np.zeros((1, 3)), np.zeros((1, 1)))
     model = fastlr.Model((layer,), ("no", "yes"), scale=1.0)
@@ -175,6 +192,11 @@ def tampered(run, tmp_path, **changes):
         {"settings": 3},
         {"costs": None},
         {"resample": "best"},
+        {"scale": 10**400},
+        {"image_shape": [float("inf"), 8, 3]},
+        {"classes": ["a", ["b"]]},
+        {"classes": ["a", "a"]},
+        {"class_of": [["dark", 2]]},
     ],
 )
 def test_a_description_that_does_not_fit_is_refused(run, tmp_path, changes):

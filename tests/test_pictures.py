@@ -136,3 +136,18 @@ def test_a_large_but_allowed_picture_raises_no_warning(tmp_path, monkeypatch):
     pixels, problems = decode_all([tmp_path / "large.png"], Pictures((2, 2, 3)))
     assert problems == [None]
     assert (pixels == 255).all()
+
+
+def test_reading_in_two_threads_leaves_the_warning_filters(tmp_path):
+    import threading
+    import warnings
+
+    images, labels = draw_images(12)
+    write_folder(tmp_path, images, labels)
+    before = list(warnings.filters)
+    readers = [threading.Thread(target=open_dataset, args=(tmp_path,)) for _ in range(6)]
+    for reader in readers:
+        reader.start()
+    for reader in readers:
+        reader.join()
+    assert warnings.filters == before

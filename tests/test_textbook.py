@@ -77,3 +77,12 @@ def test_predict_image_scales_pixels():
     w, b = np.array([[2.0], [-1.0]]), 0.0
     assert textbook.predict_image(w, b, np.array([[255, 0]], dtype=np.uint8)) == 1
     assert textbook.predict_image(w, b, np.array([[0, 255]], dtype=np.uint8)) == 0
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int64, bool])
+def test_labels_of_any_whole_type_cost_the_same(dtype):
+    X = np.random.default_rng(0).normal(size=(5, 20))
+    Y = np.arange(20)[None] % 2
+    w, b = textbook.init_params(5)
+    expected = textbook.optimize(w, b, X, Y.astype(float), 200, 0.5)[2]
+    assert textbook.optimize(w, b, X, Y.astype(dtype), 200, 0.5)[2] == expected

@@ -42,6 +42,8 @@ class Dataset:
                 f"{self.source}: labels run from {self.labels.min()} to {self.labels.max()}, "
                 f"but there are names for 0 to {len(self.classes) - 1}"
             )
+        if len(set(self.classes)) < len(self.classes):
+            raise InputError(f"{self.source}: two classes have the same name; it has {list_names(self.classes)}")
         if not self.class_of:
             object.__setattr__(self, "class_of", {name: i for i, name in enumerate(self.classes)})
 
@@ -82,6 +84,7 @@ class Dataset:
 
     def holdout(self, count: int, seed: int) -> tuple[Dataset, Dataset]:
         """Return (train, test), shuffled by RandomState(seed).permutation(m): the last `count` are for the test."""
+        check_seed(seed)
         if not 0 < count < len(self):
             raise InputError(f"--holdout: {count} of {len(self)} examples; it must be from 1 to {len(self) - 1}")
         order = np.random.RandomState(seed).permutation(len(self))
@@ -90,12 +93,13 @@ class Dataset:
     def aligned(self, classes: Sequence[Name], class_of: Mapping[Name, int]) -> Dataset:
         """Return the same examples labelled by another set's classes, matched by name."""
         known = {**{name: i for i, name in enumerate(classes)}, **class_of}
-        present = [self.classes[i] for i in np.unique(self.labels)]
-        if unknown := [name for name in present if name not in known]:
+        by_text = {str(name): index for name, index in known.items()}  # HDF5 keeps the name 3 as "3"
+        found = [known.get(name, by_text.get(str(name))) for name in self.classes]
+        if unknown := [self.classes[i] for i in np.unique(self.labels) if found[i] is None]:
             raise InputError(
                 f"{self.source}: holds class {unknown[0]!r}, unknown to the training data; that had {list_names(known)}"
             )
-        index = np.array([known.get(name, -1) for name in self.classes], dtype=np.int64)
+        index = np.array([-1 if i is None else i for i in found], dtype=np.int64)
         return replace(self, labels=index[self.labels], classes=tuple(classes), class_of=dict(class_of))
 
 
@@ -122,14 +126,17 @@ def from_arrays(
         examples = examples[..., np.newaxis]
     if labels.dtype.kind == "f" and not np.isfinite(labels).all():
         raise InputError(f"{source}: labels hold NaN or infinity; each must be a class")
+    if labels.dtype.kind == "O" and all(isinstance(label, str | bytes) for label in labels):
+        labels = labels.astype(np.str_ if all(isinstance(label, str) for label in labels) else np.bytes_)
     if names is not None:
-        if labels.dtype.kind not in "biu":
+        indices = labels.astype(np.int64) if labels.dtype.kind in "biuf" else None
+        if indices is None or not (indices == labels).all():
             raise InputError(f"{source}: labels are {labels.dtype}, but the class names need whole numbers")
-        return Dataset(examples, labels.astype(np.int64), tuple(names), source, resample)
+        return Dataset(examples, indices, _plain_names(source, names), source, resample)
     if labels.dtype.kind not in "biufSU":
         raise InputError(f"{source}: labels are {labels.dtype}; numbers or text are needed")
     classes, indices = np.unique(labels, return_inverse=True)
-    return Dataset(examples, indices.astype(np.int64), tuple(classes.tolist()), source, resample)
+    return Dataset(examples, indices.astype(np.int64), _plain_names(source, classes.tolist()), source, resample)
 
 
 def list_names(names: Any, most: int = 12) -> str:
@@ -139,11 +146,32 @@ def list_names(names: Any, most: int = 12) -> str:
     return ", ".join(texts[:most]) + more
 
 
+def check_seed(seed: int) -> None:
+    """Raise InputError for a seed that NumPy's generators do not take."""
+    if not 0 <= seed < 2**32:
+        raise InputError(f"seed: {seed}; a whole number from 0 to {2**32 - 1} is needed")
+
+
+def _plain_names(source: str, names: Sequence[Any]) -> tuple[Name, ...]:
+    """Return class names as text, whole numbers or finite numbers, which a model file can hold."""
+    plain = [name.decode("utf-8", "surrogateescape") if isinstance(name, bytes) else name for name in names]
+    for name in plain:
+        if not isinstance(name, str | bool | int) and not (isinstance(name, float) and np.isfinite(name)):
+            raise InputError(f"{source}: {name!r} is no name of a class; text or a number is needed")
+    return tuple(plain)
+
+
 def _features(source: str, examples: NDArray[Any]) -> NDArray[Any]:
     """Return `(m, n)` real, finite features, or say where they are not."""
     if examples.dtype.kind not in "biuf":
         raise InputError(f"{source}: examples are {examples.dtype}; uint8 pixels or real numbers are needed")
     examples = examples.reshape(len(examples), -1)
+    check_finite(source, examples)
+    return examples
+
+
+def check_finite(source: str, examples: NDArray[Any]) -> None:
+    """Raise InputError that names the first number of examples `(m, n)` that is NaN or infinite."""
     if examples.dtype.kind == "f":
         with np.errstate(over="ignore", invalid="ignore"):
             total = examples.sum(dtype=np.float64)
@@ -152,4 +180,3 @@ def _features(source: str, examples: NDArray[Any]) -> NDArray[Any]:
             row, column = strange[0]
             value = examples[row, column]
             raise InputError(f"{source}: example {row} holds {value} at feature {column}; finite numbers are needed")
-    return examples

@@ -40,8 +40,13 @@ def read(path: Path, split: str | None, pictures: Pictures) -> Dataset:
         files += inside
         labels += [label] * len(inside)
 
-    images, problems = decode_all(files, pictures)
+    try:
+        images, problems = decode_all(files, pictures)
+    except InputError as error:
+        raise InputError(f"{error}; remove it or use --skip-bad") from None
     kept = np.array([problem is None for problem in problems])
+    if not kept.any():
+        raise InputError(f"{root}: none of its files is a picture that can be read; the first: {problems[0]}")
     return Dataset(
         images=images if kept.all() else images[kept],
         labels=np.array(labels, dtype=np.int64)[kept],

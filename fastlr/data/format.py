@@ -11,6 +11,8 @@ from fastlr.errors import InputError
 
 RESAMPLING = ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")
 MAX_SIZE = 4096
+# Deflate cannot shrink data more than this, so a file that claims more numbers is damaged.
+MAX_RATIO = 1032
 
 
 @dataclass(frozen=True)
@@ -24,8 +26,6 @@ class Pictures:
 
     def __post_init__(self) -> None:
         """Check the values."""
-        if not all(1 <= side <= MAX_SIZE for side in self.shape[:2]):
-            raise InputError(f"--size: {self.shape[0]} pixels; it must be from 1 to {MAX_SIZE}")
         if self.resample not in RESAMPLING:
             raise InputError(f"--resample: {self.resample!r} is not known; choose {', '.join(RESAMPLING)}")
 

@@ -9,13 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastlr.data.dataset import Dataset, from_arrays
-from fastlr.data.format import Pictures
+from fastlr.data.format import MAX_RATIO, Pictures
 from fastlr.errors import InputError
 
 SUFFIXES = (".h5", ".hdf5", ".hdf")
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
-# Deflate cannot shrink data more than this, so a file that claims more numbers is damaged.
-MAX_RATIO = 1032
 
 
 def recognises(path: Path) -> bool:
@@ -42,7 +40,7 @@ def read(path: Path, split: str | None, pictures: Pictures) -> Dataset:
     with h5py.File(path, "r") as file:
         names = None
         if "list_classes" in file:
-            names = [_text(name) for name in _array(path, file, "list_classes").tolist()]
+            names = _array(path, file, "list_classes").tolist()
         return from_arrays(str(path), _array(path, file, examples), _array(path, file, labels), names)
 
 
@@ -73,7 +71,3 @@ def _array(path: Path, file: Any, name: str) -> NDArray[Any]:
             f"{path}: {name!r} claims {dataset.nbytes:,} bytes, more than the file can hold; it is damaged"
         )
     return np.asarray(dataset[()])
-
-
-def _text(name: Any) -> str:
-    return name.decode("utf-8", "surrogateescape") if isinstance(name, bytes) else str(name)

@@ -17,13 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastlr.data.dataset import Dataset, from_arrays
-from fastlr.data.format import Pictures
+from fastlr.data.format import MAX_RATIO, Pictures
 from fastlr.errors import InputError
 
 UINT8 = 0x08
 IMAGES = re.compile(r"images[-.]idx3-ubyte(\.gz)?$")
-# Deflate cannot shrink data more than this, so a header that claims more bytes is damaged.
-MAX_RATIO = 1032
 
 
 def recognises(path: Path) -> bool:
@@ -39,7 +37,11 @@ def splits(path: Path) -> tuple[str, ...]:
 
 def read(path: Path, split: str | None, pictures: Pictures) -> Dataset:
     """Return images uint8 (m, h, w, 1) and their labels."""
-    images = next(file for file in _image_files(path) if _split_of(file) == split)
+    files = {IMAGES.sub("", file.name): file for file in _image_files(path) if _split_of(file) == split}
+    if len(files) > 1:
+        names = ", ".join(file.name for file in files.values())
+        raise InputError(f"{path}: holds several data sets ({names}); put each into a folder of its own")
+    (images,) = files.values()
     labels = _labels_of(images)
     return from_arrays(str(images), read_idx(images, 3), read_idx(labels, 1))
 
@@ -64,7 +66,7 @@ def read_idx(path: Path, dimensions: int) -> NDArray[Any]:
 
 
 def _image_files(path: Path) -> list[Path]:
-    return sorted(file for file in path.iterdir() if IMAGES.search(file.name))
+    return sorted(file for file in path.iterdir() if IMAGES.search(file.name) and file.is_file())
 
 
 def _split_of(file: Path) -> str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import os
+import threading
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +18,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from fastlr.data.format import Pictures
 from fastlr.errors import InputError
 
+_FILTERS = threading.Lock()
 MODES = {1: "L", 3: "RGB"}  # channels to Pillow's name for such pictures
 
 
@@ -27,6 +28,8 @@ def decode_all(files: Sequence[Path], pictures: Pictures) -> tuple[NDArray[np.ui
     Decoded in a pool of threads, since Pillow releases Python's lock; each writes its own row, so the order is
     that of the files. Without `skip_bad` the first bad file ends the reading with an InputError.
     """
+    if pictures.shape[2] not in MODES:
+        raise InputError(f"model: it takes examples of {pictures.shape[2]} channels; picture files are read as 1 or 3")
     images = np.empty((len(files), *pictures.shape), dtype=np.uint8)
 
     def decode(index: int) -> str | None:
@@ -39,8 +42,8 @@ def decode_all(files: Sequence[Path], pictures: Pictures) -> tuple[NDArray[np.ui
         return None
 
     # Pillow's warnings (odd EXIF, large but allowed pictures) stay off the terminal. The filter goes around the
-    # whole pool, not into each thread: Python's warning filters belong to the process.
-    with warnings.catch_warnings(), ThreadPoolExecutor(pictures.threads or usable_cpus()) as pool:
+    # whole pool, not into each thread: Python's warning filters belong to the process, hence the lock too.
+    with _FILTERS, warnings.catch_warnings(), ThreadPoolExecutor(pictures.threads or usable_cpus()) as pool:
         warnings.simplefilter("ignore")
         try:
             return images, list(pool.map(decode, range(len(files))))
@@ -58,15 +61,14 @@ def load_picture(path: Path, channels: int = 3) -> Image.Image:
         kind = "a folder" if path.is_dir() else "not a regular file"
         raise InputError(f"{path}: is {kind}; name picture files")
     try:
-        # Read at once: every small read of the file would hand Python's lock to another thread.
-        with Image.open(io.BytesIO(path.read_bytes())) as image:
+        with Image.open(path) as image:
             image.load()
             upright = eight_bit(_upright(image))
             return upright if upright.mode == MODES[channels] else upright.convert(MODES[channels])
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except UnidentifiedImageError:
-        raise InputError(f"{path}: not a picture that can be read; remove it or use --skip-bad") from None
+        raise InputError(f"{path}: not a picture that can be read") from None
     except Image.DecompressionBombError as error:
         raise InputError(f"{path}: refused, it is too large a picture ({error})") from None
     except Exception as error:  # a damaged file makes Pillow's plugins raise almost anything

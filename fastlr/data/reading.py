@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fastlr.data import arrays, cifar, folder, hdf5, idx
 from fastlr.data.dataset import Dataset, list_names
-from fastlr.data.format import Pictures, Reader
+from fastlr.data.format import MAX_SIZE, Pictures, Reader
 from fastlr.errors import InputError
 
 # In the order in which they are asked; a folder of pictures is the last resort.
@@ -36,6 +36,8 @@ def open_dataset(
 
     Raises InputError where the path cannot be read as data.
     """
+    if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= MAX_SIZE:
+        raise InputError(f"--size: {size!r} pixels; it must be a whole number from 1 to {MAX_SIZE}")
     data = read(Path(path), split, Pictures((size, size, 3), resample, skip_bad, threads))
     if positive:
         data = data.with_positive(positive.split(",") if isinstance(positive, str) else list(positive))

@@ -13,7 +13,7 @@ from numba import njit
 
 from fastlr.kernels.pixels import products
 from fastlr.kernels.team import wait_for_all
-from fastlr.kernels.vector import sigmoid
+from fastlr.kernels.vector import number, sigmoid
 
 # What the compiler may do to the sums: reorder them, fuse multiply and add. NaN and infinity keep their meaning.
 FAST = {"reassoc", "contract", "nsz"}
@@ -43,14 +43,14 @@ def _dot8(rows: Any, i: int, last: int, w: Any) -> Any:
     x4, x5, x6, x7 = rows[min(i + 4, last)], rows[min(i + 5, last)], rows[min(i + 6, last)], rows[min(i + 7, last)]
     a0 = a1 = a2 = a3 = a4 = a5 = a6 = a7 = w.dtype.type(0)
     for j in range(w.shape[0]):
-        a0 += x0[j] * w[j]
-        a1 += x1[j] * w[j]
-        a2 += x2[j] * w[j]
-        a3 += x3[j] * w[j]
-        a4 += x4[j] * w[j]
-        a5 += x5[j] * w[j]
-        a6 += x6[j] * w[j]
-        a7 += x7[j] * w[j]
+        a0 += number(x0[j], w[j]) * w[j]
+        a1 += number(x1[j], w[j]) * w[j]
+        a2 += number(x2[j], w[j]) * w[j]
+        a3 += number(x3[j], w[j]) * w[j]
+        a4 += number(x4[j], w[j]) * w[j]
+        a5 += number(x5[j], w[j]) * w[j]
+        a6 += number(x6[j], w[j]) * w[j]
+        a7 += number(x7[j], w[j]) * w[j]
     return a0, a1, a2, a3, a4, a5, a6, a7
 
 
@@ -61,8 +61,8 @@ def _add8(rows: Any, i: int, last: int, d: Any, g: Any) -> None:
     x4, x5, x6, x7 = rows[min(i + 4, last)], rows[min(i + 5, last)], rows[min(i + 6, last)], rows[min(i + 7, last)]
     d0, d1, d2, d3, d4, d5, d6, d7 = d
     for j in range(g.shape[0]):
-        g[j] += (x0[j] * d0 + x1[j] * d1 + x2[j] * d2 + x3[j] * d3) + (
-            x4[j] * d4 + x5[j] * d5 + x6[j] * d6 + x7[j] * d7
+        g[j] += (number(x0[j], d0) * d0 + number(x1[j], d1) * d1 + number(x2[j], d2) * d2 + number(x3[j], d3) * d3) + (
+            number(x4[j], d4) * d4 + number(x5[j], d5) * d5 + number(x6[j], d6) * d6 + number(x7[j], d7) * d7
         )
 
 

@@ -9,14 +9,15 @@ from __future__ import annotations
 from typing import Any
 
 from llvmlite import ir
-from numba import njit, types
-from numba.extending import intrinsic
+from numba import int64, njit, types
+from numba.extending import intrinsic, overload
 
 # Adding 1.5 · 2⁵² to a number below 2⁵¹ rounds it to a whole number, which is then in the low bits of the sum.
 ROUND = 6755399441055744.0
 LOG2_E = 1.4426950408889634
 # ln 2 in two parts, the first with zeros at its end, so that n · LN2_HIGH is exact (Cody and Waite's reduction).
 LN2_HIGH, LN2_LOW = 0.6931471803691238, 1.9082149292705877e-10
+BITS_OF_2_52 = 0x4330000000000000
 LEAST = -708.0  # e^−708 is close to the smallest normal number
 
 
@@ -74,3 +75,17 @@ def sigmoid(z: float) -> float:
     """Return σ(z), as `core.sigmoid` does."""
     e = exp_of_negative(-abs(z))
     return (1.0 if z >= 0 else e) / (1.0 + e)
+
+
+def number(x: Any, like: Any) -> Any:
+    """Return x in the dtype of `like`: in compiled code alone."""
+    raise NotImplementedError
+
+
+@overload(number)
+def _number(x, like):  # type: ignore[no-untyped-def]
+    if x == types.uint8 and like == types.float64:
+        # A byte in the low bits of 2⁵² is 2⁵² + x: two plain instructions, where x86's own conversion is slow.
+        return lambda x, like: _float_of(int64(x) | BITS_OF_2_52) - 4503599627370496.0  # type: ignore[operator]
+    dtype = like.dtype if hasattr(like, "dtype") else like
+    return lambda x, like: dtype(x)
