@@ -20,6 +20,7 @@ SHAPES = [(1, 1), (7, 3), (8, 64), (9, 100), (66, 65), (130, 2050)]
 def team(request, monkeypatch):
     """Every kernel in a team of this size, however small the work and whatever the machine."""
     monkeypatch.setattr("fastlr.backends.numba._size", lambda operations: request.param)
+    monkeypatch.setattr("fastlr.backends.numba._parts", lambda operations: 5)
     return request.param
 
 
@@ -102,6 +103,21 @@ def test_fused_steps_follow_plain_steps(team, form, m, n, k, dtype, work):
             assert got.dtype == work
             error = np.abs(got - wanted).max() / max(np.abs(wanted).max(), 1e-3)
             assert error < tolerance, f"{name} after call {step}: off by {error:.1e}"
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_bits_do_not_depend_on_the_number_of_threads(form, tmp_path, monkeypatch):
+    import fastlr
+
+    rng = np.random.default_rng(0)
+    images, labels = rng.integers(0, 256, (300, 15, 15, 3), dtype=np.uint8), np.arange(300) % 2
+    monkeypatch.setattr(kernels, "ALONE", 0)
+    files = []
+    for threads in (1, 2, 3, 7):
+        monkeypatch.setattr(kernels, "_size", lambda operations, threads=threads: threads)
+        files.append(tmp_path / f"{threads}.safetensors")
+        fastlr.train(images, labels, iterations=120, form=form, backend="numba").model.save(files[-1])
+    assert len({file.read_bytes() for file in files}) == 1
 
 
 def test_the_sigmoid_to_two_units_in_the_last_place():

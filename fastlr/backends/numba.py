@@ -22,6 +22,8 @@ from fastlr.solvers.problem import Problem, State
 READS = ("uint8", "float32", "float64")  # dtypes of X for which there are kernels
 # K of uint8 pixels stays below 2³¹ up to so many features.
 INT32_FEATURES = (2**31 - 1) // 255**2
+# Parts into which a step's work is cut, and so the most threads that share it.
+PARTS = 16
 # Operations of one call, or one step, below which a second thread costs more than it brings.
 ALONE = 1_000_000
 NOTICE_AFTER = 1.0  # seconds
@@ -88,11 +90,12 @@ def gram_steps(problem: Problem, state: State, steps: int) -> State:
     form: Any = problem.form
     C, s, b, Z = state.W[:, :-1].copy(), state.W[:, -1].copy(), state.b[:, 0].copy(), state.Z.copy()
     k, m = C.shape
-    size = _size(k * m * m)
+    count = _parts(k * m * m)
+    size = min(count, _size(k * m * m))
     _start(
         "gram_steps", size, np.zeros(1, np.int64), steps, form.K, C.dtype.type(form.scale**2), form.Z, problem.Y,
         problem.learning_rate[:, 0].copy(), problem.l2[:, 0].copy(),
-        C, s, b, Z, np.empty((size, k, m), C.dtype), np.empty((size, k), C.dtype),
+        C, s, b, Z, np.empty((count, k, m), C.dtype), np.empty((count, k), C.dtype),
     )  # fmt: skip
     return State(np.concatenate([C, s[:, np.newaxis]], axis=1), b[:, np.newaxis], Z)
 
@@ -102,11 +105,12 @@ def primal_steps(problem: Problem, state: State, steps: int) -> State:
     form: Any = problem.form
     W, b = state.W.copy(), state.b[:, 0].copy()
     (k, n), m = W.shape, form.X.shape[1]
-    size = _size(2 * k * n * m)
+    count = _parts(2 * k * n * m)
+    size = min(count, _size(2 * k * n * m))
     _start(
         "primal_steps", size, np.zeros(1, np.int64), steps, form.X.T, W.dtype.type(form.scale), problem.Y,
         problem.learning_rate[:, 0].copy(), problem.l2[:, 0].copy(),
-        W, b, np.empty((size, k, n), W.dtype), np.empty((size, k), W.dtype),
+        W, b, np.empty((count, k, n), W.dtype), np.empty((count, k), W.dtype),
     )  # fmt: skip
     return State(W, b[:, np.newaxis], form.logits(W, b[:, np.newaxis]))
 
@@ -130,6 +134,10 @@ def _size(operations: int) -> int:
     from fastlr.kernels.team import team_size
 
     return 1 if operations < ALONE else team_size()
+
+
+def _parts(operations: int) -> int:
+    return 1 if operations < ALONE else PARTS
 
 
 def _run(kernel: str, operations: int, *arguments: Any) -> None:

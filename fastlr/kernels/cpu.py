@@ -1,8 +1,8 @@
 """Kernels for the CPU, in Numba: the core's functions on examples as rows, uint8 or floating point, read as they are.
 
 `rows (m, n)` is X transposed, C-contiguous. Each kernel does one member's part of the work of a team, and names in its
-docstring the function of `core` that is its plain twin. Sums run over vectors and threads, so results agree with
-the twin to rounding, not to the bit; for the same number of threads they are always the same.
+docstring the function of `core` that is its plain twin. Sums run over vectors and parts, so results agree with the
+twin to rounding, not to the bit; but they are the same bits for any number of threads.
 """
 
 from __future__ import annotations
@@ -150,23 +150,27 @@ def gram_steps(
     """Advance C (k, m), s, b (k,) and Z (k, m) in place by `steps` steps. Twin: `descent.step` on a GramForm.
 
     Reads the upper triangle of K (m, m) only, once a step for all models: K[i, j] serves z[i] and z[j]. K is
-    unscaled, `scale` is its factor. `parts (size, k, m)` and `sums (size, k)` are room for the members' results.
+    unscaled, `scale` is its factor. The work is cut into parts, whose results `parts (count, k, m)` and
+    `sums (count, k)` take; members share the parts, so the numbers do not depend on how many members there are.
     """
     k, m = C.shape
-    start, stop = _share(member, size, m, 8)
+    count = parts.shape[0]
     reached = 0
     for _ in range(steps):
-        for q in range(k):
-            total = _update(Z[q, start:stop], Y[q % Y.shape[0], start:stop], C[q, start:stop], rates[q], l2[q], m)
-            sums[member, q] = total
+        for p in range(member, count, size):
+            start, stop = _share(p, count, m, 8)
+            for q in range(k):
+                y = Y[q % Y.shape[0], start:stop]
+                sums[p, q] = _update(Z[q, start:stop], y, C[q, start:stop], rates[q], l2[q], m)
         reached += size
         if size > 1:
             wait_for_all(counter, reached)
 
-        parts[member] = 0
-        for i in range(4 * member, m, 4 * size):
-            for q in range(k):
-                _multiply_symmetric(K, i, C[q], parts[member, q])
+        for p in range(member, count, size):
+            parts[p] = 0
+            for i in range(4 * p, m, 4 * count):
+                for q in range(k):
+                    _multiply_symmetric(K, i, C[q], parts[p, q])
         if member == 0:
             for q in range(k):
                 b[q] -= rates[q] * sums[:, q].sum() / m
@@ -175,8 +179,10 @@ def gram_steps(
         if size > 1:
             wait_for_all(counter, reached)
 
-        for q in range(k):
-            _gather(parts[:, q, start:stop], scale, s[q], Z0[q, start:stop], b[q], Z[q, start:stop])
+        for p in range(member, count, size):
+            start, stop = _share(p, count, m, 8)
+            for q in range(k):
+                _gather(parts[:, q, start:stop], scale, s[q], Z0[q, start:stop], b[q], Z[q, start:stop])
 
 
 @_inlined
@@ -235,22 +241,24 @@ def primal_steps(
     """Advance W (k, n) and b (k,) in place by `steps` steps. Twin: `descent.step` on a PrimalForm.
 
     Each row is read from memory once a step: eight rows stay in the cache between their products with W and
-    their part in the gradient. `parts (size, k, n)` and `sums (size, k)` are room for the members' results.
+    their part in the gradient. The work is cut into parts as in `gram_steps`: `parts (count, k, n)`, `sums (count, k)`.
     """
     m, n = rows.shape
-    k = W.shape[0]
-    start, stop = _share(member, size, m, 8)
+    k, count = W.shape[0], parts.shape[0]
     left, right = _share(member, size, n, 8)
     reached = 0
     for _ in range(steps):
-        parts[member] = 0
-        sums[member] = 0
-        for i in range(start, stop, 8):
-            for q in range(k):
-                d = _residuals(_dot8(rows, i, stop - 1, W[q]), scale, b[q], Y[q % Y.shape[0]], i, stop, W.dtype.type(0))
-                _add8(rows, i, stop - 1, d, parts[member, q])
-                for r in range(8):
-                    sums[member, q] += d[r]
+        for p in range(member, count, size):
+            start, stop = _share(p, count, m, 8)
+            parts[p] = 0
+            sums[p] = 0
+            for i in range(start, stop, 8):
+                for q in range(k):
+                    dots, y = _dot8(rows, i, stop - 1, W[q]), Y[q % Y.shape[0]]
+                    d = _residuals(dots, scale, b[q], y, i, stop, W.dtype.type(0))
+                    _add8(rows, i, stop - 1, d, parts[p, q])
+                    for r in range(8):
+                        sums[p, q] += d[r]
         reached += size
         if size > 1:
             wait_for_all(counter, reached)
