@@ -276,9 +276,11 @@ def _train(train_set: Dataset, test_set: Dataset | None, **settings: Any) -> Run
     from fastlr.errors import DivergenceWarning
     from fastlr.training import train
 
-    with warnings.catch_warnings(), progress(settings["iterations"]) as callback:
+    with warnings.catch_warnings(), progress(settings["iterations"]) as (callback, done):
         warnings.simplefilter("ignore", DivergenceWarning)
         run = train(train_set, test=test_set, callback=callback, **settings)
+        if run.warning is None:
+            done()
     if run.warning:
         print(f"fastlr: {run.warning}", file=sys.stderr)
     return run

@@ -14,10 +14,13 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def progress(iterations: int) -> Iterator[Callable[[int, float], None]]:
-    """Give the callback for `train`: a bar where standard error is a terminal, else a line for each recorded cost."""
+def progress(iterations: int) -> Iterator[tuple[Callable[[int, float], None], Callable[[], None]]]:
+    """Give the callback for `train`, and what to call when all iterations are done.
+
+    They show a bar where standard error is a terminal, else a line for each recorded cost.
+    """
     if not sys.stderr.isatty():
-        yield lambda iteration, cost: print(f"Cost after iteration {iteration}: {_cost(cost)}", file=sys.stderr)
+        yield lambda i, cost: print(f"Cost after iteration {i}: {_cost(cost)}", file=sys.stderr), _nothing
         return
 
     from rich.console import Console
@@ -32,8 +35,10 @@ def progress(iterations: int) -> Iterator[Callable[[int, float], None]]:
     )
     with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task("", total=iterations, cost="")
-        yield lambda iteration, cost: bar.update(task, completed=iteration, cost=_cost(cost))
-        bar.update(task, completed=iterations)
+        yield (
+            lambda iteration, cost: bar.update(task, completed=iteration, cost=_cost(cost)),
+            lambda: bar.update(task, completed=iterations),
+        )
 
 
 def summary(data: Dataset, run: Run) -> str:
@@ -70,6 +75,10 @@ def fail(message: str, status: int) -> int:
     """Print one line on standard error and return the exit status."""
     print(f"fastlr: {' '.join(message.split())}", file=sys.stderr)
     return status
+
+
+def _nothing() -> None:
+    pass
 
 
 def _cost(cost: float) -> str:
