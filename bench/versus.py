@@ -30,6 +30,7 @@ from fastlr import textbook
 
 TOLERANCE = 1e-9
 RATES = 8  # learning rates of the sweep
+PAUSE = 0.3  # seconds between two timings, in which the BLAS's threads, which wait busily for more work, fall asleep
 
 
 def check(costs: list[float], expected: list[float]) -> float:
@@ -48,6 +49,7 @@ def in_turn(first: Any, second: Any, runs: int) -> tuple[list[float], list[float
     seconds: tuple[list[float], list[float]] = ([], [])
     for _ in range(runs):
         for function, times in zip((first, second), seconds, strict=True):
+            time.sleep(PAUSE)
             start = time.perf_counter()
             function()
             times.append(time.perf_counter() - start)
