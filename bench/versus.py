@@ -30,7 +30,8 @@ from fastlr import textbook
 
 TOLERANCE = 1e-9
 RATES = 8  # learning rates of the sweep
-PAUSE = 0.3  # seconds between two timings, in which the BLAS's threads, which wait busily for more work, fall asleep
+TURN = 0.5  # seconds that a turn lasts at least
+PAUSE = 0.1  # seconds between two timings, in which the BLAS's threads, which wait busily for more work, fall asleep
 
 
 def check(costs: list[float], expected: list[float]) -> float:
@@ -45,14 +46,17 @@ def check(costs: list[float], expected: list[float]) -> float:
 
 
 def in_turn(first: Any, second: Any, runs: int) -> tuple[list[float], list[float]]:
-    """Return the seconds of both, run A B A B …"""
+    """Return the seconds of both, run A B A B …; what is short is run several times a turn, and the median taken."""
     seconds: tuple[list[float], list[float]] = ([], [])
     for _ in range(runs):
         for function, times in zip((first, second), seconds, strict=True):
             time.sleep(PAUSE)
-            start = time.perf_counter()
-            function()
-            times.append(time.perf_counter() - start)
+            turn: list[float] = []
+            while sum(turn) < TURN:
+                start = time.perf_counter()
+                function()
+                turn.append(time.perf_counter() - start)
+            times.append(statistics.median(turn))
     return seconds
 
 
