@@ -147,10 +147,10 @@ def _run(kernel: str, operations: int, *arguments: Any) -> None:
 def _start(kernel: str, size: int, *arguments: Any) -> None:
     from numba import typeof
 
-    from fastlr.kernels import cpu
+    from fastlr.kernels import cpu, steps
     from fastlr.kernels.team import together
 
-    function = getattr(cpu, kernel)
+    function = getattr(steps if kernel.endswith("_steps") else cpu, kernel)
     signature = tuple(typeof(argument) for argument in (0, size, *arguments))
     if signature not in function.overloads:
         _compile(function, signature)
