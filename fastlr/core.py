@@ -99,6 +99,11 @@ def gram_matrix(X: Array, dtype: Any) -> Array:
     return xp.astype(K + 128 * (sums + sums.T) + 128.0 * 128.0 * X.shape[0], dtype, copy=False)
 
 
+def gram_product(C: Array, K: Array) -> Array:
+    """Return C K, shape (k, m)."""
+    return C @ K
+
+
 def combine(C: Array, X: Array, scale: float = 1.0) -> Array:
     """Return C (scale X)ᵀ, shape (k, n): the sum of the examples, each times its coefficient in C (k, m)."""
     W = 0.0

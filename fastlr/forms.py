@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar, NamedTuple, Protocol, Self
+from typing import Any, ClassVar, NamedTuple, Protocol, Self
 
 from array_api_compat import array_namespace
 
@@ -28,7 +28,7 @@ from fastlr.errors import InputError
 
 MEMORY_LIMIT = 2**32  # bytes that K may take
 
-Kernels = Mapping[str, Callable[..., Array]]  # a backend's replacements for functions of the core, by their names
+Kernels = Mapping[str, Callable[..., Any]]  # a backend's replacements for functions of the core, by their names
 NO_KERNELS: Kernels = {}
 
 
@@ -111,7 +111,7 @@ class PrimalForm(_Data):
 class GramForm(_Data):
     """Coefficients of the examples: a step reads K = XᵀX (m, m). The coordinates are [C, s], `(k, m + 1)`."""
 
-    K: Array  # without the scale, and exact where X is uint8
+    K: Any  # without the scale, and exact where X is uint8; kept as the kernels that made it like to read it
     Z: Array  # the logits of the initial weights without intercept, (k, m)
     name: ClassVar[str] = "gram"
 
@@ -122,7 +122,7 @@ class GramForm(_Data):
         data = _Data(X, W, scale, kernels)
         # Training mostly starts at zero: no need to read X for that.
         Z = data.project(W) if xp.any(W != 0) else xp.zeros((W.shape[0], X.shape[1]), dtype=W.dtype)
-        gram_matrix: Callable[..., Array] = kernels.get("gram_matrix", core.gram_matrix)
+        gram_matrix: Callable[..., Any] = kernels.get("gram_matrix", core.gram_matrix)
         return cls(X, W, scale, kernels, gram_matrix(X, W.dtype), Z)
 
     def origin(self) -> Array:
@@ -132,9 +132,8 @@ class GramForm(_Data):
 
     def logits(self, coordinates: Array, b: Array) -> Array:
         """Return s W₀ (scale X) + scale² C K + b."""
-        xp = array_namespace(coordinates)
-        product = (coordinates[:, :-1] * self.scale**2) @ self.K
-        return coordinates[:, -1:] * self.Z + xp.astype(product, coordinates.dtype, copy=False) + b
+        gram_product: Callable[..., Array] = self.kernels.get("gram_product", core.gram_product)
+        return coordinates[:, -1:] * self.Z + gram_product(coordinates[:, :-1] * self.scale**2, self.K) + b
 
     def gradient(self, D: Array) -> Array:
         """Return [D / m, 0]."""

@@ -7,7 +7,7 @@ import importlib.util
 import logging
 import threading
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,12 +22,17 @@ from fastlr.solvers.problem import Problem, State
 READS = ("uint8", "float32", "float64")  # dtypes of X for which there are kernels
 # K of uint8 pixels stays below 2³¹ up to so many features.
 INT32_FEATURES = (2**31 - 1) // 255**2
+# Of `fastlr.kernels.gram`, which is imported when it is needed.
+PANEL = 16
+LANES = 8
+FEATURES = 1024
 # Parts into which a step's work is cut, and so the most threads that share it.
 PARTS = 16
 # Operations of one call, or one step, below which a second thread costs more than it brings.
 ALONE = 1_000_000
 NOTICE_AFTER = 1.0  # seconds
 
+COMPILED: set[tuple[Any, ...]] = set()  # kernels with the types of their arguments
 LOG = logging.getLogger("fastlr")
 
 
@@ -75,29 +80,72 @@ def combine(C: Array, X: Array, scale: float = 1.0) -> Array:
     return W
 
 
-def gram_matrix(X: Array, dtype: Any) -> Array:
-    """Return XᵀX (m, m), for pixels as int32 where it fits: half the bytes, still exact. Twin: `core.gram_matrix`."""
-    if X.dtype != np.uint8 or not _readable(X):
-        return core.gram_matrix(X, dtype)
+class GramMatrix(NamedTuple):
+    """XᵀX as `fastlr.kernels.gram` reads it: the upper triangle (M, M) without its diagonal, and that, (M,)."""
+
+    upper: Array
+    diagonal: Array
+
+
+def gram_matrix(X: Array, dtype: Any) -> GramMatrix:
+    """Return XᵀX, for pixels as int32 where it fits: half the bytes, still exact. Twin: `core.gram_matrix`."""
     n, m = X.shape
-    K = np.zeros((m, m), dtype=np.int32 if n <= INT32_FEATURES else np.float64)
-    _run("gram_matrix", n * m * m, X.T, K)
-    return K
+    padded = _padded(m, PANEL)
+    if X.dtype != np.uint8 or not _readable(X):
+        return _set_diagonal_apart(core.gram_matrix(X, dtype), padded)
+    upper = np.zeros((padded, padded), dtype=np.int32 if n <= INT32_FEATURES else np.float64)
+    diagonal = np.empty(padded, dtype)
+    packed = np.empty((padded // PANEL, FEATURES // 2, PANEL, 2), np.int16)
+    _run("gram_matrix", n * m * m, np.zeros(1, np.int64), X.T, packed, upper, diagonal)
+    return GramMatrix(upper, diagonal)
+
+
+def _set_diagonal_apart(K: Array, padded: int) -> GramMatrix:
+    m = K.shape[0]
+    upper, diagonal = np.zeros((padded, padded), K.dtype), np.zeros(padded, K.dtype)
+    upper[:m, :m], diagonal[:m] = K, K.diagonal()
+    for row in range(4):
+        for column in range(row + 1):
+            upper[np.arange(row, padded, 4), np.arange(column, padded, 4)] = 0
+    return GramMatrix(upper, diagonal)
+
+
+def gram_product(C: Array, K: GramMatrix) -> Array:
+    """Return C K, (k, m). Twin: `core.gram_product`."""
+    k, m = C.shape
+    Z = np.empty_like(C)
+    count = _parts(k * m * m)
+    size = min(count, _size(k * m * m))
+    C = _pad(C)
+    _start("gram_product", size, np.zeros(1, np.int64), *K, C, Z, np.empty((count, *C.shape), C.dtype))
+    return Z
 
 
 def gram_steps(problem: Problem, state: State, steps: int) -> State:
     """Advance a state on a GramForm. Twin: `descent.step`, `steps` times."""
     form: Any = problem.form
-    C, s, b, Z = state.W[:, :-1].copy(), state.W[:, -1].copy(), state.b[:, 0].copy(), state.Z.copy()
-    k, m = C.shape
+    C, s, b, Z = _pad(state.W[:, :-1]), state.W[:, -1].copy(), state.b[:, 0].copy(), state.Z.copy()
+    k, m = Z.shape
     count = _parts(k * m * m)
     size = min(count, _size(k * m * m))
     _start(
-        "gram_steps", size, np.zeros(1, np.int64), steps, form.K, C.dtype.type(form.scale**2), form.Z, problem.Y,
+        "gram_steps", size, np.zeros(1, np.int64), steps, *form.K, C.dtype.type(form.scale**2), form.Z, problem.Y,
         problem.learning_rate[:, 0].copy(), problem.l2[:, 0].copy(),
-        C, s, b, Z, np.empty((count, k, m), C.dtype), np.empty((count, k), C.dtype),
+        C, s, b, Z, np.empty((count, *C.shape), C.dtype), np.empty((count, k), C.dtype),
     )  # fmt: skip
-    return State(np.concatenate([C, s[:, np.newaxis]], axis=1), b[:, np.newaxis], Z)
+    return State(np.concatenate([C[:, :m], s[:, np.newaxis]], axis=1), b[:, np.newaxis], Z)
+
+
+def _padded(m: int, unit: int) -> int:
+    return -(-m // unit) * unit
+
+
+def _pad(C: Array) -> Array:
+    """Return a copy of C (k, m) with columns of zeros up to whole vectors."""
+    k, m = C.shape
+    padded = np.zeros((k, _padded(m, LANES)), C.dtype)
+    padded[:, :m] = C
+    return padded
 
 
 def primal_steps(problem: Problem, state: State, steps: int) -> State:
@@ -120,6 +168,7 @@ KERNELS: Kernels = {
     "combine": combine,
     "predict": predict,
     "gram_matrix": gram_matrix,
+    "gram_product": gram_product,
     "gram_steps": gram_steps,
     "primal_steps": primal_steps,
 }
@@ -145,20 +194,23 @@ def _run(kernel: str, operations: int, *arguments: Any) -> None:
 
 
 def _start(kernel: str, size: int, *arguments: Any) -> None:
-    from numba import typeof
-
-    from fastlr.kernels import cpu, steps
+    from fastlr.kernels import cpu, gram, primal
     from fastlr.kernels.team import together
 
-    function = getattr(steps if kernel.endswith("_steps") else cpu, kernel)
-    signature = tuple(typeof(argument) for argument in (0, size, *arguments))
-    if signature not in function.overloads:
-        _compile(function, signature)
+    room: Any = gram if kernel.startswith("gram_") else primal if kernel == "primal_steps" else cpu
+    function = getattr(room, kernel)
+    types = tuple((x.dtype, x.ndim, x.flags.c_contiguous) if isinstance(x, np.ndarray) else type(x) for x in arguments)
+    if (kernel, types) not in COMPILED:
+        _compile(function, (0, size, *arguments))
+        COMPILED.add((kernel, types))
     together(function, size, *arguments)
 
 
-def _compile(function: Any, signature: tuple[Any, ...]) -> None:
+def _compile(function: Any, arguments: tuple[Any, ...]) -> None:
     """Compile, or load from the cache of an earlier process; say so where it takes long."""
+    from numba import typeof
+
+    signature = tuple(typeof(argument) for argument in arguments)
     notice = threading.Timer(NOTICE_AFTER, _announce)
     notice.daemon = True
     notice.start()

@@ -11,13 +11,10 @@ from typing import Any
 
 from numba import njit
 
-from fastlr.kernels.pixels import products
 from fastlr.kernels.vector import number
 
 # What the compiler may do to the sums: reorder them, fuse multiply and add. NaN and infinity keep their meaning.
 FAST = {"reassoc", "contract", "nsz"}
-SIDE = 64  # rows in a tile of the Gram matrix
-FEATURES = 2048  # features of one pass over a tile: two tiles of uint8 stay in the second cache
 
 
 def kernel(function: Any) -> Any:
@@ -107,41 +104,3 @@ def _eight(c: Any, i: int, last: int) -> Any:
         c[i + 6] if i + 6 <= last else zero,
         c[i + 7] if i + 7 <= last else zero,
     )
-
-
-@kernel
-def gram_matrix(member: int, size: int, rows: Any, K: Any) -> None:
-    """K (m, m) ← rows rowsᵀ for uint8 rows, exactly; K is int32 or float64 and zero. Twin: `core.gram_matrix`.
-
-    Sums of up to 2048 products of two pixels stay below 2048 · 255² < 2³¹.
-    """
-    m, n = rows.shape
-    tiles, pair = (m + SIDE - 1) // SIDE, 0
-    for tile_i in range(tiles):
-        for tile_j in range(tile_i, tiles):
-            pair += 1
-            if pair % size != member:
-                continue
-            i0, i1 = tile_i * SIDE, min(m, tile_i * SIDE + SIDE)
-            j0, j1 = tile_j * SIDE, min(m, tile_j * SIDE + SIDE)
-            for f in range(0, n, FEATURES):
-                part = rows[:, f : min(n, f + FEATURES)]
-                for i in range(i0, i1, 4):
-                    for j in range(j0, j1, 2):
-                        _multiply_pixels(part, i, i1, j, j1, K)
-            if tile_i != tile_j:
-                for i in range(i0, i1):
-                    for j in range(j0, j1):
-                        K[j, i] = K[i, j]
-
-
-@inlined
-def _multiply_pixels(rows: Any, i: int, i1: int, j: int, j1: int, K: Any) -> None:
-    """Add the products of rows i … i + 3 with rows j and j + 1 to K."""
-    x0, x1, x2, x3 = rows[i], rows[min(i + 1, i1 - 1)], rows[min(i + 2, i1 - 1)], rows[min(i + 3, i1 - 1)]
-    y0, y1 = rows[j], rows[min(j + 1, j1 - 1)]
-    sums = products(x0, x1, x2, x3, y0, y1)
-    for r in range(min(4, i1 - i)):
-        K[i + r, j] += sums[r]
-        if j + 1 < j1:
-            K[i + r, j + 1] += sums[4 + r]

@@ -1,8 +1,11 @@
-"""Sums of products of pixels in whole numbers, sixteen at a time.
+"""Products of packed pixels in whole numbers, 64 at a time.
 
 x86's vpmaddwd multiplies 16 numbers of 16 bits and adds them in pairs to 8 of 32 bits: twice the products that an
-instruction on float32 makes, and exact. LLVM does not find it from a loop over bytes, so it is named here; the plain
-loop serves other processors.
+instruction on float32 makes, and exact. LLVM does not find it from a loop, so it is named here; the plain loop serves
+other processors.
+
+Packed rows are in panels of 16: `packed (panels, pairs, 16, 2)`, int16, holds pixels 2f and 2f + 1 of row r of panel p
+at [p, f, r], so that one vector holds a pair of pixels of eight rows, and the products need no sums across lanes.
 """
 
 from __future__ import annotations
@@ -14,66 +17,87 @@ from numba import int32, njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-LANES = 16
+PANEL = 16  # rows
+BAND = 4  # rows of one panel that meet all of another in one call
 AVX2 = binding.get_host_cpu_features().get("avx2", False)
 
-_BYTES = ir.VectorType(ir.IntType(8), LANES)
-_WORDS = ir.VectorType(ir.IntType(16), LANES)
-_SUMS = ir.VectorType(ir.IntType(32), LANES // 2)
+_PAIRS = ir.VectorType(ir.IntType(16), 16)
+_SUMS = ir.VectorType(ir.IntType(32), 8)
 
 
 @intrinsic
-def _products_in_vectors(typingctx: Any, x0: Any, x1: Any, x2: Any, x3: Any, y0: Any, y1: Any, stop: Any) -> Any:
-    """Return the sums of x_r[f] · y_c[f] over f < stop, a multiple of 16: r = 0 … 3 with y0, then with y1."""
+def _products_in_vectors(typingctx: Any, packed: Any, x: Any, y: Any, pairs: Any, sums: Any) -> Any:
+    """Write Σ over the pairs: sums[r, c] of row r of the band at offset x with row c of the panel at offset y."""
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        *rows, stop = arguments
-        pointers = [
-            context.make_array(row_type)(context, builder, row).data
-            for row_type, row in zip(signature.args, rows, strict=False)
-        ]
-        madd = _external(builder, "llvm.x86.avx2.pmadd.wd", _SUMS, [_WORDS, _WORDS])
-        reduce = _external(builder, "llvm.vector.reduce.add.v8i32", ir.IntType(32), [_SUMS])
-        sums = [cgutils.alloca_once_value(builder, ir.Constant(_SUMS, [0] * (LANES // 2))) for _ in range(8)]
-        lanes = ir.Constant(stop.type, LANES)
-        with cgutils.for_range(builder, builder.udiv(stop, lanes)) as loop:
-            start = builder.mul(loop.index, lanes)
-            words = []
-            for pointer in pointers:
-                place = builder.bitcast(builder.gep(pointer, [start]), _BYTES.as_pointer())
-                words.append(builder.zext(builder.load(place, align=1), _WORDS))
-            for total, (y, x) in zip(sums, [(y, x) for y in words[4:] for x in words[:4]], strict=True):
-                builder.store(builder.add(builder.load(total), builder.call(madd, [x, y])), total)
-        results = [builder.call(reduce, [builder.load(total)]) for total in sums]
-        return context.make_tuple(builder, signature.return_type, results)
+        packed, x, y, pairs, sums = arguments
+        data = context.make_array(signature.args[0])(context, builder, packed).data
+        out = context.make_array(signature.args[4])(context, builder, sums).data
+        madd_type = ir.FunctionType(_SUMS, [_PAIRS, _PAIRS])
+        madd = cgutils.get_or_insert_function(builder.module, madd_type, "llvm.x86.avx2.pmadd.wd")
+        totals = [cgutils.alloca_once_value(builder, ir.Constant(_SUMS, [0] * 8)) for _ in range(2 * BAND)]
+        stride = ir.Constant(pairs.type, 2 * PANEL)
+        with cgutils.for_range(builder, pairs) as loop:
+            place = builder.mul(loop.index, stride)
+            left, right = (builder.gep(data, [builder.add(offset, place)]) for offset in (x, y))
+            halves = []
+            for half in range(2):
+                at = builder.gep(right, [ir.Constant(pairs.type, half * PANEL)])
+                halves.append(builder.load(builder.bitcast(at, _PAIRS.as_pointer()), align=2))
+            for r in range(BAND):
+                at = builder.gep(left, [ir.Constant(pairs.type, 2 * r)])
+                pair = builder.load(builder.bitcast(at, ir.IntType(32).as_pointer()), align=2)
+                pair = builder.bitcast(_splat(builder, pair), _PAIRS)
+                for half in range(2):
+                    total = totals[2 * r + half]
+                    builder.store(builder.add(builder.load(total), builder.call(madd, [pair, halves[half]])), total)
+        for i, total in enumerate(totals):
+            at = builder.gep(out, [ir.Constant(pairs.type, 8 * i)])
+            builder.store(builder.load(total), builder.bitcast(at, _SUMS.as_pointer()), align=4)
+        return context.get_dummy_value()
 
-    return types.UniTuple(types.int32, 8)(x0, x1, x2, x3, y0, y1, stop), codegen
+    return types.void(packed, x, y, pairs, sums), codegen
 
 
-def _external(builder: Any, name: str, result: Any, arguments: list[Any]) -> Any:
-    return cgutils.get_or_insert_function(builder.module, ir.FunctionType(result, arguments), name)
+def _splat(builder: Any, number: Any) -> Any:
+    """Return a vector of eight times this number."""
+    undefined = ir.Constant(_SUMS, ir.Undefined)
+    first = builder.insert_element(undefined, number, ir.Constant(ir.IntType(32), 0))
+    return builder.shuffle_vector(first, undefined, ir.Constant(_SUMS, [0] * 8))
 
 
 @njit(nogil=True)
-def products(x0: Any, x1: Any, x2: Any, x3: Any, y0: Any, y1: Any) -> Any:
-    """Return the products of four rows with y0, then with y1.
-
-    The rows are contiguous uint8, all of one length; the sums are int32 and must fit: up to 33,025 pixels do.
-    """
-    done = 0
-    s0 = s1 = s2 = s3 = t0 = t1 = t2 = t3 = int32(0)
+def products(packed: Any, pairs: int, x: int, r: int, y: int, sums: Any) -> None:
+    """sums (4, 16), int32 ← products of rows r … r + 3 of panel x with those of panel y, over the first pairs."""
     if AVX2:
-        done = x0.shape[0] // LANES * LANES
-        s0, s1, s2, s3, t0, t1, t2, t3 = _products_in_vectors(x0, x1, x2, x3, y0, y1, done)
-    for f in range(done, x0.shape[0]):
-        u0, u1, u2, u3 = int32(x0[f]), int32(x1[f]), int32(x2[f]), int32(x3[f])
-        v0, v1 = int32(y0[f]), int32(y1[f])
-        s0 = int32(s0 + int32(u0 * v0))
-        s1 = int32(s1 + int32(u1 * v0))
-        s2 = int32(s2 + int32(u2 * v0))
-        s3 = int32(s3 + int32(u3 * v0))
-        t0 = int32(t0 + int32(u0 * v1))
-        t1 = int32(t1 + int32(u1 * v1))
-        t2 = int32(t2 + int32(u2 * v1))
-        t3 = int32(t3 + int32(u3 * v1))
-    return s0, s1, s2, s3, t0, t1, t2, t3
+        panel = packed.shape[1] * 2 * PANEL
+        _products_in_vectors(packed, x * panel + 2 * r, y * panel, pairs, sums)
+    else:
+        sums[:] = 0
+        for f in range(pairs):
+            for i in range(BAND):
+                a, b = int32(packed[x, f, r + i, 0]), int32(packed[x, f, r + i, 1])
+                for j in range(PANEL):
+                    c, d = int32(packed[y, f, j, 0]), int32(packed[y, f, j, 1])
+                    sums[i, j] = int32(sums[i, j] + int32(a * c) + int32(b * d))
+
+
+@njit(nogil=True)
+def pack(rows: Any, start: int, stop: int, panel: int, packed: Any) -> None:
+    """Fill one panel with features start … stop of its rows of uint8, and zeros where there are no more."""
+    m = rows.shape[0]
+    whole, pairs = (stop - start) // 2, (stop - start + 1) // 2
+    for r in range(PANEL):
+        i = panel * PANEL + r
+        if i < m:
+            row = rows[i, start:stop]
+            for f in range(whole):
+                packed[panel, f, r, 0] = row[2 * f]
+                packed[panel, f, r, 1] = row[2 * f + 1]
+            if whole < pairs:
+                packed[panel, whole, r, 0] = row[2 * whole]
+                packed[panel, whole, r, 1] = 0
+        else:
+            for f in range(pairs):
+                packed[panel, f, r, 0] = 0
+                packed[panel, f, r, 1] = 0

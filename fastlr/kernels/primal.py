@@ -1,0 +1,79 @@
+"""The kernel for the CPU that takes many steps of gradient descent on the examples themselves in one call."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastlr.kernels.cpu import add8, dot8, inlined, kernel, share
+from fastlr.kernels.team import wait_for_all
+from fastlr.kernels.vector import sigmoid
+
+
+@kernel
+def primal_steps(
+    member: int, size: int, counter: Any, steps: int, rows: Any, scale: float, Y: Any, rates: Any, l2: Any,
+    W: Any, b: Any, parts: Any, sums: Any,
+) -> None:  # fmt: skip
+    """Advance W (k, n) and b (k,) in place by `steps` steps. Twin: `descent.step` on a PrimalForm.
+
+    Each row is read from memory once a step: eight rows stay in the cache between their products with W and
+    their part in the gradient. The work is cut into parts as in `gram_steps`: `parts (count, k, n)`, `sums (count, k)`.
+    """
+    m, n = rows.shape
+    k, count = W.shape[0], parts.shape[0]
+    left, right = share(member, size, n, 8)
+    reached = 0
+    for _ in range(steps):
+        for p in range(member, count, size):
+            start, stop = share(p, count, m, 8)
+            parts[p] = 0
+            sums[p] = 0
+            for i in range(start, stop, 8):
+                for q in range(k):
+                    dots, y = dot8(rows, i, stop - 1, W[q]), Y[q % Y.shape[0]]
+                    d = _residuals(dots, scale, b[q], y, i, stop, W.dtype.type(0))
+                    add8(rows, i, stop - 1, d, parts[p, q])
+                    for r in range(8):
+                        sums[p, q] += d[r]
+        reached += size
+        if size > 1:
+            wait_for_all(counter, reached)
+
+        for q in range(k):
+            _descend(parts[:, q, left:right], scale / m, rates[q], l2[q], W[q, left:right])
+            if member == 0:
+                b[q] -= rates[q] * sums[:, q].sum() / m
+        reached += size
+        if size > 1:
+            wait_for_all(counter, reached)
+
+
+@inlined
+def _residuals(dots: Any, scale: float, b: float, y: Any, i: int, stop: int, zero: Any) -> Any:
+    """Return σ(scale · dot + b) − y for rows i … i + 7, 0 past the end."""
+    return (
+        _residual(dots[0], scale, b, y, i, stop, zero),
+        _residual(dots[1], scale, b, y, i + 1, stop, zero),
+        _residual(dots[2], scale, b, y, i + 2, stop, zero),
+        _residual(dots[3], scale, b, y, i + 3, stop, zero),
+        _residual(dots[4], scale, b, y, i + 4, stop, zero),
+        _residual(dots[5], scale, b, y, i + 5, stop, zero),
+        _residual(dots[6], scale, b, y, i + 6, stop, zero),
+        _residual(dots[7], scale, b, y, i + 7, stop, zero),
+    )
+
+
+@inlined
+def _residual(dot: float, scale: float, b: float, y: Any, i: int, stop: int, zero: Any) -> Any:
+    return type(zero)(sigmoid(scale * dot + b) - y[i]) if i < stop else zero
+
+
+@inlined
+def _descend(parts: Any, factor: float, rate: float, l2: float, w: Any) -> None:
+    """w ← w − rate (factor · (sum of the members' parts) + l2 w)."""
+    for j in range(w.shape[0]):
+        w[j] -= rate * l2 * w[j]
+    for member in range(parts.shape[0]):
+        part = parts[member]
+        for j in range(w.shape[0]):
+            w[j] -= rate * factor * part[j]
