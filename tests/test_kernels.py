@@ -124,6 +124,54 @@ def test_fused_steps_follow_plain_steps(team, form, m, n, k, dtype, work):
             assert error < tolerance, f"{name} after call {step}: off by {error:.1e}"
 
 
+@pytest.mark.parametrize("work", ["float64", "float32"])
+@pytest.mark.parametrize(("m", "n"), [(3, 1), (2, 15), (5, 17), (270, 40), (1300, 30), (70, 2100)])
+def test_steps_in_whole_numbers_follow_plain_steps(team, m, n, work):
+    """Ragged ends of rows and columns, more rows than a block, more features than 32 bits could add up."""
+    numba, numpy = choose_backend("numba", dtype=work), choose_backend("numpy")
+    X, rng = examples(m, n, np.uint8).T, np.random.default_rng(m)
+    W, b, Y = rng.normal(size=(2, n)), np.zeros((2, 1)), rng.integers(0, 2, (1, m)).astype(float)
+    rates, l2 = np.array([[1e-2], [1e-3]]), np.array([[0.0], [0.1]])
+    fused = Problem(FORMS["primal"].of(X, numba.floats(W), 1 / 255, numba.kernels), *map(numba.floats, (Y, rates, l2)))
+    plain = Problem(FORMS["primal"].of(X, W, 1 / 255), Y, rates, l2)
+    state = descent.advance(numba, fused, descent.start(fused, fused.form.origin(), numba.floats(b)), 60)
+    expected = descent.advance(numpy, plain, descent.start(plain, W, b), 60)
+    for name, got, wanted in zip(state._fields, state, expected, strict=True):
+        error = np.abs(got - wanted).max() / np.abs(wanted).max()
+        assert error < (1e-11 if work == "float64" else 1e-4), f"{name}: off by {error:.1e}"
+
+
+def test_digits_hold_a_number_to_its_unit():
+    from fastlr.kernels import digits
+
+    rng = np.random.default_rng(0)
+    numbers = np.concatenate([rng.normal(size=500) * 10.0 ** rng.integers(-20, 3, 500), [0.0, -0.0, 1234.5]])
+    for count in (2, 3):
+        parts, unit = np.empty((count, numbers.size), np.int16), digits.unit_of(digits.peak_of(numbers), count)
+        digits.split(numbers, unit, parts)
+        kept = unit * sum(part * 65536.0**level for level, part in enumerate(parts))
+        assert np.abs(kept - numbers).max() <= unit / 2
+    assert digits.unit_of(digits.peak_of(np.zeros(3)), 3) > 0
+    edges = np.array([2.0**46, 2.0**31 - 1, 2.0**31, -(2.0**31), 2.0**31 - 2.0**15, 2.0**15, -(2.0**15), -(2.0**46)])
+    parts = np.empty((3, edges.size), np.int16)
+    digits.split(edges, 1.0, parts)
+    assert (sum(part * 65536.0**level for level, part in enumerate(parts)) == edges).all()
+    for bad in (np.nan, np.inf, -np.inf):
+        assert np.isnan(digits.peak_of(np.array([1.0, bad, 2.0])))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_what_is_not_finite_stays_so_in_whole_numbers(team, bad):
+    numba = choose_backend("numba")
+    X, W = examples(40, 33, np.uint8).T, np.zeros((1, 33))
+    W[0, 5] = bad
+    problem = Problem(
+        FORMS["primal"].of(X, W, 1 / 255, numba.kernels), np.ones((1, 40)), np.ones((1, 1)), np.zeros((1, 1))
+    )
+    state = descent.advance(numba, problem, descent.start(problem, W, np.zeros((1, 1))), 2)
+    assert not np.isfinite(state.Z).any()
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_the_bits_do_not_depend_on_the_number_of_threads(form, tmp_path, monkeypatch):
     import fastlr
@@ -183,7 +231,8 @@ def test_warm_up_compiles_all_that_training_asks_for(fastlr_command):
     from fastlr.kernels import cpu, gram, primal
 
     assert fastlr_command("warmup").out == "the kernels are compiled\n"
-    compiled = (cpu.project, cpu.combine, gram.gram_matrix, gram.gram_product, gram.gram_steps, primal.primal_steps)
+    compiled = (cpu.project, cpu.combine, gram.gram_matrix, gram.gram_product, gram.gram_steps)
+    compiled += (primal.primal_steps, primal.pixel_steps)
     before = [len(kernel.overloads) for kernel in compiled]
     for dtype in ("float64", "float32"):
         for form in FORMS:

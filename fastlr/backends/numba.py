@@ -155,11 +155,15 @@ def primal_steps(problem: Problem, state: State, steps: int) -> State:
     (k, n), m = W.shape, form.X.shape[1]
     count = _parts(2 * k * n * m)
     size = min(count, _size(2 * k * n * m))
-    _start(
-        "primal_steps", size, np.zeros(1, np.int64), steps, form.X.T, W.dtype.type(form.scale), problem.Y,
+    arguments = (
+        size, np.zeros(1, np.int64), steps, form.X.T, W.dtype.type(form.scale), problem.Y,
         problem.learning_rate[:, 0].copy(), problem.l2[:, 0].copy(),
         W, b, np.empty((count, k, n), W.dtype), np.empty((count, k), W.dtype),
     )  # fmt: skip
+    if form.X.dtype == np.uint8 and _has_vectors():
+        _start("pixel_steps", *arguments, np.empty((size, k)))
+    else:
+        _start("primal_steps", *arguments)
     return State(W, b[:, np.newaxis], form.logits(W, b[:, np.newaxis]))
 
 
@@ -172,6 +176,13 @@ KERNELS: Kernels = {
     "gram_steps": gram_steps,
     "primal_steps": primal_steps,
 }
+
+
+def _has_vectors() -> bool:
+    """Return whether the kernels in whole numbers run on this processor."""
+    from fastlr.kernels.digits import AVX2
+
+    return bool(AVX2)
 
 
 def _readable(X: Array) -> bool:
@@ -197,7 +208,7 @@ def _start(kernel: str, size: int, *arguments: Any) -> None:
     from fastlr.kernels import cpu, gram, primal
     from fastlr.kernels.team import together
 
-    room: Any = gram if kernel.startswith("gram_") else primal if kernel == "primal_steps" else cpu
+    room: Any = gram if kernel.startswith("gram_") else primal if kernel.endswith("_steps") else cpu
     function = getattr(room, kernel)
     types = tuple((x.dtype, x.ndim, x.flags.c_contiguous) if isinstance(x, np.ndarray) else type(x) for x in arguments)
     if (kernel, types) not in COMPILED:

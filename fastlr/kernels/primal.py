@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from fastlr.kernels.cpu import add8, dot8, inlined, kernel, share
+from fastlr.kernels.digits import BLOCK, add_block, dots, fetch, peak_of, split, unit_of
 from fastlr.kernels.team import wait_for_all
 from fastlr.kernels.vector import sigmoid
+
+CACHE = 2**18  # bytes of rows that stay in the second cache between their products and their part in the gradient
 
 
 @kernel
@@ -46,6 +51,70 @@ def primal_steps(
         reached += size
         if size > 1:
             wait_for_all(counter, reached)
+
+
+@kernel
+def pixel_steps(
+    member: int, size: int, counter: Any, steps: int, rows: Any, scale: float, Y: Any, rates: Any, l2: Any,
+    W: Any, b: Any, parts: Any, sums: Any, peaks: Any,
+) -> None:  # fmt: skip
+    """Do what `primal_steps` does, for rows of uint8, by `fastlr.kernels.digits`. Twin: `descent.step` on a PrimalForm.
+
+    `peaks (size, k)` is room for the largest weight of each member's share of the features.
+    """
+    (m, n), (k, count), like = rows.shape, (W.shape[0], parts.shape[0]), W.dtype.type(0)
+    digit_count = 3 if W.itemsize == 8 else 2
+    block = max(8, min(BLOCK, CACHE // n // 8 * 8))
+    W_digits, units = np.empty((k, digit_count, n), np.int16), np.empty(k)
+    d, d_digits = np.empty(block), np.empty((digit_count, block), np.int16)
+    d_pairs, d_sums = np.empty((block // 2, digit_count), np.int32), np.empty((digit_count, n), np.int32)
+    left, right = share(member, size, n, 8)
+    for q in range(k):
+        peaks[member, q] = peak_of(W[q, left:right])
+    reached = size
+    if size > 1:
+        wait_for_all(counter, reached)
+    for _ in range(steps):
+        for q in range(k):
+            units[q] = unit_of(peak_of(peaks[:, q]), digit_count)
+            split(W[q], units[q], W_digits[q])
+        for p in range(member, count, size):
+            start, stop = share(p, count, m, 8)
+            parts[p] = 0
+            sums[p] = 0
+            for first in range(start, stop, block):
+                last = min(stop, first + block)
+                for q in range(k):
+                    for i in range(first, last, 2):
+                        fetch(rows, (2 * last - first + i) * n // 2, (2 * last - first + i + 2) * n // 2)
+                        z = dots(rows, i, last - 1, W_digits[q], like)
+                        d[i - first], d[i - first + 1] = z[0] * units[q], z[1] * units[q]
+                    sums[p, q] += _set_residuals(d[: last - first], scale, b[q], Y[q % Y.shape[0], first:last])
+                    d[last - first :] = 0
+                    add_block(rows, first, last, d, d_digits, d_pairs, d_sums, like, parts[p, q])
+        reached += size
+        if size > 1:
+            wait_for_all(counter, reached)
+
+        for q in range(k):
+            w = W[q, left:right]
+            _descend(parts[:, q, left:right], scale / m, rates[q], l2[q], w)
+            peaks[member, q] = peak_of(w)
+            if member == 0:
+                b[q] -= rates[q] * sums[:, q].sum() / m
+        reached += size
+        if size > 1:
+            wait_for_all(counter, reached)
+
+
+@inlined
+def _set_residuals(d: Any, scale: float, b: float, y: Any) -> float:
+    """d ← σ(scale · d + b) − y; return the sum."""
+    total = 0.0
+    for i in range(d.shape[0]):
+        d[i] = sigmoid(scale * d[i] + b) - y[i]
+        total += d[i]
+    return total
 
 
 @inlined
