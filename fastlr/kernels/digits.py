@@ -40,7 +40,7 @@ def peak_of(numbers: Any) -> float:
     peak = trouble = 0.0
     for j in range(numbers.shape[0]):
         peak = max(peak, abs(numbers[j]))
-        trouble += numbers[j] - numbers[j]
+        trouble += numbers[j] * 0.0  # NaN for NaN and infinity
     return peak + trouble
 
 
