@@ -14,7 +14,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias
 
-from array_api_compat import array_namespace, device
+from array_api_compat import device
+
+from fastlr.namespace import array_namespace
 
 Array: TypeAlias = Any  # an array of whichever library the caller uses
 

@@ -20,11 +20,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, NamedTuple, Protocol, Self
 
-from array_api_compat import array_namespace
-
 from fastlr import core
 from fastlr.core import Array
 from fastlr.errors import InputError
+from fastlr.namespace import array_namespace
 
 MEMORY_LIMIT = 2**32  # bytes that K may take
 
@@ -43,6 +42,9 @@ class Form(Protocol):
 
     def origin(self) -> Array:
         """Return the coordinates of the initial weights."""
+
+    def initial_logits(self) -> Array:
+        """Return Z (k, m) for the initial weights, without intercepts."""
 
     def logits(self, coordinates: Array, b: Array) -> Array:
         """Return Z (k, m) for these coordinates and the intercepts `b (k, 1)`."""
@@ -69,6 +71,13 @@ class _Data:
     def project(self, W: Array) -> Array:
         """Return W (scale X)."""
         return self.kernels.get("project", core.project)(W, self.X, self.scale)
+
+    def initial_logits(self) -> Array:
+        """Return W₀ (scale X). Training mostly starts at zero: no need to read X for that."""
+        xp = array_namespace(self.W)
+        if xp.any(self.W != 0):
+            return self.project(self.W)
+        return xp.zeros((self.W.shape[0], self.X.shape[1]), dtype=self.W.dtype)
 
     def combine(self, C: Array) -> Array:
         """Return C (scale X)ᵀ."""
@@ -118,12 +127,13 @@ class GramForm(_Data):
     @classmethod
     def of(cls, X: Array, W: Array, scale: float = 1.0, kernels: Kernels = NO_KERNELS) -> GramForm:
         """Return the form of the data; this is where K is computed."""
-        xp = array_namespace(W)
-        data = _Data(X, W, scale, kernels)
-        # Training mostly starts at zero: no need to read X for that.
-        Z = data.project(W) if xp.any(W != 0) else xp.zeros((W.shape[0], X.shape[1]), dtype=W.dtype)
         gram_matrix: Callable[..., Any] = kernels.get("gram_matrix", core.gram_matrix)
-        return cls(X, W, scale, kernels, gram_matrix(X, W.dtype), Z)
+        K, Z = gram_matrix(X, W.dtype), _Data(X, W, scale, kernels).initial_logits()
+        return cls(X, W, scale, kernels, K, Z)
+
+    def initial_logits(self) -> Array:
+        """Return Z, which is at hand."""
+        return self.Z
 
     def origin(self) -> Array:
         """Return C = 0, s = 1."""

@@ -151,7 +151,7 @@ def _train_all(
             )
 
     space, problem = _set_up(backend, form, train_set, models, settings["iterations"])
-    start = solver.start(problem, space.origin(), backend.floats(np.zeros((len(models), 1))))
+    start = solver.start(problem, backend.floats(np.zeros((len(models), 1))))
     paths = follow(backend, solver, problem, start, settings["iterations"], settings["record_every"], callback)
 
     # All the weights at once: the Gram form reads the data for them.

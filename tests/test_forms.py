@@ -60,7 +60,7 @@ def test_both_forms_take_the_same_steps_from_any_weights(name, k, pixels):
     rates, l2 = xp.asarray(rng.uniform(0.05, 0.2, (k, 1))), xp.asarray(rng.uniform(0, 0.2, (k, 1)))
     forms = [form.of(X, W, 1 / 255 if pixels else 1.0) for form in FORMS.values()]
     problems = [Problem(form, Y, rates, l2) for form in forms]
-    states = [descent.start(problem, form.origin(), b) for problem, form in zip(problems, forms, strict=True)]
+    states = [descent.start(problem, b) for problem in problems]
     for step in range(150):
         costs = [host(core.cost(state.Z, Y)) for state in states]
         np.testing.assert_allclose(costs[1], costs[0], rtol=1e-12, err_msg=f"step {step}")
@@ -109,6 +109,6 @@ def test_a_step_of_the_gram_form_does_not_read_x():
     form = GramForm.of(X, np.zeros((1, 5)))
     blind = replace(form, X=np.full_like(X, np.nan))
     labels, rate = np.array([[0.0, 1, 0, 1, 0, 1]]), np.array([[0.1]])
-    state = descent.start(Problem(blind, labels, rate, rate * 0), blind.origin(), np.zeros((1, 1)))
+    state = descent.start(Problem(blind, labels, rate, rate * 0), np.zeros((1, 1)))
     state = descent.advance(backend, Problem(blind, labels, rate, rate * 0), state, 50)
     assert np.isfinite(state.Z).all()

@@ -109,8 +109,8 @@ def test_fused_steps_follow_plain_steps(team, form, m, n, k, dtype, work):
     X = data.T if work == "float64" or dtype is np.uint8 else data.astype(work).T
     fused = Problem(FORMS[form].of(X, numba.floats(W), scale, numba.kernels), *map(numba.floats, (Y, rates, l2)))
     plain = Problem(FORMS[form].of(data.T, W, scale), Y, rates, l2)
-    state = descent.start(fused, fused.form.origin(), numba.floats(b))
-    expected = descent.start(plain, plain.form.origin(), b)
+    state = descent.start(fused, numba.floats(b))
+    expected = descent.start(plain, b)
     tolerance = 1e-10 if work == "float64" else 1e-4
     for step, count in enumerate([1, 1, 1, 10, 37]):
         before = [array.copy() for array in state]
@@ -134,8 +134,8 @@ def test_steps_in_whole_numbers_follow_plain_steps(team, m, n, work):
     rates, l2 = np.array([[1e-2], [1e-3]]), np.array([[0.0], [0.1]])
     fused = Problem(FORMS["primal"].of(X, numba.floats(W), 1 / 255, numba.kernels), *map(numba.floats, (Y, rates, l2)))
     plain = Problem(FORMS["primal"].of(X, W, 1 / 255), Y, rates, l2)
-    state = descent.advance(numba, fused, descent.start(fused, fused.form.origin(), numba.floats(b)), 60)
-    expected = descent.advance(numpy, plain, descent.start(plain, W, b), 60)
+    state = descent.advance(numba, fused, descent.start(fused, numba.floats(b)), 60)
+    expected = descent.advance(numpy, plain, descent.start(plain, b), 60)
     for name, got, wanted in zip(state._fields, state, expected, strict=True):
         error = np.abs(got - wanted).max() / np.abs(wanted).max()
         assert error < (1e-11 if work == "float64" else 1e-4), f"{name}: off by {error:.1e}"
@@ -168,7 +168,7 @@ def test_what_is_not_finite_stays_so_in_whole_numbers(team, bad):
     problem = Problem(
         FORMS["primal"].of(X, W, 1 / 255, numba.kernels), np.ones((1, 40)), np.ones((1, 1)), np.zeros((1, 1))
     )
-    state = descent.advance(numba, problem, descent.start(problem, W, np.zeros((1, 1))), 2)
+    state = descent.advance(numba, problem, descent.start(problem, np.zeros((1, 1))), 2)
     assert not np.isfinite(state.Z).any()
 
 

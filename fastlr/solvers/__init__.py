@@ -1,6 +1,6 @@
 """One file a solver, one row here for each.
 
-A solver module offers `start(problem, W, b)`, which returns a state, and `advance(backend, problem, state, steps)`,
+A solver module offers `start(problem, b)`, which returns a state, and `advance(backend, problem, state, steps)`,
 which moves it on by that many steps. A state holds at least the fields `W` (coordinates in the problem's form),
 `b` and `Z`, the logits of those very parameters.
 """

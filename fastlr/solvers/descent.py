@@ -11,16 +11,15 @@ from __future__ import annotations
 import math
 from functools import partial
 
-from array_api_compat import array_namespace
-
 from fastlr import core
 from fastlr.core import Array
+from fastlr.namespace import array_namespace
 from fastlr.solvers.problem import Delegate, Problem, State
 
 
-def start(problem: Problem, W: Array, b: Array) -> State:
-    """Return the state at coordinates `W (k, d)` and intercepts `b (k, 1)`."""
-    return State(W, b, problem.form.logits(W, b))
+def start(problem: Problem, b: Array) -> State:
+    """Return the state at the form's initial weights and the intercepts `b (k, 1)`."""
+    return State(problem.form.origin(), b, problem.form.initial_logits() + b)
 
 
 def step(problem: Problem, state: State) -> State:

@@ -14,6 +14,12 @@ class Form(Protocol):
 
     name: ClassVar[str]
 
+    def origin(self) -> Array:
+        """Return the coordinates of the initial weights."""
+
+    def initial_logits(self) -> Array:
+        """Return Z (k, m) there, without intercepts."""
+
     def logits(self, coordinates: Array, b: Array) -> Array:
         """Return Z (k, m)."""
 
@@ -68,8 +74,8 @@ class Delegate(Protocol):
 class Solver(Protocol):
     """What a solver module offers."""
 
-    def start(self, problem: Problem, W: Array, b: Array) -> State:
-        """Return the state at the coordinates `W` and intercepts `b`."""
+    def start(self, problem: Problem, b: Array) -> State:
+        """Return the state at the form's initial weights and the intercepts `b`."""
 
     def advance(self, backend: Delegate, problem: Problem, state: State, steps: int) -> State:
         """Return the state `steps` steps later."""
