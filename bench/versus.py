@@ -1,137 +1,185 @@
-"""The textbook loop against `fastlr.train`, in turn, in one process, on the same threads.
+"""The textbook's loop, PyTorch and JAX against `fastlr.train`, in turn, in one process, on the same threads.
 
     python bench/versus.py [--problems cats,birds] [--runs 5] [--out bench/results/NAME.json]
 
-Each problem's costs are first checked against the textbook's at every recording; what differs by more than 1e-9 is
-not timed. `fastlr.train` is timed whole, from uint8 pixels to the finished run. The textbook's loop is timed on
-`--textbook-steps` of its steps, all alike, and counted for as many as the problem has; its float64 copy of the
-pixels is made outside the clock. OMP_NUM_THREADS (or OPENBLAS_NUM_THREADS with it) says how many threads both use.
+`fastlr`'s costs are first checked against the textbook's at every recording; what differs by more than 1e-9 is not
+timed. `fastlr.train` is timed whole, from uint8 pixels to the finished run. The textbook's loop, PyTorch's eager loop
+and JAX's compiled `fori_loop`, the last two where they are installed, are timed on `--loop-steps` of their steps, all
+alike, and counted for as many as the problem has; their float64 copy of the pixels is made outside the clock.
+
+`sweep` trains eight learning rates on the birds at once, against eight textbook runs. `predict` is the fused kernel
+on 20,000 × 12,288 pixels against NumPy's expression. OMP_NUM_THREADS says how many threads all of them use.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.metadata
+import importlib.util
 import json
-import os
-import platform
 import statistics
 import sys
-import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).parent))
-from problems import SHAPES, Problem, problem
-
 import fastlr
 from fastlr import textbook
+from fastlr.backends import choose_backend
+from fastlr.benchmark import measure
+from fastlr.benchmark.problems import SHAPES, Problem, open_problem
+from fastlr.benchmark.trajectory import MismatchError, check_costs, float_pixels
 
-TOLERANCE = 1e-9
 RATES = 8  # learning rates of the sweep
 TURN = 0.5  # seconds that a turn lasts at least
-PAUSE = 0.1  # seconds between two timings, in which the BLAS's threads, which wait busily for more work, fall asleep
+PREDICTED = (20_000, 12_288)
+
+Loop = Callable[[], Any]
 
 
-def check(costs: list[float], expected: list[float]) -> float:
-    """Return the largest relative difference; exit where it is too large, with the first bad recording."""
-    worst = 0.0
-    for i, (cost, wanted) in enumerate(zip(costs, expected, strict=True)):
-        difference = abs(cost - wanted) / wanted
-        if not difference <= TOLERANCE:
-            sys.exit(f"not timed: recording {i} is {cost!r}, the textbook's is {wanted!r}")
-        worst = max(worst, difference)
-    return worst
+def torch_loop(problem: Problem, steps: int) -> Loop:
+    """Return so many steps of the textbook in PyTorch, eager, on the CPU."""
+    import torch
+
+    torch.set_num_threads(measure.threads())
+    X, Y = torch.from_numpy(float_pixels(problem)), torch.from_numpy(problem.data.labels[np.newaxis].astype(float))
+    rate, m = problem.shape.learning_rate, problem.shape.m
+
+    def run() -> None:
+        w, b = torch.zeros((X.shape[0], 1), dtype=X.dtype), torch.zeros((), dtype=X.dtype)
+        for _ in range(steps):
+            D = torch.sigmoid(w.T @ X + b) - Y
+            w -= rate / m * (X @ D.T)
+            b -= rate * D.mean()
+
+    return run
 
 
-def in_turn(first: Any, second: Any, runs: int) -> tuple[list[float], list[float]]:
-    """Return the seconds of both, run A B A B …; what is short is run several times a turn, and the median taken."""
-    seconds: tuple[list[float], list[float]] = ([], [])
-    for _ in range(runs):
-        for function, times in zip((first, second), seconds, strict=True):
-            time.sleep(PAUSE)
-            turn: list[float] = []
-            while sum(turn) < TURN:
-                start = time.perf_counter()
-                function()
-                turn.append(time.perf_counter() - start)
-            times.append(statistics.median(turn))
-    return seconds
+def jax_loop(problem: Problem, steps: int) -> Loop:
+    """Return so many steps of the textbook in JAX, one compiled `fori_loop`, on the CPU."""
+    import jax
+    import jax.numpy as jnp
+
+    with jax.enable_x64(True):
+        X, Y = jnp.asarray(float_pixels(problem)), jnp.asarray(problem.data.labels[np.newaxis].astype(float))
+    rate, m = problem.shape.learning_rate, problem.shape.m
+
+    def step(_: Any, state: Any) -> Any:
+        w, b = state
+        D = jax.nn.sigmoid(w.T @ X + b) - Y
+        return w - rate / m * (X @ D.T), b - rate * D.mean()
+
+    compiled = jax.jit(lambda w, b: jax.lax.fori_loop(0, steps, step, (w, b)))
+
+    def run() -> None:
+        with jax.enable_x64(True):
+            jax.block_until_ready(compiled(jnp.zeros((X.shape[0], 1)), jnp.zeros(())))
+
+    return run
 
 
-def compare(p: Problem, runs: int, textbook_steps: int, rates: int) -> dict[str, Any]:
-    """Check, then time one training, or a sweep of that many learning rates, against as many textbook runs."""
-    X, Y = p.pixels.T / 255, p.labels[np.newaxis].astype(float)
+OTHERS = {"torch": torch_loop, "jax": jax_loop}
+
+
+def compare(p: Problem, runs: int, loop_steps: int, rates: int) -> dict[str, Any]:
+    """Check, then time one training, or a sweep of that many learning rates, against as many runs of each loop."""
+    X, Y = float_pixels(p), p.data.labels[np.newaxis].astype(float)
     w, b = textbook.init_params(p.shape.n)
     steps, rate = p.shape.steps, p.shape.learning_rate
     all_rates = [rate * 0.9**i for i in range(rates)]
 
     def ours() -> list[fastlr.Run]:
         if rates == 1:
-            return [fastlr.train(p.pixels, p.labels, iterations=steps, learning_rate=rate)]
-        return fastlr.sweep(p.pixels, p.labels, iterations=steps, learning_rates=all_rates)
+            return [fastlr.train(p.data, iterations=steps, learning_rate=rate)]
+        return fastlr.sweep(p.data, iterations=steps, learning_rates=all_rates)
 
     runs_of_ours = ours()  # compiles, too
     worst = 0.0
-    for one, each in zip(runs_of_ours, all_rates, strict=True):
-        worst = max(worst, check(one.costs, textbook.optimize(w, b, X, Y, steps, each)[2]))
-        if rates > 1 and each is all_rates[1]:
-            break  # two of the sweep are checked here, all of them in the tests
-    timed = min(textbook_steps, steps)
-    theirs, mine = in_turn(lambda: textbook.optimize(w, b, X, Y, timed, rate), ours, runs)
-    theirs = [seconds * rates * steps / timed for seconds in theirs]
-    ratios = [a / b for a, b in zip(theirs, mine, strict=True)]
+    # Two of the sweep are checked here, all of them in the tests.
+    for one, each in list(zip(runs_of_ours, all_rates, strict=True))[:2]:
+        worst = max(worst, check_costs(one.costs, textbook.optimize(w, b, X, Y, steps, each)[2], one.dtype, 100))
+    timed = min(loop_steps, steps)
+    loops: dict[str, Loop] = {"textbook": lambda: textbook.optimize(w, b, X, Y, timed, rate)}
+    if rates == 1:
+        loops |= {name: make(p, timed) for name, make in OTHERS.items() if importlib.util.find_spec(name)}
+    for loop in loops.values():
+        loop()
+    *theirs, mine = measure.in_turn([*loops.values(), ours], runs, TURN)
+    first = runs_of_ours[0]
     return {
-        "problem": p.name, "pixels": p.source, "m": p.shape.m, "n": p.shape.n, "steps": steps, "models": rates,
-        "form": runs_of_ours[0].form, "backend": runs_of_ours[0].backend, "dtype": runs_of_ours[0].dtype,
-        "device": runs_of_ours[0].device, "worst_cost_difference": worst, "textbook_steps_timed": timed,
-        "textbook_seconds": theirs, "fastlr_seconds": mine,
-        "ratio": {"median": statistics.median(ratios), "min": min(ratios), "max": max(ratios)},
+        "problem": p.name if rates == 1 else "sweep", "pixels": p.source, "m": p.shape.m, "n": p.shape.n,
+        "steps": steps, "models": rates, "form": first.form, "backend": first.backend, "dtype": first.dtype,
+        "device": first.device, "worst_cost_difference": worst, "loop_steps_timed": timed, "fastlr_seconds": mine,
+        "others": {
+            name: against([each * rates * steps / timed for each in seconds], mine)
+            for name, seconds in zip(loops, theirs, strict=True)
+        },
     }  # fmt: skip
 
 
-def machine() -> dict[str, Any]:
-    """Return what it ran on."""
-    import importlib.metadata as metadata
+def compare_predictions(runs: int) -> dict[str, Any]:
+    """Check, then time the fused kernel against NumPy's expression."""
+    m, n = PREDICTED
+    rng = np.random.default_rng(0)
+    X = rng.integers(0, 256, (m, n), dtype=np.uint8)
+    W, b = rng.normal(size=(1, n)) / n, np.zeros((1, 1))
+    kernel = choose_backend("numba").kernels["predict"]
 
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    versions = {name: metadata.version(name) for name in ("fastlr", "numpy", "numba")}
+    def expression() -> Any:
+        return 1 / (1 + np.exp(-(W @ (X.T / 255) + b)))
+
+    worst = check_costs(list(kernel(W, b, X.T, 1 / 255)[0]), list(expression()[0]), "float64")
+    theirs, mine = measure.in_turn([expression, lambda: kernel(W, b, X.T, 1 / 255)], runs)
     return {
-        "cpu": _cpu_name(), "cpus": cpus, "threads": os.environ.get("OMP_NUM_THREADS", "all"),
-        "python": platform.python_version(), "versions": versions,
+        "problem": "predict", "pixels": "drawn", "m": m, "n": n, "models": 1, "backend": "numba", "dtype": "float64",
+        "device": "cpu", "worst_difference": worst, "fastlr_seconds": mine, "others": {"numpy": against(theirs, mine)},
     }  # fmt: skip
 
 
-def _cpu_name() -> str:
-    info = Path("/proc/cpuinfo")
-    names = [line.split(":")[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
-    return names[0] if names else platform.processor()
+def against(theirs: list[float], mine: list[float]) -> dict[str, Any]:
+    """Return the seconds, and their ratio to ours, turn by turn."""
+    return {"seconds": theirs, "ratio": measure.spread([a / b for a, b in zip(theirs, mine, strict=True)])}
+
+
+def show(row: dict[str, Any]) -> None:
+    """Print a row of the table."""
+    print(
+        f"{row['problem']:8}{row['m']:6}×{row['n']:<6} fastlr {statistics.median(row['fastlr_seconds']):8.4f} s", end=""
+    )
+    for name, other in row["others"].items():
+        ratio = other["ratio"]
+        seconds = statistics.median(other["seconds"])
+        print(f"   {name} {seconds:.3f} s, {ratio['median']:.1f}× ({ratio['min']:.1f} to {ratio['max']:.1f})", end="")
+    print(flush=True)
 
 
 def main() -> None:
     """Run the comparison and print, or write, its table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--problems", default=",".join((*SHAPES, "sweep")))
+    parser.add_argument("--problems", default=",".join((*SHAPES, "sweep", "predict")))
     parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--textbook-steps", type=int, default=200)
+    parser.add_argument("--loop-steps", type=int, default=50)
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     rows = []
     for name in arguments.problems.split(","):
-        p = problem("birds" if name == "sweep" else name)
-        rows.append(compare(p, arguments.runs, arguments.textbook_steps, RATES if name == "sweep" else 1))
-        row = rows[-1]
-        print(
-            f"{name:7} {row['m']:6}×{row['n']:<6} {row['steps']:5} steps  {row['form']:7}"
-            f"textbook {statistics.median(row['textbook_seconds']):8.3f} s  "
-            f"fastlr {statistics.median(row['fastlr_seconds']):7.4f} s  "
-            f"ratio {row['ratio']['median']:6.1f} ({row['ratio']['min']:.1f} to {row['ratio']['max']:.1f})  "
-            f"costs to {row['worst_cost_difference']:.0e}",
-            flush=True,
-        )
+        try:
+            if name == "predict":
+                rows.append(compare_predictions(arguments.runs))
+            else:
+                p = open_problem("birds" if name == "sweep" else name)
+                rows.append(compare(p, arguments.runs, arguments.loop_steps, RATES if name == "sweep" else 1))
+        except MismatchError as error:
+            sys.exit(f"not timed: {name}: {error}")
+        show(rows[-1])
     if arguments.out:
-        arguments.out.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=1) + "\n")
+        machine = measure.machine() | {"copy_bytes_per_second": measure.copy_bandwidth()}
+        machine["versions"] |= {
+            name: importlib.metadata.version(name) for name in OTHERS if importlib.util.find_spec(name)
+        }
+        arguments.out.write_text(json.dumps({"machine": machine, "rows": rows}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

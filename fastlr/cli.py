@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import logging
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fastlr.errors import InputError
-from fastlr.terminal import fail, print_json, print_predictions, progress, say, summary
+from fastlr.terminal import fail, print_json, print_predictions, print_timings, progress, say, summary
 
 if TYPE_CHECKING:
     from fastlr.data import Dataset
@@ -42,6 +43,7 @@ LearningRate = Annotated[float, typer.Option("--lr", "--learning-rate", help="St
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status: 0 done, 2 wrong input, 1 anything else."""
+    gc.set_threshold(300_000)  # imports make many objects and little garbage: a tenth of a short command's time
     if sys.stderr is None:  # closed by the caller: what would go there goes nowhere
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115 (for as long as the process lives)
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -222,6 +224,33 @@ def backends(as_json: Json = False) -> None:
     for row in rows:
         state = f"runs on {', '.join(row['devices'])}" if row["runs"] else f"does not run: {row['why_not']}"
         say(f"{row['name']:8} {row['version'] or '-':10} {state} ({', '.join(row['dtypes'])})", as_json)
+
+
+@app.command()
+def bench(
+    problem: Annotated[str, typer.Option(help="cats, birds, planes, beans or tall.")] = "cats",
+    backends: Annotated[
+        str | None, typer.Option(metavar="B[,B]", help="Array libraries; by default all that run.")
+    ] = None,
+    as_json: Json = False,
+) -> int:
+    """Check the costs against the textbook's loop, and if they are its own, time the backends beside it."""
+    from fastlr.backends import choose_backend, survey
+    from fastlr.benchmark import measure
+    from fastlr.benchmark.problems import open_problem
+    from fastlr.benchmark.trajectory import MismatchError
+
+    task = open_problem(problem)
+    names = backends.split(",") if backends is not None else [row["name"] for row in survey() if row["runs"]]
+    try:
+        rows = measure.measure(task, [choose_backend(name) for name in names], runs=5)
+    except MismatchError as error:
+        return fail(f"not timed: {error}", 1)
+    machine = measure.machine()
+    if as_json:
+        print_json({"machine": machine, "rows": rows})
+    print_timings(machine, rows, as_json)
+    return 0
 
 
 @app.command()

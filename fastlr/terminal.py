@@ -61,6 +61,25 @@ def print_predictions(rows: list[dict[str, Any]], as_json: bool = False) -> None
         say(f"{row['image']:{width}}  {row['label']}  {row['probability']:.4f}", as_json)
 
 
+def print_timings(machine: dict[str, Any], rows: list[dict[str, Any]], as_json: bool) -> None:
+    """Print what was timed on what, and a line for each backend and form."""
+    first = rows[0]
+    lines = [
+        f"{first['problem']}: {first['m']} examples of {first['n']} {first['pixels']} pixels, {first['steps']} steps",
+        f"{machine['cpu']}, {machine['threads']} threads; copies {first['copy_bytes_per_second'] / 1e9:.1f} GB/s",
+        f"textbook: {_seconds(first['textbook_step_seconds']['median'])} a step",
+        f"{'backend':8} {'form':7} {'dtype':8} {'set-up':>9} {'step':>9} {'of copy':>8}   times the textbook's speed",
+    ]
+    for row in rows:
+        ratio = row["ratio"]
+        lines.append(
+            f"{row['backend']:8} {row['form']:7} {row['dtype']:8} {_seconds(row['set_up_seconds']['median']):>9} "
+            f"{_seconds(row['step_seconds']['median']):>9} {row['bandwidth_share']:>7.0%}   "
+            f"{ratio['median']:.1f} ({ratio['min']:.1f} to {ratio['max']:.1f})"
+        )
+    say("\n".join(lines), as_json)
+
+
 def print_json(value: Any) -> None:
     """Print one JSON value on standard output."""
     print(json.dumps(value, allow_nan=False))
@@ -79,6 +98,13 @@ def fail(message: str, status: int) -> int:
 
 def _nothing() -> None:
     pass
+
+
+def _seconds(seconds: float) -> str:
+    for unit, factor in (("s", 1.0), ("ms", 1e3)):
+        if seconds * factor >= 1:
+            return f"{seconds * factor:.2f} {unit}"
+    return f"{seconds * 1e6:.2f} µs"
 
 
 def _cost(cost: float) -> str:

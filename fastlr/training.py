@@ -150,7 +150,7 @@ def _train_all(
                 f"those of {train_set.source} have {train_set.n_features}; they must be alike"
             )
 
-    space, problem = _set_up(backend, form, train_set, models, settings["iterations"])
+    space, problem = set_up(backend, form, train_set, models, settings["iterations"])
     start = solver.start(problem, backend.floats(np.zeros((len(models), 1))))
     paths = follow(backend, solver, problem, start, settings["iterations"], settings["record_every"], callback)
 
@@ -199,7 +199,7 @@ def _backend_for(data: Any, backend: str | None, device: str | None, dtype: str 
     return choose_backend(backend, device, dtype, like=None if host_data else data)
 
 
-def _set_up(
+def set_up(
     backend: Backend, form: str, data: Dataset, models: Sequence[tuple[float, float]], iterations: int
 ) -> tuple[Form, Problem]:
     """Return the data's form on the backend's device, and the problem of one model for each learning rate and l2."""

@@ -80,6 +80,35 @@ def test_inputs_are_left_as_they_are_and_need_not_be_contiguous():
     assert run.costs == fastlr.train(X.copy(), labels.copy(), iterations=20, record_every=5).costs
 
 
+@pytest.mark.parametrize("backend", ["numba", "numpy"])
+@pytest.mark.parametrize("form", ["primal", "gram"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64])
+def test_however_the_input_lies_in_memory_the_bits_are_the_same(dtype, form, backend):
+    rng, labels = np.random.default_rng(0), np.arange(40) % 2
+    X = rng.integers(0, 256, (40, 30)).astype(dtype) if dtype is np.uint8 else rng.normal(size=(40, 30)).astype(dtype)
+    strided = np.zeros((80, 60), dtype)[::2, ::2]
+    strided[:] = X
+    fixed = X.copy()
+    fixed.setflags(write=False)
+    settings = {"iterations": 50, "form": form, "backend": backend, "record_every": 10}
+    expected = fastlr.train(X, labels, **settings).costs
+    for laid_out in (strided, fixed, np.asfortranarray(X), X[::-1].copy()[::-1]):
+        assert fastlr.train(laid_out, labels, **settings).costs == expected
+
+
+@pytest.mark.parametrize("form", ["primal", "gram"])
+@pytest.mark.parametrize("backend", ["numba", "numpy"])
+def test_the_smallest_problems(form, backend):
+    """One feature, and one example of each class."""
+    for X in (np.array([[10], [250], [20], [200]], np.uint8), np.array([[0.1], [0.9]])):
+        labels = np.arange(len(X)) % 2
+        scaled = X / 255 if X.dtype == np.uint8 else X
+        run = fastlr.train(X, labels, iterations=100, learning_rate=0.5, form=form, backend=backend)
+        assert first_difference(run.costs, textbook_costs(scaled, labels, 100, 0.5, 100), 1e-12) is None
+    with pytest.raises(fastlr.InputError, match="alone"):
+        fastlr.train(np.array([[1.0]]), [1])
+
+
 def test_labels_of_any_kind_name_the_classes():
     X = np.array([[0.0], [1.0], [0.1], [0.9]])
     for labels in (["no", "yes", "no", "yes"], [3, 7, 3, 7], [False, True, False, True], [[0, 1, 0, 1]]):

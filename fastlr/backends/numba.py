@@ -28,6 +28,7 @@ LANES = 8
 FEATURES = 1024
 # Parts into which a step's work is cut, and so the most threads that share it.
 PARTS = 16
+PART_ROWS = 64  # examples in such a part of a primal step at least: its gradient is n numbers to be added up
 # Operations of one call, or one step, below which a second thread costs more than it brings.
 ALONE = 1_000_000
 NOTICE_AFTER = 1.0  # seconds
@@ -49,7 +50,7 @@ def open_backend(device: str, dtype: str) -> Backend:
         plain.open_backend(device, dtype),
         name="numba",
         asarray=np.ascontiguousarray,
-        costs=Costs(primal=0.23, gram=0.06, product=0.013),
+        costs=Costs(primal=0.13, gram=0.06, product=0.005),
         kernels=KERNELS,
         reads=READS,
     )
@@ -104,9 +105,9 @@ def _set_diagonal_apart(K: Array, padded: int) -> GramMatrix:
     m = K.shape[0]
     upper, diagonal = np.zeros((padded, padded), K.dtype), np.zeros(padded, K.dtype)
     upper[:m, :m], diagonal[:m] = K, K.diagonal()
-    for row in range(4):
+    for row in range(LANES):
         for column in range(row + 1):
-            upper[np.arange(row, padded, 4), np.arange(column, padded, 4)] = 0
+            upper[np.arange(row, padded, LANES), np.arange(column, padded, LANES)] = 0
     return GramMatrix(upper, diagonal)
 
 
@@ -153,7 +154,7 @@ def primal_steps(problem: Problem, state: State, steps: int) -> State:
     form: Any = problem.form
     W, b = state.W.copy(), state.b[:, 0].copy()
     (k, n), m = W.shape, form.X.shape[1]
-    count = _parts(2 * k * n * m)
+    count = min(_parts(2 * k * n * m), max(1, m // PART_ROWS))
     size = min(count, _size(2 * k * n * m))
     arguments = (
         size, np.zeros(1, np.int64), steps, form.X.T, W.dtype.type(form.scale), problem.Y,

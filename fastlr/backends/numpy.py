@@ -24,7 +24,7 @@ def open_backend(device: str, dtype: str) -> Backend:
         to_host=np.asarray,
         repeat=repeat,
         synchronize=lambda: None,
-        costs=Costs(primal=0.38, gram=0.2, product=0.013),
+        costs=Costs(primal=0.5, gram=0.25, product=0.016),
     )
 
 

@@ -1,8 +1,8 @@
 """Kernels for the CPU on the Gram matrix: many steps of gradient descent in one call, and the product with K.
 
 K is symmetric, so its upper triangle is all that is read: K[i, j] serves z[i] and z[j]. It is kept as `upper (M, M)`,
-padded with zeros to M, a multiple of 16; zero on the diagonal and, within the blocks of four rows that are read
-together, below it; and as `diagonal (M,)`, its diagonal in the working dtype. What else lies below is not read.
+padded with zeros to M, a multiple of 16; zero on the diagonal and, within blocks of eight rows and columns, below it;
+and as `diagonal (M,)`, its diagonal in the working dtype. What else lies below is not read.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from numba import uint64
 from fastlr.kernels.cpu import inlined, kernel, share
 from fastlr.kernels.pixels import BAND, PANEL, pack, products
 from fastlr.kernels.team import wait_for_all
-from fastlr.kernels.vector import sigmoid
+from fastlr.kernels.vector import number, sigmoid
 
 ROWS = 8  # rows of K that stay in the first cache while all models pass over them
 WIDTH = 1024  # columns of such a block
@@ -53,16 +53,16 @@ def gram_matrix(member: int, size: int, counter: Any, rows: Any, packed: Any, up
         reached += size
         if size > 1:
             wait_for_all(counter, reached)
-    start, stop = share(member, size, upper.shape[0], 4)
+    start, stop = share(member, size, upper.shape[0], 8)
     _set_diagonal_apart(upper, start, stop, diagonal)
 
 
 @inlined
 def _set_diagonal_apart(upper: Any, start: int, stop: int, diagonal: Any) -> None:
-    """Move the diagonal of rows start … stop, whole blocks of four, and clear what is below it in each block."""
+    """Move the diagonal of rows start … stop, and clear what is below it in each block of eight."""
     for i in range(start, stop):
         diagonal[i] = upper[i, i]
-        for j in range(i // 4 * 4, i + 1):
+        for j in range(i // 8 * 8, i + 1):
             upper[i, j] = 0
 
 
@@ -155,13 +155,14 @@ def _gather(parts: Any, diagonal: Any, c: Any, scale: float, s: float, z0: Any, 
 def _multiply(upper: Any, first: int, stride: int, C: Any, Z: Any) -> None:
     """Add to Z, shaped as C, what rows first … first + ROWS − 1, those a stride further on, and so on, make of C."""
     (k, m), M = C.shape, upper.shape[1]
-    K = upper.reshape(upper.size)
+    K, lanes = upper.reshape(upper.size), 32 // C.itemsize  # whole vectors only: no row has a ragged end
     for left in range(0, m, WIDTH):
         right = min(m, left + WIDTH)
         for group in range(first, right, stride):
             for q in range(k):
                 for i in range(group, min(group + ROWS, right), 4):
-                    _fold(K, uint64(M), uint64(i), uint64(max(i, left)), uint64(right), C[q], Z[q])
+                    start = max(i // lanes * lanes, left)
+                    _fold(K, uint64(M), uint64(i), uint64(start), uint64(right), C[q], Z[q])
 
 
 @inlined
@@ -174,7 +175,8 @@ def _fold(K: Any, M: Any, i: Any, left: Any, right: Any, c: Any, z: Any) -> None
     c0, c1, c2, c3 = c[i], c[i1], c[i2], c[i3]
     a0 = a1 = a2 = a3 = c.dtype.type(0)
     for j in range(left, right):
-        k0, k1, k2, k3 = K[i * M + j], K[i1 * M + j], K[i2 * M + j], K[i3 * M + j]
+        k0, k1 = number(K[i * M + j], c0), number(K[i1 * M + j], c0)
+        k2, k3 = number(K[i2 * M + j], c0), number(K[i3 * M + j], c0)
         a0 += k0 * c[j]
         a1 += k1 * c[j]
         a2 += k2 * c[j]

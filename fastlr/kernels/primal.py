@@ -11,7 +11,7 @@ from fastlr.kernels.digits import BLOCK, add_block, dots, fetch, peak_of, split,
 from fastlr.kernels.team import wait_for_all
 from fastlr.kernels.vector import sigmoid
 
-CACHE = 2**18  # bytes of rows that stay in the second cache between their products and their part in the gradient
+CACHE = 2**21  # bytes of rows that stay in the caches between their products and their part in the gradient
 
 
 @kernel
