@@ -18,7 +18,7 @@ from fastlr.kernels.team import wait_for_all
 from fastlr.kernels.vector import number, sigmoid
 
 ROWS = 8  # rows of K that stay in the first cache while all models pass over them
-WIDTH = 1024  # columns of such a block
+WIDTH = 2048  # columns of such a block
 FEATURES = 1024  # features that are packed and multiplied at a time
 
 
