@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple, Protocol, Self
 
 from fastlr import core
@@ -28,7 +29,7 @@ from fastlr.namespace import array_namespace
 MEMORY_LIMIT = 2**32  # bytes that K may take
 
 Kernels = Mapping[str, Callable[..., Any]]  # a backend's replacements for functions of the core, by their names
-NO_KERNELS: Kernels = {}
+NO_KERNELS: Kernels = MappingProxyType({})
 
 
 class Form(Protocol):

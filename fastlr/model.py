@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 
 from fastlr import core
 from fastlr.backends import choose_backend
-from fastlr.data.dataset import Dataset, Name, check_finite
+from fastlr.core import Array
+from fastlr.data.dataset import Dataset, Name, check_finite, is_real
 from fastlr.data.format import RESAMPLING, Pictures
 from fastlr.errors import InputError
 from fastlr.files import whole_file
+from fastlr.namespace import array_namespace, dtype_name, library_of, to_host
 
 FORMAT = 1
 KEY = "fastlr"  # all metadata is JSON under one key: safetensors writes several keys in a random order
@@ -27,8 +29,8 @@ KEY = "fastlr"  # all metadata is JSON under one key: safetensors writes several
 class Layer(NamedTuple):
     """Weights `W (k, n)` and intercepts `b (k, 1)`."""
 
-    W: NDArray[Any]
-    b: NDArray[Any]
+    W: Array
+    b: Array
 
 
 @dataclass(frozen=True)
@@ -55,22 +57,35 @@ class Model:
         """Return whether the input is uint8 pixels."""
         return self.scale != 1.0
 
-    def predict_proba(self, images: Any) -> NDArray[Any]:
-        """Return the probability of each class, `(m, n_classes)`, in the model's dtype.
+    def predict_proba(self, images: Any) -> Array:
+        """Return the probability of each class, `(m, n_classes)`, in the model's dtype, where the images are.
 
         `images` is a Dataset, uint8 `(m, height, width, channels)` or `(m, n)`, or features `(m, n)`, as in training.
         """
         rows = self._rows(images)
-        if len(rows) == 0:
-            return np.empty((0, 2), dtype=self.layers[-1].W.dtype)
         W, b = self.layers[-1]
-        kernels = choose_backend(dtype=W.dtype.name).kernels
-        ones = kernels.get("predict", core.predict)(W, b, rows.T, self.scale)[0]
-        return np.stack([1 - ones, ones], axis=1)
+        if len(rows) == 0:
+            return np.empty((0, 2), dtype=dtype_name(W))
+        on_host = library_of(rows) == "numpy"
+        backend = choose_backend(dtype=dtype_name(W), like=None if on_host else rows)
+        with backend.scope():
+            # Weights of another library come by way of the host.
+            W, b = (backend.asarray(part if library_of(part) == library_of(rows) else to_host(part)) for part in (W, b))
+            predict = backend.kernels.get("predict", core.predict)
+            ones = predict(W, b, backend.asarray(rows).T, self.scale)[0, :]
+            proba = backend.xp.stack([1 - ones, ones], axis=1)
+        return backend.to_host(proba) if on_host else proba
 
-    def predict(self, images: Any) -> NDArray[Any]:
-        """Return the class name of each example, `(m,)`: the second class where its probability is above 0.5."""
-        return np.asarray(self.classes)[(self.predict_proba(images)[:, 1] > 0.5).astype(np.intp)]
+    def predict(self, images: Any) -> Array:
+        """Return the class of each example, `(m,)`: the second where its probability is above 0.5.
+
+        Names come as NumPy's array of text, numbers in the library and on the device of the images.
+        """
+        second = self.predict_proba(images)[:, 1] > 0.5
+        if library_of(second) != "numpy" and all(type(name) is int and abs(name) < 2**31 for name in self.classes):
+            xp = array_namespace(second)
+            return xp.where(second, *(xp.full_like(second, name, dtype=xp.int32) for name in self.classes[::-1]))
+        return np.asarray(self.classes)[to_host(second).astype(np.intp)]
 
     def predict_files(self, files: Sequence[str | os.PathLike[str]]) -> list[dict[str, Any]]:
         """Return for each picture file `{"image", "label", "probability"}`, the probability that of the label.
@@ -92,7 +107,7 @@ class Model:
     def accuracy(self, data: Dataset) -> float:
         """Return the percentage of the examples that are classified as labelled; classes are matched by name."""
         labels = data.aligned(self.classes, self.class_of or {}).labels
-        return percent_correct(self.predict_proba(data)[:, 1] > 0.5, labels)
+        return percent_correct(to_host(self.predict_proba(data)[:, 1]) > 0.5, labels)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model as safetensors; the same model gives the same bytes."""
@@ -101,8 +116,8 @@ class Model:
         tensors: dict[str, NDArray[Any]] = {}
         for i, layer in enumerate(self.layers):
             tensors |= {
-                f"layers.{i}.weight": np.ascontiguousarray(layer.W),
-                f"layers.{i}.bias": layer.b.reshape(-1),
+                f"layers.{i}.weight": np.ascontiguousarray(to_host(layer.W)),
+                f"layers.{i}.bias": np.ascontiguousarray(to_host(layer.b).reshape(-1)),
             }
         meta = {
             "format": FORMAT,
@@ -119,22 +134,23 @@ class Model:
         with whole_file(Path(path)) as beside:
             beside.write_bytes(save(tensors, {KEY: json.dumps(meta, sort_keys=True, allow_nan=False)}))
 
-    def _rows(self, images: Any) -> NDArray[Any]:
+    def _rows(self, images: Any) -> Array:
         """Return the examples as `(m, n)` of what the model was trained on, or say what differs."""
         source = images.source if isinstance(images, Dataset) else "images"
-        images = np.asarray(images.images if isinstance(images, Dataset) else images)
-        if (images.dtype == np.uint8) != self.reads_pixels:
+        images = images.images if isinstance(images, Dataset) else images
+        images = np.asarray(images) if library_of(images) == "numpy" else images
+        if (dtype_name(images) == "uint8") != self.reads_pixels:
             wanted = "uint8 pixels" if self.reads_pixels else "features that are not uint8"
-            raise InputError(f"{source}: they are {images.dtype}, but the model was trained on {wanted}")
-        if images.dtype.kind not in "biuf":
-            raise InputError(f"{source}: they are {images.dtype}; real numbers are needed")
+            raise InputError(f"{source}: they are {dtype_name(images)}, but the model was trained on {wanted}")
+        if not is_real(images):
+            raise InputError(f"{source}: they are {dtype_name(images)}; real numbers are needed")
         if images.ndim == 3 and self.image_shape:
             images = images[..., np.newaxis]
         if images.ndim == 4 and self.image_shape:
             images = _with_channels(images, self.image_shape[2])
         if images.ndim < 2 or (self.image_shape and images.ndim == 4 and images.shape[1:] != self.image_shape):
-            raise InputError(f"{source}: they have shape {images.shape}; (m, {self._wanted()}) is needed")
-        rows: NDArray[Any] = images.reshape(len(images), math.prod(images.shape[1:]))
+            raise InputError(f"{source}: they have shape {tuple(images.shape)}; (m, {self._wanted()}) is needed")
+        rows: Array = images.reshape(len(images), math.prod(images.shape[1:]))
         if rows.shape[1] != self.n_features:
             raise InputError(f"{source}: they have {rows.shape[1]} numbers each; (m, {self._wanted()}) is needed")
         check_finite(source, rows)
@@ -213,8 +229,8 @@ def _model_from(meta: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Model
     return model
 
 
-def _with_channels(images: NDArray[Any], channels: int) -> NDArray[Any]:
+def _with_channels(images: Array, channels: int) -> Array:
     """Return the pictures in that many channels where it is plain how: alpha is dropped, grey becomes RGB."""
     if images.shape[3] in (2, 4) and channels in (1, 3):
         images = images[..., :-1]
-    return np.repeat(images, 3, axis=3) if images.shape[3] == 1 and channels == 3 else images
+    return array_namespace(images).concat([images] * 3, axis=3) if images.shape[3] == 1 and channels == 3 else images

@@ -1,4 +1,4 @@
-"""Which library an array is of."""
+"""Which library an array is of, and its way to NumPy."""
 
 from __future__ import annotations
 
@@ -14,3 +14,23 @@ def array_namespace(array: Any) -> Any:
     NumPy has been one itself since 2.1; array-api-compat's copy of it would import all that NumPy has, 70 ms of it.
     """
     return np if isinstance(array, (np.ndarray, np.generic)) else array_api_compat.array_namespace(array)
+
+
+def library_of(array: Any) -> str:
+    """Return the library that made this array; "numpy" too for lists and other plain values."""
+    library = type(array).__module__.partition(".")[0]
+    return {"jaxlib": "jax", "builtins": "numpy"}.get(library, library)
+
+
+def dtype_name(array: Any) -> str:
+    """Return "uint8", "float32", …, in every library."""
+    return str(array.dtype).rpartition(".")[2]
+
+
+def to_host(array: Any) -> np.ndarray[Any, Any]:
+    """Return an array of any library, or what NumPy makes an array of, as NumPy's."""
+    if array_api_compat.is_torch_array(array):
+        array = array.detach().cpu()
+    elif array_api_compat.is_cupy_array(array):
+        array = array.get()
+    return np.asarray(array)

@@ -18,6 +18,7 @@ from fastlr.data.dataset import Dataset, from_arrays, list_names
 from fastlr.errors import DivergenceWarning, InputError
 from fastlr.forms import FORMS, Form, GramForm, choose_form
 from fastlr.model import Layer, Model, percent_correct
+from fastlr.namespace import dtype_name, library_of
 from fastlr.solvers import choose_solver
 from fastlr.solvers.problem import Problem, Solver
 from fastlr.trajectory import Callback, Path, follow
@@ -139,10 +140,17 @@ def _train_all(
     train_set, test_set = _training_set(data, labels), _test_set(test)
     if test_set is not None:
         test_set = test_set.aligned(train_set.classes, train_set.class_of)
-        if (test_set.images.dtype == np.uint8) != (train_set.images.dtype == np.uint8):
+        theirs, ours = dtype_name(test_set.images), dtype_name(train_set.images)
+        if (theirs == "uint8") != (ours == "uint8"):
             raise InputError(
-                f"{test_set.source}: its examples are {test_set.images.dtype}, those of {train_set.source} "
-                f"{train_set.images.dtype}; both must be uint8 pixels, or neither"
+                f"{test_set.source}: its examples are {theirs}, those of {train_set.source} "
+                f"{ours}; both must be uint8 pixels, or neither"
+            )
+        theirs, ours = library_of(test_set.images), library_of(train_set.images)
+        if theirs != ours:
+            raise InputError(
+                f"{test_set.source}: its examples are of {theirs}, those of {train_set.source} of {ours}; "
+                "bring both to one library"
             )
         if test_set.n_features != train_set.n_features:
             raise InputError(
@@ -150,32 +158,35 @@ def _train_all(
                 f"those of {train_set.source} have {train_set.n_features}; they must be alike"
             )
 
-    space, problem = set_up(backend, form, train_set, models, settings["iterations"])
-    start = solver.start(problem, backend.floats(np.zeros((len(models), 1))))
-    paths = follow(backend, solver, problem, start, settings["iterations"], settings["record_every"], callback)
-
-    # All the weights at once: the Gram form reads the data for them.
-    weights = backend.to_host(space.weights(backend.xp.concat([path.state.W for path in paths], axis=0)))
+    with backend.scope():
+        space, problem = set_up(backend, form, train_set, models, settings["iterations"])
+        start = solver.start(problem, backend.floats(np.zeros((len(models), 1))))
+        paths = follow(backend, solver, problem, start, settings["iterations"], settings["record_every"], callback)
+        # All the weights at once: the Gram form reads the data for them.
+        weights = space.weights(backend.xp.concat([path.state.W for path in paths], axis=0))
+        advice = [_advice(path, solver, problem.rows([i]), models[i][0]) for i, path in enumerate(paths)]
+        right = [backend.to_host(core.sigmoid(path.state.Z))[0] > 0.5 for path in paths]
+    # What came from the host goes back there; what came on a device stays.
+    kept = backend.to_host if library_of(train_set.images) == "numpy" else lambda array: array
     runs = []
     for i, (path, (learning_rate, l2)) in enumerate(zip(paths, models, strict=True)):
         model = Model(
-            layers=(Layer(weights[[i]], backend.to_host(path.state.b)),),
+            layers=(Layer(kept(weights[i : i + 1, :]), kept(path.state.b)),),
             classes=train_set.classes,
             scale=_scale(train_set),
-            image_shape=train_set.images.shape[1:] if train_set.images.ndim == 4 else None,
+            image_shape=tuple(train_set.images.shape[1:]) if train_set.images.ndim == 4 else None,
             resample=train_set.resample,
             class_of=train_set.class_of,
             settings=settings | {"learning_rate": learning_rate, "l2": l2, "form": space.name, "dtype": backend.dtype},
             costs=tuple(path.costs),
             recorded_at=tuple(path.recorded_at),
         )
-        predicted = backend.to_host(core.sigmoid(path.state.Z))[0] > 0.5
         runs.append(
             Run(
                 model=model,
                 costs=path.costs,
                 recorded_at=path.recorded_at,
-                train_accuracy=percent_correct(predicted, train_set.labels),
+                train_accuracy=percent_correct(right[i], train_set.labels),
                 test_accuracy=None if test_set is None else model.accuracy(test_set),
                 seconds=0.0,
                 form=space.name,
@@ -185,7 +196,7 @@ def _train_all(
                 n_train=len(train_set),
                 n_test=0 if test_set is None else len(test_set),
                 n_features=train_set.n_features,
-                warning=None if path.diverged_at is None else _advice(path, solver, problem.rows([i]), learning_rate),
+                warning=advice[i],
             )
         )
     seconds = time.perf_counter() - started
@@ -195,8 +206,9 @@ def _train_all(
 def _backend_for(data: Any, backend: str | None, device: str | None, dtype: str | None) -> Backend:
     if isinstance(data, str | os.PathLike):
         raise InputError(f"data: {os.fspath(data)!r} is a path; give fastlr.open_dataset of it, or an array")
-    host_data = isinstance(data, Dataset | list | tuple)
-    return choose_backend(backend, device, dtype, like=None if host_data else data)
+    examples = data.images if isinstance(data, Dataset) else data
+    host_data = isinstance(data, Dataset | list | tuple) and library_of(examples) == "numpy"
+    return choose_backend(backend, device, dtype, like=None if host_data else examples)
 
 
 def set_up(
@@ -207,7 +219,7 @@ def set_up(
     chosen = choose_form(form, n, m, k, iterations, backend.costs, np.dtype(backend.dtype).itemsize)
     rows = data.images.reshape(m, n)
     # Converted once where every step would have to convert it; K is computed from what is there.
-    as_it_is = chosen == GramForm.name or rows.dtype.name in backend.reads
+    as_it_is = chosen == GramForm.name or dtype_name(rows) in backend.reads
     X = (backend.asarray(rows) if as_it_is else backend.floats(rows)).T
     space = FORMS[chosen].of(X, backend.floats(np.zeros((k, n))), _scale(data), backend.kernels)
     rates, penalties = (backend.floats(np.array(values)[:, np.newaxis]) for values in zip(*models, strict=True))
@@ -216,7 +228,7 @@ def set_up(
 
 def _scale(data: Dataset) -> float:
     """Return what the numbers are multiplied by: uint8 is pixels, 0…255."""
-    return PIXEL_SCALE if data.images.dtype == np.uint8 else 1.0
+    return PIXEL_SCALE if dtype_name(data.images) == "uint8" else 1.0
 
 
 def _settings(iterations: int, solver: str, seed: int, record_every: int) -> dict[str, Any]:
@@ -259,7 +271,10 @@ def _test_set(test: Any) -> Dataset | None:
     return from_arrays("test", *test)
 
 
-def _advice(path: Path, solver: Solver, problem: Problem, learning_rate: float) -> str:
+def _advice(path: Path, solver: Solver, problem: Problem, learning_rate: float) -> str | None:
+    """Return what went wrong and what to try, None where nothing did."""
+    if path.diverged_at is None:
+        return None
     with np.errstate(all="ignore"):
         suggested = solver.suggest_learning_rate(problem)
     what_to_do = (

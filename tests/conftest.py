@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from fastlr import cli
-from fastlr.backends import REGISTRY, choose_backend
+from fastlr.backends import choose_backend, survey
 from fastlr.data import arrays, from_arrays, hdf5
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -29,7 +29,15 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(variable, raising=False)
 
 
-@pytest.fixture(params=REGISTRY)
+def every_backend() -> list:
+    """Return a parameter for each backend of the registry; what does not run here is skipped with its reason."""
+    return [
+        pytest.param(row["name"], marks=[] if row["runs"] else [pytest.mark.skip(reason=row["why_not"])])
+        for row in survey()
+    ]
+
+
+@pytest.fixture(params=every_backend())
 def backend(request):
     """Every backend of the registry, in its default dtype."""
     return choose_backend(request.param)

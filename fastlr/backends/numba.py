@@ -13,9 +13,8 @@ import numpy as np
 
 from fastlr import core
 from fastlr.backends import numpy as plain
-from fastlr.backends.record import Backend
+from fastlr.backends.record import Backend, UnavailableError
 from fastlr.core import Array
-from fastlr.errors import InputError
 from fastlr.forms import Costs, Kernels
 from fastlr.solvers.problem import Problem, State
 
@@ -40,8 +39,11 @@ LOG = logging.getLogger("fastlr")
 def devices() -> tuple[str, ...]:
     """Return the devices that Numba's CPU kernels run on."""
     if importlib.util.find_spec("numba") is None:
-        raise InputError("backend: numba is not installed")
+        raise UnavailableError("numba is not installed")
     return plain.devices()
+
+
+device_of = plain.device_of
 
 
 def open_backend(device: str, dtype: str) -> Backend:
@@ -177,6 +179,8 @@ KERNELS: Kernels = {
     "gram_steps": gram_steps,
     "primal_steps": primal_steps,
 }
+
+FUSED = tuple(KERNELS)
 
 
 def _has_vectors() -> bool:

@@ -5,12 +5,20 @@ from __future__ import annotations
 import numpy as np
 
 from fastlr.backends.record import Backend, S, Step
+from fastlr.core import Array
 from fastlr.forms import Costs
+
+FUSED: tuple[str, ...] = ()
 
 
 def devices() -> tuple[str, ...]:
     """Return the devices that NumPy runs on."""
     return ("cpu",)
+
+
+def device_of(array: Array) -> str:
+    """Return the device that holds this array."""
+    return "cpu"
 
 
 def open_backend(device: str, dtype: str) -> Backend:
@@ -23,7 +31,7 @@ def open_backend(device: str, dtype: str) -> Backend:
         asarray=np.asarray,
         to_host=np.asarray,
         repeat=repeat,
-        synchronize=lambda: None,
+        synchronize=lambda state: None,
         costs=Costs(primal=0.5, gram=0.25, product=0.016),
     )
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from fastlr.core import Array
-from fastlr.forms import Costs, Kernels
+from fastlr.forms import NO_KERNELS, Costs, Kernels
 
 S = TypeVar("S")
 Step = Callable[[S], S]
@@ -17,7 +19,11 @@ class Repeat(Protocol):
     """The unit of delegation is many steps: how a backend applies a step that many times is its own affair."""
 
     def __call__(self, step: Step[S], state: S, steps: int, /) -> S:
-        """Return the state after `steps` applications of `step`."""
+        """Return the state after `steps` applications of `step`, a function or a `functools.partial` of arrays."""
+
+
+class UnavailableError(Exception):
+    """A backend does not run here; the text says why."""
 
 
 @dataclass(frozen=True)
@@ -28,15 +34,16 @@ class Backend:
     device: str  # as a user writes it: "cpu", "cuda:0"
     dtype: str  # "float64" or "float32"
     xp: Any  # the library's Array API namespace
-    asarray: Callable[[Any], Array]  # a host array to this device, its dtype kept
+    asarray: Callable[[Any], Array]  # a host array, or one of the library, to this device, its dtype kept
     to_host: Callable[[Array], Any]  # an array of this library to NumPy
     repeat: Repeat
-    synchronize: Callable[[], None]  # returns when the device has done what it was given
+    synchronize: Callable[[Any], object]  # returns when these arrays, in tuples or alone, are computed
     costs: Costs  # by which a form is chosen
     kernels: Kernels = field(
-        default_factory=dict
+        default_factory=lambda: NO_KERNELS
     )  # fused replacements for functions of the core and for solvers' steps
     reads: tuple[str, ...] = ()  # dtypes of X, beside the working dtype, that a primal step reads without a copy
+    scope: Callable[[], AbstractContextManager[object]] = contextlib.nullcontext  # settings around all its work
 
     @property
     def float_dtype(self) -> Any:
@@ -44,5 +51,5 @@ class Backend:
         return getattr(self.xp, self.dtype)
 
     def floats(self, array: Any) -> Array:
-        """Return a host array on this device in the working dtype."""
+        """Return an array on this device in the working dtype."""
         return self.xp.astype(self.asarray(array), self.float_dtype, copy=False)

@@ -113,19 +113,21 @@ class Job:
         self.difference = check(problem, backend, form, check_steps)
         self.solver = choose_solver("gd")
         self.space, self.task = self.set_up()
-        self.state: State = self.solver.start(self.task, backend.floats(np.zeros((1, 1))))
+        with backend.scope():
+            self.state: State = self.solver.start(self.task, backend.floats(np.zeros((1, 1))))
 
     def set_up(self) -> tuple[Form, Task]:
         """Do what is done once: bring the data there, and compute K."""
         models = [(self.problem.shape.learning_rate, 0.0)]
-        made = set_up(self.backend, self.form, self.problem.data, models, self.problem.shape.steps)
-        self.backend.synchronize()
+        with self.backend.scope():
+            made = set_up(self.backend, self.form, self.problem.data, models, self.problem.shape.steps)
+        self.backend.synchronize((getattr(made[0], "K", ()), made[1].Y))
         return made
 
     def advance(self, steps: int) -> None:
         """Take so many steps from the start."""
-        self.solver.advance(self.backend, self.task, self.state, steps)
-        self.backend.synchronize()
+        with self.backend.scope():
+            self.backend.synchronize(self.solver.advance(self.backend, self.task, self.state, steps))
 
     def steps_of(self, seconds: float) -> int:
         """Return how many steps, of those of the problem, take about so long."""

@@ -49,7 +49,8 @@ class Problem:
     @property
     def pixels(self) -> NDArray[np.uint8]:
         """Return the pixels as uint8 (m, n)."""
-        return self.data.images.reshape(len(self.data), -1)
+        rows: NDArray[np.uint8] = self.data.images.reshape(len(self.data), -1)
+        return rows
 
 
 def open_problem(name: str) -> Problem:

@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastlr.errors import InputError
+from fastlr.namespace import array_namespace, dtype_name, library_of, to_host
 
+Array = Any  # of NumPy where it comes from files, else of the library that the caller uses
 Name = Any  # a class name: text from files, whatever the labels held from arrays
 
 
@@ -19,11 +21,12 @@ class Dataset:
     """Labelled examples, examples first.
 
     `images` is uint8 `(m, height, width, channels)`, or a matrix `(m, n)`: of pixels where it is uint8, of
-    features where it is anything else. `labels (m,)` are indices into `classes`. `class_of` maps each class
-    name of the source to its index here: with `--positive` several names share one.
+    features where it is anything else; in the library, and on the device, that the caller has it in. `labels (m,)`
+    are indices into `classes`. `class_of` maps each class name of the source to its index here: with `--positive`
+    several names share one.
     """
 
-    images: NDArray[Any]
+    images: Array
     labels: NDArray[np.int64]
     classes: tuple[Name, ...]
     source: str = "data"
@@ -111,16 +114,23 @@ def from_arrays(
     Grey pictures `(m, h, w)` get a channel axis; pictures that are not uint8 are features. Without `names`
     the classes are the sorted distinct labels.
     """
-    examples, labels = np.asarray(examples), np.asarray(labels)
+    if library_of(labels) not in ("numpy", library_of(examples)):
+        raise InputError(
+            f"{source}: examples of {library_of(examples)}, but labels of {library_of(labels)}; "
+            "bring both to one library"
+        )
+    # Examples stay in their library, on their device; of the labels the host makes the classes.
+    examples, labels = np.asarray(examples) if library_of(examples) == "numpy" else examples, to_host(labels)
     if labels.ndim == 2 and 1 in labels.shape:
         labels = labels.reshape(-1)  # the tutorials keep labels as (1, m)
     if labels.ndim != 1:
         raise InputError(f"{source}: labels have shape {labels.shape}; one number or name for each example is needed")
     if examples.ndim not in (2, 3, 4) or 0 in examples.shape:
         raise InputError(
-            f"{source}: examples have shape {examples.shape}; (m, height, width, channels) or (m, features) is needed"
+            f"{source}: examples have shape {tuple(examples.shape)}; "
+            "(m, height, width, channels) or (m, features) is needed"
         )
-    if examples.dtype != np.uint8:
+    if dtype_name(examples) != "uint8":
         examples = _features(source, examples)
     elif examples.ndim == 3:
         examples = examples[..., np.newaxis]
@@ -161,22 +171,28 @@ def _plain_names(source: str, names: Sequence[Any]) -> tuple[Name, ...]:
     return tuple(plain)
 
 
-def _features(source: str, examples: NDArray[Any]) -> NDArray[Any]:
+def _features(source: str, examples: Array) -> Array:
     """Return `(m, n)` real, finite features, or say where they are not."""
-    if examples.dtype.kind not in "biuf":
-        raise InputError(f"{source}: examples are {examples.dtype}; uint8 pixels or real numbers are needed")
+    if not is_real(examples):
+        raise InputError(f"{source}: examples are {dtype_name(examples)}; uint8 pixels or real numbers are needed")
     examples = examples.reshape(len(examples), -1)
     check_finite(source, examples)
     return examples
 
 
-def check_finite(source: str, examples: NDArray[Any]) -> None:
+def is_real(examples: Array) -> bool:
+    """Return whether the numbers are real, whole, or true and false."""
+    return bool(array_namespace(examples).isdtype(examples.dtype, ("bool", "integral", "real floating")))
+
+
+def check_finite(source: str, examples: Array) -> None:
     """Raise InputError that names the first number of examples `(m, n)` that is NaN or infinite."""
-    if examples.dtype.kind == "f":
+    xp = array_namespace(examples)
+    if xp.isdtype(examples.dtype, "real floating"):
         with np.errstate(over="ignore", invalid="ignore"):
-            total = examples.sum(dtype=np.float64)
+            total = examples.sum(dtype=np.float64) if xp is np else xp.sum(examples)
         # The sum is finite only if every number is; only a sum that is not makes the mask worth its memory.
-        if not np.isfinite(total) and len(strange := np.argwhere(~np.isfinite(examples))):
-            row, column = strange[0]
-            value = examples[row, column]
+        if not xp.isfinite(total) and len(rows := (strange := xp.nonzero(~xp.isfinite(examples)))[0]):
+            row, column = int(rows[0]), int(strange[1][0])
+            value = float(examples[row, column])
             raise InputError(f"{source}: example {row} holds {value} at feature {column}; finite numbers are needed")

@@ -1,0 +1,64 @@
+"""CuPy: NumPy's interface on a CUDA device."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import Any
+
+from fastlr.backends.record import Backend, S, Step, UnavailableError
+from fastlr.core import Array
+from fastlr.forms import Costs
+
+FUSED: tuple[str, ...] = ()
+
+
+def devices() -> tuple[str, ...]:
+    """Return the CUDA devices that answer."""
+    if importlib.util.find_spec("cupy") is None:
+        raise UnavailableError("cupy is not installed")
+    import cupy
+
+    try:
+        count = cupy.cuda.runtime.getDeviceCount()
+    except cupy.cuda.runtime.CUDARuntimeError as error:
+        raise UnavailableError(f"no CUDA device answers ({error})") from error
+    if count == 0:
+        raise UnavailableError("there is no CUDA device")
+    return tuple(f"cuda:{i}" for i in range(count))
+
+
+def device_of(array: Array) -> str:
+    """Return the device that holds this array."""
+    return f"cuda:{array.device.id}"
+
+
+def open_backend(device: str, dtype: str) -> Backend:
+    """Return CuPy's record for this device and working dtype."""
+    import array_api_compat.cupy as xp
+    import cupy
+
+    place = cupy.cuda.Device(int(device.partition(":")[2]))
+
+    def asarray(array: Any) -> Array:
+        with place:
+            return cupy.asarray(array)
+
+    return Backend(
+        name="cupy",
+        device=device,
+        dtype=dtype,
+        xp=xp,
+        asarray=asarray,
+        to_host=cupy.asnumpy,
+        repeat=repeat,
+        synchronize=lambda state: place.synchronize(),
+        scope=lambda: cupy.cuda.Device(place.id),
+        costs=Costs(primal=0.5, gram=0.25, product=0.016),
+    )
+
+
+def repeat(step: Step[S], state: S, steps: int) -> S:
+    """Apply `step` that many times; the device is not waited for."""
+    for _ in range(steps):
+        state = step(state)
+    return state

@@ -1,0 +1,126 @@
+"""JAX: steps are one compiled `fori_loop`. Its float64 is switched on around our calls only."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib.util
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from fastlr.backends.record import Backend, S, Step, UnavailableError
+from fastlr.core import Array
+from fastlr.errors import InputError
+from fastlr.forms import Costs, GramForm, PrimalForm
+
+FUSED: tuple[str, ...] = ()
+
+
+def devices() -> tuple[str, ...]:
+    """Return the devices that JAX runs on, its default first."""
+    if importlib.util.find_spec("jax") is None:
+        raise UnavailableError("jax is not installed")
+    return tuple(_devices())
+
+
+def device_of(array: Array) -> str:
+    """Return the device that holds this array."""
+    (place,) = array.devices()
+    return next(name for name, device in _devices().items() if device == place)
+
+
+def open_backend(device: str, dtype: str) -> Backend:
+    """Return JAX's record for this device and working dtype."""
+    if dtype == "float64" and device.startswith(("tpu", "metal")):
+        raise InputError(f"dtype: jax has no float64 on {device}; set FASTLR_DTYPE=float32, or FASTLR_DEVICE=cpu")
+    import jax
+    import jax.numpy as xp
+    import numpy as np
+
+    _register_forms()
+    place = _devices()[device]
+    return Backend(
+        name="jax",
+        device=device,
+        dtype=dtype,
+        xp=xp,
+        asarray=lambda array: jax.device_put(array, place),
+        to_host=np.asarray,
+        repeat=repeat,
+        synchronize=jax.block_until_ready,
+        scope=functools.partial(_scope, place),
+        costs=Costs(primal=0.5, gram=0.25, product=0.016),
+    )
+
+
+def repeat(step: Step[S], state: S, steps: int) -> S:
+    """Apply `step`, a function or a partial one of arrays, that many times in one compiled loop."""
+    whole = step if isinstance(step, functools.partial) else functools.partial(step)
+    advanced: S = _loop(whole.func)(whole.args, state, steps)
+    return advanced
+
+
+@functools.lru_cache(maxsize=8)
+def _loop(function: Callable[..., Any]) -> Callable[..., Any]:
+    import jax
+
+    def run(arguments: tuple[Any, ...], state: Any, steps: int) -> Any:
+        return jax.lax.fori_loop(0, steps, lambda _, now: function(*arguments, now), state)
+
+    compiled: Callable[..., Any] = jax.jit(run)
+    return compiled
+
+
+def _devices() -> dict[str, Any]:
+    """Return JAX's devices by the names that users write."""
+    import jax
+
+    found = {}
+    for platform in dict.fromkeys((jax.default_backend(), "cpu")):
+        devices = jax.devices(platform)
+        for device in devices:
+            name = "cuda" if device.platform == "gpu" else device.platform
+            found["cpu" if name == "cpu" and len(devices) == 1 else f"{name}:{device.id}"] = device
+    return found
+
+
+@contextlib.contextmanager
+def _scope(device: Any) -> Iterator[None]:
+    """Switch float64 on, products to full precision, and new arrays to this device; all is as before afterwards."""
+    import jax
+
+    with jax.enable_x64(True), jax.default_matmul_precision("highest"), jax.default_device(device):
+        yield
+
+
+@functools.cache
+def _register_forms() -> None:
+    """Let forms pass through compiled functions: their arrays are inputs, the rest is part of the code."""
+    import jax
+
+    def register(form: type, arrays: tuple[str, ...], others: tuple[str, ...]) -> None:
+        def flatten(value: Any) -> tuple[list[Any], tuple[_Same, ...]]:
+            return [getattr(value, name) for name in arrays], tuple(_Same(getattr(value, name)) for name in others)
+
+        def unflatten(fixed: tuple[_Same, ...], values: Any) -> Any:
+            kept = {name: same.value for name, same in zip(others, fixed, strict=True)}
+            return form(**dict(zip(arrays, values, strict=True)), **kept)
+
+        jax.tree_util.register_pytree_node(form, flatten, unflatten)
+
+    register(PrimalForm, ("X", "W"), ("scale", "kernels"))
+    register(GramForm, ("X", "W", "K", "Z"), ("scale", "kernels"))
+
+
+class _Same:
+    """A value that JAX compares by itself or, where it is a number, by its value; a mapping has no hash of its own."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+        self.key = value if isinstance(value, int | float) else id(value)
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self.key == other.key
