@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import io
 import json
 import logging
@@ -43,7 +42,6 @@ LearningRate = Annotated[float, typer.Option("--lr", "--learning-rate", help="St
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status: 0 done, 2 wrong input, 1 anything else."""
-    gc.set_threshold(300_000)  # imports make many objects and little garbage: a tenth of a short command's time
     if sys.stderr is None:  # closed by the caller: what would go there goes nowhere
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115 (for as long as the process lives)
     if isinstance(sys.stdout, io.TextIOWrapper):
