@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastlr import core
-from fastlr.backends import choose_backend
+from fastlr.backends import Backend, choose_backend
 from fastlr.core import Array
 from fastlr.data.dataset import Dataset, Name, check_finite, is_real
 from fastlr.data.format import RESAMPLING, Pictures
@@ -62,30 +62,42 @@ class Model:
 
         `images` is a Dataset, uint8 `(m, height, width, channels)` or `(m, n)`, or features `(m, n)`, as in training.
         """
-        rows = self._rows(images)
-        W, b = self.layers[-1]
-        if len(rows) == 0:
-            return np.empty((0, 2), dtype=dtype_name(W))
-        on_host = library_of(rows) == "numpy"
-        backend = choose_backend(dtype=dtype_name(W), like=None if on_host else rows)
+        backend = self._backend_for(images)
         with backend.scope():
-            # Weights of another library come by way of the host.
-            W, b = (backend.asarray(part if library_of(part) == library_of(rows) else to_host(part)) for part in (W, b))
-            predict = backend.kernels.get("predict", core.predict)
-            ones = predict(W, b, backend.asarray(rows).T, self.scale)[0, :]
+            ones = self._ones(backend, images)
             proba = backend.xp.stack([1 - ones, ones], axis=1)
-        return backend.to_host(proba) if on_host else proba
+        return backend.to_host(proba) if _is_on_host(images) else proba
 
     def predict(self, images: Any) -> Array:
         """Return the class of each example, `(m,)`: the second where its probability is above 0.5.
 
         Names come as NumPy's array of text, numbers in the library and on the device of the images.
         """
-        second = self.predict_proba(images)[:, 1] > 0.5
-        if library_of(second) != "numpy" and all(type(name) is int and abs(name) < 2**31 for name in self.classes):
-            xp = array_namespace(second)
-            return xp.where(second, *(xp.full_like(second, name, dtype=xp.int32) for name in self.classes[::-1]))
-        return np.asarray(self.classes)[to_host(second).astype(np.intp)]
+        backend = self._backend_for(images)
+        numbers = all(type(name) is int and abs(name) < 2**31 for name in self.classes)
+        with backend.scope():
+            second = self._ones(backend, images) > 0.5
+            if numbers and not _is_on_host(images):
+                first, other = (backend.xp.full_like(second, name, dtype=backend.xp.int32) for name in self.classes)
+                return backend.xp.where(second, other, first)
+        return np.asarray(self.classes)[backend.to_host(second).astype(np.intp)]
+
+    def _backend_for(self, images: Any) -> Backend:
+        """Return the backend of the images' library and device; for images on the host the one that is asked for."""
+        like = None if _is_on_host(images) else images.images if isinstance(images, Dataset) else images
+        return choose_backend(dtype=dtype_name(self.layers[-1].W), like=like)
+
+    def _ones(self, backend: Backend, images: Any) -> Array:
+        """Return the probability of the second class, (m,)."""
+        rows, (W, b) = self._rows(images), self.layers[-1]
+        if len(rows) == 0:
+            return backend.xp.zeros((0,), dtype=backend.float_dtype)
+        # Weights of another library come by way of the host.
+        alike = library_of(W) in ("numpy", library_of(rows))
+        W, b = (backend.asarray(part if alike else to_host(part)) for part in (W, b))
+        predict = backend.kernels.get("predict", core.predict)
+        ones: Array = predict(W, b, backend.asarray(rows).T, self.scale)
+        return ones[0, :]
 
     def predict_files(self, files: Sequence[str | os.PathLike[str]]) -> list[dict[str, Any]]:
         """Return for each picture file `{"image", "label", "probability"}`, the probability that of the label.
@@ -107,7 +119,7 @@ class Model:
     def accuracy(self, data: Dataset) -> float:
         """Return the percentage of the examples that are classified as labelled; classes are matched by name."""
         labels = data.aligned(self.classes, self.class_of or {}).labels
-        return percent_correct(to_host(self.predict_proba(data)[:, 1]) > 0.5, labels)
+        return percent_correct(to_host(self.predict_proba(data))[:, 1] > 0.5, labels)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model as safetensors; the same model gives the same bytes."""
@@ -227,6 +239,10 @@ def _model_from(meta: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Model
     if not 0 < model.scale < np.inf or model.resample not in (None, *RESAMPLING):
         raise ValueError(f"scale {model.scale}, resampling {model.resample!r}")
     return model
+
+
+def _is_on_host(images: Any) -> bool:
+    return library_of(images.images if isinstance(images, Dataset) else images) == "numpy"
 
 
 def _with_channels(images: Array, channels: int) -> Array:

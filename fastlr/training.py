@@ -85,7 +85,8 @@ def train(
     if tuple(layers):
         raise InputError(f"layers: {tuple(layers)} is not supported yet; leave it out for logistic regression")
     target = _backend_for(data, backend, device, dtype)
-    (run,) = _train_all(data, labels, test, target, form, settings, [(learning_rate, l2)], callback)
+    with target.scope():
+        (run,) = _train_all(data, labels, test, target, form, settings, [(learning_rate, l2)], callback)
     if run.warning:
         warnings.warn(run.warning, DivergenceWarning, stacklevel=2)
     return run
@@ -121,7 +122,8 @@ def sweep(
     settings = _settings(iterations, solver, seed, record_every)
     target = _backend_for(data, backend, device, dtype)
     models = [(rate, penalty) for rate in rates for penalty in penalties]
-    return _train_all(data, labels, test, target, form, settings, models, callback)
+    with target.scope():
+        return _train_all(data, labels, test, target, form, settings, models, callback)
 
 
 def _train_all(
@@ -134,7 +136,7 @@ def _train_all(
     models: Sequence[tuple[float, float]],
     callback: Callback | None,
 ) -> list[Run]:
-    """Train one model for each pair of learning rate and l2."""
+    """Train one model for each pair of learning rate and l2, within the backend's scope."""
     started = time.perf_counter()
     solver = choose_solver(settings["solver"])
     train_set, test_set = _training_set(data, labels), _test_set(test)
@@ -158,14 +160,13 @@ def _train_all(
                 f"those of {train_set.source} have {train_set.n_features}; they must be alike"
             )
 
-    with backend.scope():
-        space, problem = set_up(backend, form, train_set, models, settings["iterations"])
-        start = solver.start(problem, backend.floats(np.zeros((len(models), 1))))
-        paths = follow(backend, solver, problem, start, settings["iterations"], settings["record_every"], callback)
-        # All the weights at once: the Gram form reads the data for them.
-        weights = space.weights(backend.xp.concat([path.state.W for path in paths], axis=0))
-        advice = [_advice(path, solver, problem.rows([i]), models[i][0]) for i, path in enumerate(paths)]
-        right = [backend.to_host(core.sigmoid(path.state.Z))[0] > 0.5 for path in paths]
+    space, problem = set_up(backend, form, train_set, models, settings["iterations"])
+    start = solver.start(problem, backend.floats(np.zeros((len(models), 1))))
+    paths = follow(backend, solver, problem, start, settings["iterations"], settings["record_every"], callback)
+    # All the weights at once: the Gram form reads the data for them.
+    weights = space.weights(backend.xp.concat([path.state.W for path in paths], axis=0))
+    advice = [_advice(path, solver, problem.rows([i]), models[i][0]) for i, path in enumerate(paths)]
+    right = [backend.to_host(core.sigmoid(path.state.Z))[0] > 0.5 for path in paths]
     # What came from the host goes back there; what came on a device stays.
     kept = backend.to_host if library_of(train_set.images) == "numpy" else lambda array: array
     runs = []

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fastlr import cli
+from fastlr import cli, textbook
 from fastlr.backends import choose_backend, survey
 from fastlr.data import arrays, from_arrays, hdf5
 
@@ -150,6 +150,12 @@ def write_idx(root: Path, images: np.ndarray, labels: np.ndarray, name: str = "t
 
 
 SOURCES = ("png", "jpg", "gif", "bmp", "tiff", "webp", "hdf5", "npz", "npy", "cifar", "idx")
+
+
+def textbook_costs(rows: np.ndarray, labels: np.ndarray, iterations: int, rate: float, every: int) -> list[float]:
+    """Return the textbook's costs at every `every`-th of so many steps."""
+    w, b = textbook.init_params(rows.shape[1])
+    return textbook.optimize(w, b, rows.T, labels[None, :].astype(float), iterations, rate, record_every=every)[2]
 
 
 def first_difference(costs, expected, tolerance: float) -> str | None:

@@ -2,7 +2,7 @@ import warnings
 
 import numpy as np
 import pytest
-from conftest import draw_images, first_difference
+from conftest import draw_images, first_difference, textbook_costs
 
 import fastlr
 from fastlr import textbook
@@ -10,11 +10,6 @@ from fastlr.backends import choose_backend
 from fastlr.forms import FORMS
 
 TOLERANCE = {"float64": 1e-9, "float32": 1e-4}
-
-
-def textbook_costs(rows: np.ndarray, labels: np.ndarray, iterations: int, rate: float, every: int) -> list[float]:
-    w, b = textbook.init_params(rows.shape[1])
-    return textbook.optimize(w, b, rows.T, labels[None, :].astype(float), iterations, rate, record_every=every)[2]
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -1,0 +1,167 @@
+"""Every backend follows the textbook, takes its library's arrays and gives them back; what it cannot do, it says."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from conftest import every_backend, first_difference, textbook_costs
+
+import fastlr
+from fastlr import textbook
+from fastlr.backends import DTYPES, REGISTRY, choose_backend, survey
+from fastlr.errors import InputError
+from fastlr.forms import FORMS
+from fastlr.namespace import dtype_name, library_of, to_host
+
+TOLERANCE = {"float64": 1e-9, "float32": 1e-4}
+
+
+def examples(pixels: bool, m: int = 40, n: int = 30) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(m)
+    X = rng.integers(0, 256, (m, n), dtype=np.uint8) if pixels else rng.normal(size=(m, n))
+    return X, rng.integers(0, 2, m)
+
+
+def native(name: str, array: np.ndarray, dtype: str = "float64"):
+    """Return the array in the backend's library, on its default device."""
+    backend = choose_backend(name, dtype=dtype)
+    with backend.scope():
+        return backend.asarray(array)
+
+
+@pytest.fixture(params=every_backend())
+def name(request) -> str:
+    return request.param
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("pixels", [True, False], ids=["pixels", "features"])
+def test_many_steps_in_one_call(name, form, dtype, pixels):
+    """One step a call is in test_training.py, for every backend too."""
+    X, labels = examples(pixels)
+    settings = {"iterations": 75, "learning_rate": 0.05, "record_every": 25, "form": form, "dtype": dtype}
+    run = fastlr.train(X, labels, backend=name, **settings)
+    expected = textbook_costs(X / 255 if pixels else X, labels, 75, 0.05, 25)
+    assert first_difference(run.costs, expected, TOLERANCE[dtype]) is None
+    chosen = choose_backend(name, dtype=dtype)
+    assert (run.backend, run.device, run.dtype, run.form) == (name, chosen.device, dtype, form)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("pixels", [True, False], ids=["pixels", "features"])
+def test_arrays_in_arrays_out(name, form, dtype, pixels):
+    """Weights and probabilities are in the library, the dtype and on the device of the examples."""
+    X, labels = examples(pixels)
+    given = native(name, X if pixels else X.astype(dtype), dtype)
+    run = fastlr.train(given, labels, test=(given, labels), iterations=50, form=form, dtype=dtype)
+    assert REGISTRY[run.backend].library == REGISTRY[name].library
+    place = REGISTRY[name].module().device_of(given)
+    assert run.device == place
+    proba, answer = run.model.predict_proba(given), run.model.predict(given)
+    for array in (*run.model.layers[0], proba):
+        assert library_of(array) == library_of(given)
+        assert dtype_name(array) == dtype
+        assert REGISTRY[name].module().device_of(array) == place
+    assert library_of(answer) == library_of(given)
+    result = textbook.optimize(*textbook.init_params(30), (X / 255 if pixels else X).T, labels[None], 50, 0.005)[0]
+    ones = textbook.sigmoid(result["w"].T @ (X / 255 if pixels else X).T + result["b"])[0]
+    proba = to_host(proba)
+    np.testing.assert_allclose(proba[:, 1], ones, rtol=1e-9 if dtype == "float64" else 1e-4)
+    assert (to_host(answer) == (ones > 0.5)).all()
+    assert run.test_accuracy == run.train_accuracy == pytest.approx(100 * np.mean((ones > 0.5) == labels))
+
+
+def test_a_model_goes_from_one_library_to_another(name, tmp_path):
+    X, labels = examples(True)
+    there = fastlr.train(native(name, X), labels, iterations=20).model
+    here = fastlr.train(X, labels, iterations=20, backend="numpy").model
+    there.save(tmp_path / "m.safetensors")
+    expected = here.predict_proba(X)
+    for proba in (
+        fastlr.load(tmp_path / "m.safetensors").predict_proba(X),
+        there.predict_proba(X),
+        here.predict_proba(native(name, X)),
+    ):
+        np.testing.assert_allclose(to_host(proba), expected, rtol=1e-9)
+    assert isinstance(there.predict_proba(X), np.ndarray)
+
+
+def test_predictions_run_where_the_environment_says(name, monkeypatch):
+    X, labels = examples(True)
+    model = fastlr.train(X, labels, iterations=20, backend="numpy").model
+    expected = model.predict_proba(X)
+    monkeypatch.setenv("FASTLR_BACKEND", name)
+    np.testing.assert_allclose(model.predict_proba(X), expected, rtol=1e-9)
+    assert isinstance(model.predict_proba(X), np.ndarray)
+
+
+def test_what_is_not_finite_is_found_in_every_library(name):
+    X, labels = examples(False)
+    X[3, 7] = np.inf
+    with pytest.raises(InputError, match="example 3 holds inf at feature 7"):
+        fastlr.train(native(name, X), labels)
+
+
+def test_mixed_libraries_are_refused_by_name(name):
+    X, labels = examples(True)
+    given = native(name, X)
+    if library_of(given) == "numpy":
+        pytest.skip("NumPy's arrays are read by every backend")
+    with pytest.raises(InputError, match=rf"test: its examples are of numpy, those of data of {library_of(given)}"):
+        fastlr.train(given, labels, test=(X, labels), iterations=1)
+    with pytest.raises(InputError, match=rf"arrays of {library_of(given)}, but backend asks for numpy"):
+        fastlr.train(given, labels, backend="numpy")
+    with pytest.raises(InputError, match=rf"examples of numpy, but labels of {library_of(given)}"):
+        fastlr.train(X, native(name, labels))
+    assert fastlr.train(given, native(name, labels), iterations=1).costs
+
+
+@pytest.mark.parametrize("name", ["torch", "jax"])
+def test_settings_of_the_library_are_left_as_they_were(name):
+    module = pytest.importorskip(name, reason=f"{name} is not installed")
+    X, labels = examples(False)
+    if name == "torch":
+        module.set_float32_matmul_precision("medium")
+        fastlr.train(native(name, X), labels, iterations=2)
+        assert module.get_float32_matmul_precision() == "medium"
+        module.set_float32_matmul_precision("highest")
+        assert module.is_grad_enabled()
+    else:
+        fastlr.train(X, labels, iterations=2, backend="jax")
+        assert not module.config.jax_enable_x64
+        assert module.numpy.ones(2).dtype == "float32"
+
+
+def test_what_does_not_run_says_what_would_help(monkeypatch):
+    rows = {row["name"]: row for row in survey()}
+    assert list(rows) == list(REGISTRY)
+    for row in rows.values():
+        assert row["forms"] == ["primal", "gram"]
+        assert row["runs"] == (row["why_not"] is None) == bool(row["devices"])
+    assert "gram_steps" in rows["numba"]["fused"]
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    for name in ("cupy", "torch", "jax"):
+        monkeypatch.setenv("FASTLR_BACKEND", name)
+        with pytest.raises(
+            InputError, match=rf"FASTLR_BACKEND: {name} does not run here: {name} is not installed; try"
+        ):
+            fastlr.train(np.eye(2), [0, 1])
+
+
+def test_a_device_that_is_not_there(name):
+    with pytest.raises(InputError, match=r"device: \w+ has no device 'cuda:9' here; choose "):
+        choose_backend(name, device="cuda:9")
+
+
+def test_other_libraries_are_imported_only_when_they_are_used():
+    code = (
+        "import json, sys, numpy, fastlr\n"
+        "fastlr.train(numpy.eye(4), [0, 1, 0, 1], iterations=3, backend='numpy').model.predict(numpy.eye(4))\n"
+        "print(json.dumps([name for name in ('torch', 'jax', 'cupy', 'numba') if name in sys.modules]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == []
