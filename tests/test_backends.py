@@ -152,6 +152,15 @@ def test_what_does_not_run_says_what_would_help(monkeypatch):
             fastlr.train(np.eye(2), [0, 1])
 
 
+def test_the_readme_lists_what_the_registry_has():
+    from pathlib import Path
+
+    text = (Path(__file__).parents[1] / "README.md").read_text()
+    for entry in REGISTRY.values():
+        fused = ", ".join(entry.module().FUSED) or "none"
+        assert f"| `{entry.name}` | `{entry.library}` | {fused} | {entry.help} |" in text
+
+
 def test_a_device_that_is_not_there(name):
     with pytest.raises(InputError, match=r"device: \w+ has no device 'cuda:9' here; choose "):
         choose_backend(name, device="cuda:9")

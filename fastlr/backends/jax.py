@@ -49,7 +49,7 @@ def open_backend(device: str, dtype: str) -> Backend:
         repeat=repeat,
         synchronize=jax.block_until_ready,
         scope=functools.partial(_scope, place),
-        costs=Costs(primal=0.5, gram=0.25, product=0.016),
+        costs=Costs(primal=0.5, gram=0.2, product=0.018),
     )
 
 

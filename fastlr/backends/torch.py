@@ -63,7 +63,7 @@ def open_backend(device: str, dtype: str) -> Backend:
         repeat=repeat,
         synchronize=synchronize,
         scope=full_precision,
-        costs=Costs(primal=0.5, gram=0.25, product=0.016),
+        costs=Costs(primal=0.7, gram=0.36, product=0.022),
     )
 
 
