@@ -141,6 +141,31 @@ def test_steps_in_whole_numbers_follow_plain_steps(team, m, n, work):
         assert error < (1e-11 if work == "float64" else 1e-4), f"{name}: off by {error:.1e}"
 
 
+def test_processors_without_the_instruction(team, monkeypatch):
+    """The plain loops that stand in for it: the Gram matrix, and steps on pixels in floating point."""
+    from numba import njit
+
+    from fastlr.kernels import pixels
+
+    monkeypatch.setattr(pixels, "AVX2", False)
+    packed = np.random.default_rng(0).integers(0, 256, (2, 9, 16, 2)).astype(np.int16)
+    rows = packed.transpose(0, 2, 1, 3).reshape(32, 18).astype(np.int64)
+    sums = np.ones((4, 16), np.int32)
+    njit(pixels.products.py_func)(packed, 8, 0, 4, 1, sums)
+    assert (sums == rows[4:8, :16] @ rows[16:, :16].T).all()
+
+    monkeypatch.setattr(kernels, "_has_vectors", lambda: False)
+    X, labels = examples(50, 30, np.uint8), np.arange(50) % 2
+    plain, fused = (steps_of(backend, X, labels, 40) for backend in ("numpy", "numba"))
+    np.testing.assert_allclose(fused, plain, rtol=1e-12)
+
+
+def steps_of(backend: str, X: np.ndarray, labels: np.ndarray, steps: int) -> list[float]:
+    import fastlr
+
+    return fastlr.train(X, labels, iterations=steps, record_every=1, form="primal", backend=backend).costs
+
+
 def test_digits_hold_a_number_to_its_unit():
     from fastlr.kernels import digits
 

@@ -185,7 +185,7 @@ FUSED = tuple(KERNELS)
 
 def _has_vectors() -> bool:
     """Return whether the kernels in whole numbers run on this processor."""
-    from fastlr.kernels.digits import AVX2
+    from fastlr.kernels.words import AVX2
 
     return bool(AVX2)
 

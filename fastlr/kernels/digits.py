@@ -1,9 +1,9 @@
 """Sums of pixels times real numbers, in whole numbers of 16 bits.
 
 A pixel has 8 bits, so what its product with a float64 costs is above all its conversion. Here the real numbers are
-converted instead: v = unit · (digit₀ + 2¹⁶ digit₁ + 2³² digit₂), digits of 16 bits with a sign, and x86's vpmaddwd
-multiplies 16 pixels by a digit each and adds the products in pairs. The sums are exact; what is lost is what v has
-below its unit, 2⁻⁴⁶ of the largest number that shares the unit. Two digits serve float32.
+converted instead: v = unit · (digit₀ + 2¹⁶ digit₁ + 2³² digit₂), digits of 16 bits with a sign, and 16 pixels are
+multiplied by a digit each at a time (`fastlr.kernels.words`). The sums are exact; what is lost is what v has below
+its unit, 2⁻⁴⁶ of the largest number that shares the unit. Two digits serve float32.
 
 `digits (2 or 3, n)`, int16, holds the lowest digit first; `like` is a number of the working dtype, whose type says how
 many there are.
@@ -14,24 +14,22 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from llvmlite import binding, ir
+from llvmlite import ir
 from numba import float64, int16, int32, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
 from fastlr.kernels.cpu import inlined
+from fastlr.kernels.words import BYTES, LANES, NO_SUMS, SUMS, WORDS, columns, data, load, multiply, named, place, splat
 
-AVX2 = binding.get_host_cpu_features().get("avx2", False)
 BASE = 65536.0
 # A sum of two products is below 2 · 255 · 2¹⁵ < 2²⁴, so 32 bits hold 127 of them: so many features of `dots`, in
 # lanes of two, and so many rows of `add_block`, in pairs.
 FEATURES, BLOCK = 1024, 248
 LEAST = 1e-200  # no unit is made of a smaller number
 
-_I16, _I32, _I64, _F64 = ir.IntType(16), ir.IntType(32), ir.IntType(64), ir.DoubleType()
-LANES = 16
+_I32, _I64, _F64 = ir.IntType(32), ir.IntType(64), ir.DoubleType()
 LINE = 64  # bytes that come from memory together
-_BYTES, _WORDS, _SUMS = ir.VectorType(ir.IntType(8), 16), ir.VectorType(_I16, 16), ir.VectorType(_I32, 8)
 
 
 @inlined
@@ -124,7 +122,7 @@ def fetch(rows: Any, start: int, stop: int) -> None:
 def _fetch(typingctx: Any, rows: Any, offset: Any) -> Any:
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         rows, offset = arguments
-        pointer = builder.gep(context.make_array(signature.args[0])(context, builder, rows).data, [offset])
+        pointer = builder.gep(data(context, builder, signature.args[0], rows), [offset])
         prefetch = builder.module.declare_intrinsic(
             "llvm.prefetch", [pointer.type], ir.FunctionType(ir.VoidType(), [pointer.type, _I32, _I32, _I32])
         )
@@ -142,18 +140,18 @@ def _dots_in_vectors(typingctx: Any, rows: Any, i0: Any, i1: Any, digits: Any, s
         rows, *indices, digits, start, stop, _ = arguments
         pixels, bases = _rows(context, builder, signature.args[0], rows, indices)
         words, levels = _levels(context, builder, signature.args[3], digits, like)
-        zero, lanes = ir.Constant(_SUMS, [0] * 8), ir.Constant(_I64, LANES)
-        totals = [[cgutils.alloca_once_value(builder, zero) for _ in levels] for _ in bases]
+        lanes = ir.Constant(_I64, LANES)
+        totals = [[cgutils.alloca_once_value(builder, NO_SUMS) for _ in levels] for _ in bases]
         with cgutils.for_range(builder, builder.udiv(builder.sub(stop, start), lanes)) as loop:
             j = builder.add(start, builder.mul(loop.index, lanes))
-            x = [builder.zext(_load(builder, pixels, builder.add(base, j), _BYTES), _WORDS) for base in bases]
+            x = [builder.zext(load(builder, pixels, builder.add(base, j), BYTES), WORDS) for base in bases]
             for level, offset in enumerate(levels):
-                w = _load(builder, words, builder.add(offset, j), _WORDS)
+                w = load(builder, words, builder.add(offset, j), WORDS)
                 for r in range(len(bases)):
-                    total = builder.add(builder.load(totals[r][level]), _multiply(builder, x[r], w))
+                    total = builder.add(builder.load(totals[r][level]), multiply(builder, x[r], w))
                     builder.store(total, totals[r][level])
         wide, base = ir.VectorType(_I64, 8), ir.Constant(_F64, BASE)
-        add_up = _named(builder, "llvm.vector.reduce.add.v8i64", _I64, [wide])
+        add_up = named(builder, "llvm.vector.reduce.add.v8i64", _I64, [wide])
         results = []
         for row in totals:
             result = ir.Constant(_F64, 0.0)
@@ -177,35 +175,32 @@ def _add_in_vectors(
         rows, *indices, pairs, first, sums, _ = arguments
         pixels, bases = _rows(context, builder, signature.args[0], rows, indices)
         out, levels = _levels(context, builder, signature.args[7], sums, like)
-        factors = context.make_array(signature.args[5])(context, builder, pairs).data
+        factors = data(context, builder, signature.args[5], pairs)
         first = builder.mul(first, ir.Constant(_I64, len(levels)))
         splats = []
         for i in range(len(indices) // 2 * len(levels)):
-            number = builder.load(builder.gep(factors, [builder.add(first, ir.Constant(_I64, i))]))
-            undefined = ir.Constant(_SUMS, ir.Undefined)
-            vector = builder.insert_element(undefined, number, ir.Constant(_I32, 0))
-            vector = builder.shuffle_vector(vector, undefined, ir.Constant(_SUMS, [0] * 8))
-            splats.append(builder.bitcast(vector, _WORDS))
-        n = _columns(context, builder, signature.args[0], rows)
+            at = builder.add(first, ir.Constant(_I64, i))
+            splats.append(splat(builder, load(builder, factors, at, _I32)))
+        n = columns(context, builder, signature.args[0], rows)
         lanes = ir.Constant(_I64, LANES)
         with cgutils.for_range(builder, builder.udiv(n, lanes)) as loop:
             j = builder.mul(loop.index, lanes)
-            x = [_load(builder, pixels, builder.add(base, j), _BYTES) for base in bases]
+            x = [load(builder, pixels, builder.add(base, j), BYTES) for base in bases]
             for half in (0, 8):
                 at = builder.add(j, ir.Constant(_I64, half))
-                places = [builder.bitcast(builder.gep(out, [builder.add(o, at)]), _SUMS.as_pointer()) for o in levels]
-                totals = [builder.load(place, align=4) for place in places]
+                places = [place(builder, out, builder.add(offset, at), SUMS) for offset in levels]
+                totals = [builder.load(where, align=4) for where in places]
                 # x_2p[j], x_2p+1[j], x_2p[j + 1], …
                 mask = ir.Constant(
                     ir.VectorType(_I32, 16), [i for lane in range(half, half + 8) for i in (lane, 16 + lane)]
                 )
                 for p in range(len(x) // 2):
-                    both = builder.zext(builder.shuffle_vector(x[2 * p], x[2 * p + 1], mask), _WORDS)
+                    both = builder.zext(builder.shuffle_vector(x[2 * p], x[2 * p + 1], mask), WORDS)
                     for level in range(len(levels)):
-                        product = _multiply(builder, both, splats[p * len(levels) + level])
+                        product = multiply(builder, both, splats[p * len(levels) + level])
                         totals[level] = builder.add(totals[level], product)
-                for place, total in zip(places, totals, strict=True):
-                    builder.store(total, place, align=4)
+                for where, total in zip(places, totals, strict=True):
+                    builder.store(total, where, align=4)
         return context.get_dummy_value()
 
     return types.void(rows, i0, i1, i2, i3, pairs, first, sums, like), codegen
@@ -213,30 +208,13 @@ def _add_in_vectors(
 
 def _rows(context: Any, builder: Any, kind: Any, rows: Any, indices: list[Any]) -> tuple[Any, list[Any]]:
     """Return the pointer to the rows, and the offset of each."""
-    n = _columns(context, builder, kind, rows)
-    return context.make_array(kind)(context, builder, rows).data, [builder.mul(i, n) for i in indices]
+    n = columns(context, builder, kind, rows)
+    return data(context, builder, kind, rows), [builder.mul(i, n) for i in indices]
 
 
 def _levels(context: Any, builder: Any, kind: Any, array: Any, like: Any) -> tuple[Any, list[Any]]:
     """Return the pointer to an array with a row for each digit, and the offset of each."""
-    n = _columns(context, builder, kind, array)
+    n = columns(context, builder, kind, array)
     count = 3 if like == types.float64 else 2
     offsets = [builder.mul(n, ir.Constant(_I64, level)) for level in range(count)]
-    return context.make_array(kind)(context, builder, array).data, offsets
-
-
-def _columns(context: Any, builder: Any, kind: Any, array: Any) -> Any:
-    return builder.extract_value(context.make_array(kind)(context, builder, array).shape, 1)
-
-
-def _load(builder: Any, pointer: Any, offset: Any, vector: Any) -> Any:
-    place = builder.bitcast(builder.gep(pointer, [offset]), vector.as_pointer())
-    return builder.load(place, align=1)
-
-
-def _multiply(builder: Any, x: Any, y: Any) -> Any:
-    return builder.call(_named(builder, "llvm.x86.avx2.pmadd.wd", _SUMS, [_WORDS, _WORDS]), [x, y])
-
-
-def _named(builder: Any, name: str, result: Any, arguments: list[Any]) -> Any:
-    return cgutils.get_or_insert_function(builder.module, ir.FunctionType(result, arguments), name)
+    return data(context, builder, kind, array), offsets

@@ -1,8 +1,4 @@
-"""Products of packed pixels in whole numbers, 64 at a time.
-
-x86's vpmaddwd multiplies 16 numbers of 16 bits and adds them in pairs to 8 of 32 bits: twice the products that an
-instruction on float32 makes, and exact. LLVM does not find it from a loop, so it is named here; the plain loop serves
-other processors.
+"""Products of packed pixels with each other, 64 at a time, for the Gram matrix.
 
 Packed rows are in panels of 16: `packed (panels, pairs, 16, 2)`, int16, holds pixels 2f and 2f + 1 of row r of panel p
 at [p, f, r], so that one vector holds a pair of pixels of eight rows, and the products need no sums across lanes.
@@ -12,17 +8,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from llvmlite import binding, ir
+from llvmlite import ir
 from numba import int32, njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from fastlr.kernels.words import AVX2, NO_SUMS, SUMS, WORDS, data, load, multiply, place, splat
+
 PANEL = 16  # rows
 BAND = 4  # rows of one panel that meet all of another in one call
-AVX2 = binding.get_host_cpu_features().get("avx2", False)
-
-_PAIRS = ir.VectorType(ir.IntType(16), 16)
-_SUMS = ir.VectorType(ir.IntType(32), 8)
 
 
 @intrinsic
@@ -31,39 +25,23 @@ def _products_in_vectors(typingctx: Any, packed: Any, x: Any, y: Any, pairs: Any
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         packed, x, y, pairs, sums = arguments
-        data = context.make_array(signature.args[0])(context, builder, packed).data
-        out = context.make_array(signature.args[4])(context, builder, sums).data
-        madd_type = ir.FunctionType(_SUMS, [_PAIRS, _PAIRS])
-        madd = cgutils.get_or_insert_function(builder.module, madd_type, "llvm.x86.avx2.pmadd.wd")
-        totals = [cgutils.alloca_once_value(builder, ir.Constant(_SUMS, [0] * 8)) for _ in range(2 * BAND)]
-        stride = ir.Constant(pairs.type, 2 * PANEL)
+        words, out = data(context, builder, signature.args[0], packed), data(context, builder, signature.args[4], sums)
+        number = pairs.type
+        totals = [cgutils.alloca_once_value(builder, NO_SUMS) for _ in range(2 * BAND)]
         with cgutils.for_range(builder, pairs) as loop:
-            place = builder.mul(loop.index, stride)
-            left, right = (builder.gep(data, [builder.add(offset, place)]) for offset in (x, y))
-            halves = []
-            for half in range(2):
-                at = builder.gep(right, [ir.Constant(pairs.type, half * PANEL)])
-                halves.append(builder.load(builder.bitcast(at, _PAIRS.as_pointer()), align=2))
+            start = builder.mul(loop.index, ir.Constant(number, 2 * PANEL))
+            left, right = (builder.gep(words, [builder.add(offset, start)]) for offset in (x, y))
+            halves = [load(builder, right, ir.Constant(number, half), WORDS) for half in (0, PANEL)]
             for r in range(BAND):
-                at = builder.gep(left, [ir.Constant(pairs.type, 2 * r)])
-                pair = builder.load(builder.bitcast(at, ir.IntType(32).as_pointer()), align=2)
-                pair = builder.bitcast(_splat(builder, pair), _PAIRS)
+                pair = splat(builder, load(builder, left, ir.Constant(number, 2 * r), ir.IntType(32)))
                 for half in range(2):
                     total = totals[2 * r + half]
-                    builder.store(builder.add(builder.load(total), builder.call(madd, [pair, halves[half]])), total)
+                    builder.store(builder.add(builder.load(total), multiply(builder, pair, halves[half])), total)
         for i, total in enumerate(totals):
-            at = builder.gep(out, [ir.Constant(pairs.type, 8 * i)])
-            builder.store(builder.load(total), builder.bitcast(at, _SUMS.as_pointer()), align=4)
+            builder.store(builder.load(total), place(builder, out, ir.Constant(number, 8 * i), SUMS), align=4)
         return context.get_dummy_value()
 
     return types.void(packed, x, y, pairs, sums), codegen
-
-
-def _splat(builder: Any, number: Any) -> Any:
-    """Return a vector of eight times this number."""
-    undefined = ir.Constant(_SUMS, ir.Undefined)
-    first = builder.insert_element(undefined, number, ir.Constant(ir.IntType(32), 0))
-    return builder.shuffle_vector(first, undefined, ir.Constant(_SUMS, [0] * 8))
 
 
 @njit(nogil=True)
