@@ -1,11 +1,14 @@
 """What does not follow the textbook is not timed; what is timed says what it was."""
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from fastlr import core
-from fastlr.backends import choose_backend
+from fastlr.backends import choose_backend, survey
 from fastlr.benchmark import measure, problems, trajectory
 
 
@@ -67,6 +70,29 @@ def test_unknown_problems_and_backends_are_refused(fastlr_command, arguments, sa
     done = fastlr_command("bench", *arguments)
     assert done.status == 2
     assert said in done.err
+
+
+def test_the_gpu_checks_run_on_any_device(tmp_path):
+    """On the CPU, and small: that the script itself works where there is no GPU to try it on."""
+    script = Path(__file__).parents[1] / "scripts" / "run_gpu_checks"
+    arguments = [sys.executable, script, "--small", "--device", "cpu", "--out", tmp_path / "found.json"]
+    done = subprocess.run(arguments, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads((tmp_path / "found.json").read_text())
+    runs = [row["name"] for row in survey() if "cpu" in row["devices"]]
+    assert [(row["backend"], row["dtype"], row["form"]) for row in found["parity"]] == [
+        (name, dtype, form) for name in runs for dtype in ("float64", "float32") for form in ("primal", "gram")
+    ]
+    timed = {row["what"] for row in found["rows"]}
+    assert {f"{what} {name}" for name in runs for what in ("copy", "launch", "sweep", "predict", "tall")} <= timed
+    left_out = {row["what"]: row["reason"] for row in found["not_run"]}
+    assert "cupy" in left_out
+    assert all(left_out.values())
+    done = subprocess.run([*arguments, "--device", "cuda:7"], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (
+        2,
+        "no backend here runs on cuda:7; see `fastlr backends`",
+    )
 
 
 def test_the_bytes_of_a_step_are_counted(small):
