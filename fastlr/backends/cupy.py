@@ -7,9 +7,9 @@ from typing import Any
 
 from fastlr.backends.record import Backend, S, Step, UnavailableError
 from fastlr.core import Array
-from fastlr.forms import Costs
+from fastlr.forms import NO_KERNELS, Costs, Kernels
 
-FUSED: tuple[str, ...] = ()
+FUSED = ("predict", "gram_steps", "primal_steps")
 
 
 def devices() -> tuple[str, ...]:
@@ -54,7 +54,17 @@ def open_backend(device: str, dtype: str) -> Backend:
         synchronize=lambda state: place.synchronize(),
         scope=lambda: cupy.cuda.Device(place.id),
         costs=Costs(primal=0.5, gram=0.25, product=0.016),
+        kernels=_kernels(),
     )
+
+
+def _kernels() -> Kernels:
+    """Return the kernels where Numba, too, reaches the device."""
+    if importlib.util.find_spec("numba") is None:
+        return NO_KERNELS
+    from fastlr.kernels import launch
+
+    return launch.KERNELS if launch.available() else NO_KERNELS
 
 
 def repeat(step: Step[S], state: S, steps: int) -> S:

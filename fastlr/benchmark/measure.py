@@ -92,9 +92,8 @@ def spread(values: Sequence[float]) -> dict[str, float]:
 def bytes_per_step(form: Form, fused: bool) -> int:
     """Return the bytes of the data that one step reads at least: X or K, twice or whole where there is no kernel."""
     if isinstance(form, GramForm):
-        if fused:
-            return int(form.K.upper.nbytes) // 2  # its upper triangle
-        return int(form.K.nbytes)
+        K = form.K
+        return int(K.upper.nbytes) // 2 if hasattr(K, "upper") else int(K.nbytes)  # a triangle, or all of it
     X: Any = form
     return int(X.X.nbytes) * (1 if fused else 2)
 

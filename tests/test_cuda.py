@@ -1,0 +1,82 @@
+"""The CUDA kernels in Numba's simulator, one block, each against its plain twin; and that they compile for a GPU."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+SIMULATED = """
+import numpy as np
+from fastlr import core
+from fastlr.backends import choose_backend
+from fastlr.forms import GramForm, PrimalForm
+from fastlr.kernels import launch
+from fastlr.solvers import descent
+from fastlr.solvers.problem import Problem
+
+assert launch.SIMULATED
+backend = choose_backend("numpy", dtype={dtype!r})
+m, n, k, steps = {m}, {n}, {k}, {steps}
+launch.MODELS = 2  # three models take two launches
+rng = np.random.default_rng(0)
+data = rng.integers(0, 256, (m, n), dtype=np.uint8)
+W, b = backend.floats(rng.normal(size=(k, n)) * 0.1), backend.floats(rng.normal(size=(k, 1)))
+Y = backend.floats(rng.integers(0, 2, (k, m)))
+rates, l2 = backend.floats(rng.uniform(0.01, 0.1, (k, 1))), backend.floats(rng.uniform(0, 0.2, (k, 1)))
+tolerance = 1e-12 if {dtype!r} == "float64" else 1e-4
+
+def compare(what, got, expected):
+    assert got.dtype == {dtype!r}, what
+    error = np.abs(got - expected).max() / max(np.abs(expected).max(), 1e-3)
+    assert error < tolerance, f"{{what}}: off by {{error:.1e}}"
+
+compare("predict", launch.predict(W, b, data.T, 1 / 255), core.predict(W, b, data.T, 1 / 255))
+for form, fused in ((GramForm, launch.gram_steps), (PrimalForm, launch.primal_steps)):
+    problem = Problem(form.of(data.T, W, 1 / 255), Y, rates, l2)
+    start = descent.start(problem, b)
+    before = [array.copy() for array in start]
+    got, expected = fused(problem, start, steps), descent.advance(backend, problem, start, steps)
+    for name, one, other in zip(got._fields, got, expected):
+        compare(f"{{form.name}} {{name}}", one, other)
+    assert all((old == kept).all() for old, kept in zip(before, start))
+print("alike")
+"""
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize(("m", "n", "k", "steps"), [(5, 7, 1, 3), (3, 40, 3, 2), (1, 1, 1, 1)])
+def test_kernels_follow_their_twins_in_the_simulator(m, n, k, steps, dtype):
+    code = SIMULATED.format(m=m, n=n, k=k, steps=steps, dtype=dtype)
+    environment = os.environ | {"NUMBA_ENABLE_CUDASIM": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=False, env=environment
+    )
+    assert done.stdout == "alike\n", done.stderr
+
+
+def test_kernels_compile_for_a_gpu(monkeypatch):
+    """To PTX, where NVIDIA's compiler library is installed; no device is needed."""
+    cuda = pytest.importorskip("numba.cuda")
+    from numba import float32, float64, int32, int64, uint8
+
+    try:
+        cuda.cudadrv.nvvm.NVVM()
+    except Exception as error:
+        pytest.skip(f"NVIDIA's compiler library is not here: {str(error).splitlines()[0]}")
+
+    class Device:
+        compute_capability = (9, 0)
+
+    monkeypatch.setattr("numba.cuda.dispatcher.get_current_device", lambda: Device)
+    from fastlr.kernels import cuda as kernels
+
+    one, two, three = float64[::1], float64[:, ::1], float64[:, :, ::1]
+    for rows in (uint8[:, ::1], float32[:, ::1], two):
+        cuda.compile_ptx(kernels.predict.py_func, (rows, two, one, float64, two), cc=(9, 0))
+        arguments = (int64, rows, float64, two, one, one, two, one, two, one)
+        ptx, _ = cuda.compile_ptx(kernels.primal_steps.py_func, arguments, cc=(9, 0))
+        assert "ld.local" not in ptx, "a warp keeps its row in registers"
+    for K in (int32[:, ::1], two):
+        arguments = (int64, K, float64, two, two, one, one, three, one, one, two, three)
+        cuda.compile_ptx(kernels.gram_steps.py_func, arguments, cc=(9, 0))
