@@ -25,6 +25,7 @@ from fastlr import core
 from fastlr.core import Array
 from fastlr.errors import InputError
 from fastlr.namespace import array_namespace
+from fastlr.solvers import problem
 
 MEMORY_LIMIT = 2**32  # bytes that K may take
 
@@ -32,32 +33,15 @@ Kernels = Mapping[str, Callable[..., Any]]  # a backend's replacements for funct
 NO_KERNELS: Kernels = MappingProxyType({})
 
 
-class Form(Protocol):
-    """What training asks of a form; coordinates are `(k, d)`, where d depends on the form."""
-
-    name: ClassVar[str]
+class Form(problem.Form, Protocol):
+    """What training asks of a form, beside what its solver does."""
 
     @classmethod
     def of(cls, X: Array, W: Array, scale: float = 1.0, kernels: Kernels = NO_KERNELS) -> Self:
         """Return the form of the data `X (n, m)`, of any real dtype, with initial weights `W (k, n)`."""
 
-    def origin(self) -> Array:
-        """Return the coordinates of the initial weights."""
-
-    def initial_logits(self) -> Array:
-        """Return Z (k, m) for the initial weights, without intercepts."""
-
-    def logits(self, coordinates: Array, b: Array) -> Array:
-        """Return Z (k, m) for these coordinates and the intercepts `b (k, 1)`."""
-
-    def gradient(self, D: Array) -> Array:
-        """Return the coordinates of D (scale X)ᵀ / m for the residuals `D (k, m)`."""
-
     def weights(self, coordinates: Array) -> Array:
         """Return W (k, n)."""
-
-    def rows(self, models: Sequence[int]) -> Self:
-        """Return the form for some of the k models, given by their indices."""
 
 
 @dataclass(frozen=True)

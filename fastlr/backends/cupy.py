@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from typing import Any
 
-from fastlr.backends.record import Backend, S, Step, UnavailableError
+from fastlr.backends.record import Backend, UnavailableError, loop
 from fastlr.core import Array
 from fastlr.forms import NO_KERNELS, Costs, Kernels
 
@@ -50,7 +50,7 @@ def open_backend(device: str, dtype: str) -> Backend:
         xp=xp,
         asarray=asarray,
         to_host=cupy.asnumpy,
-        repeat=repeat,
+        repeat=loop,
         synchronize=lambda state: place.synchronize(),
         scope=lambda: cupy.cuda.Device(place.id),
         costs=Costs(primal=0.5, gram=0.25, product=0.016),
@@ -65,10 +65,3 @@ def _kernels() -> Kernels:
     from fastlr.kernels import launch
 
     return launch.KERNELS if launch.available() else NO_KERNELS
-
-
-def repeat(step: Step[S], state: S, steps: int) -> S:
-    """Apply `step` that many times; the device is not waited for."""
-    for _ in range(steps):
-        state = step(state)
-    return state

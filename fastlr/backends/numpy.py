@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastlr.backends.record import Backend, S, Step
+from fastlr.backends.record import Backend, S, Step, loop
 from fastlr.core import Array
 from fastlr.forms import Costs
 
@@ -40,6 +40,4 @@ def repeat(step: Step[S], state: S, steps: int) -> S:
     """Apply `step` that many times."""
     # Overflow is not an accident here: training looks for it in the cost and says so in its own words.
     with np.errstate(over="ignore", invalid="ignore"):
-        for _ in range(steps):
-            state = step(state)
-    return state
+        return loop(step, state, steps)

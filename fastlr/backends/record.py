@@ -22,6 +22,13 @@ class Repeat(Protocol):
         """Return the state after `steps` applications of `step`, a function or a `functools.partial` of arrays."""
 
 
+def loop(step: Step[S], state: S, steps: int) -> S:
+    """Apply `step` that many times: the way of a library that has no better one."""
+    for _ in range(steps):
+        state = step(state)
+    return state
+
+
 class UnavailableError(Exception):
     """A backend does not run here; the text says why."""
 

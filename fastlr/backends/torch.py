@@ -7,7 +7,7 @@ import importlib.util
 from collections.abc import Iterator
 from typing import Any
 
-from fastlr.backends.record import Backend, S, Step, UnavailableError
+from fastlr.backends.record import Backend, UnavailableError, loop
 from fastlr.core import Array
 from fastlr.errors import InputError
 from fastlr.forms import Costs
@@ -60,18 +60,11 @@ def open_backend(device: str, dtype: str) -> Backend:
         xp=xp,
         asarray=asarray,
         to_host=lambda array: array.cpu().numpy(),
-        repeat=repeat,
+        repeat=loop,
         synchronize=synchronize,
         scope=full_precision,
         costs=Costs(primal=0.7, gram=0.36, product=0.022),
     )
-
-
-def repeat(step: Step[S], state: S, steps: int) -> S:
-    """Apply `step` that many times."""
-    for _ in range(steps):
-        state = step(state)
-    return state
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ from fastlr.core import Array
 
 
 class Form(Protocol):
-    """The part of a form that a solver uses: two linear maps between coordinates and examples."""
+    """The part of a form that a solver uses: two linear maps between coordinates `(k, d)` and examples."""
 
     name: ClassVar[str]
 
@@ -18,13 +18,13 @@ class Form(Protocol):
         """Return the coordinates of the initial weights."""
 
     def initial_logits(self) -> Array:
-        """Return Z (k, m) there, without intercepts."""
+        """Return Z (k, m) for the initial weights, without intercepts."""
 
     def logits(self, coordinates: Array, b: Array) -> Array:
-        """Return Z (k, m)."""
+        """Return Z (k, m) for these coordinates and the intercepts `b (k, 1)`."""
 
     def gradient(self, D: Array) -> Array:
-        """Return the coordinates of dW for the residuals `D (k, m)`."""
+        """Return the coordinates of D (scale X)ᵀ / m, which is dW without its l2 part, for residuals `D (k, m)`."""
 
     def rows(self, models: Sequence[int]) -> Self:
         """Return the form for some of the k models, given by their indices."""
