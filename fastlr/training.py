@@ -71,7 +71,8 @@ def train(
 ) -> Run:
     """Train a classifier of two classes by gradient descent from zero weights.
 
-    `data` is a Dataset, or an array of uint8 images `(m, h, w, c)` or features `(m, n)` with `labels (m,)`;
+    `data` is a Dataset, or an array of uint8 images `(m, h, w, c)` or features `(m, n)` with `labels (m,)`, in any
+    library that has a backend: the model's arrays are then in that library and on that device;
     `test` is a Dataset or a pair `(examples, labels)`. `iterations` updates with step `learning_rate` minimise
     the mean log-loss plus l2/2 ‖W‖²; the cost (without the l2 term) is recorded before the updates
     0, record_every, …, and `callback(iteration, cost)` is called there. `backend`, `device` and `dtype` override
