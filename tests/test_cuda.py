@@ -59,10 +59,11 @@ def test_kernels_compile_for_a_gpu(monkeypatch):
     """To PTX, where NVIDIA's compiler library is installed; no device is needed."""
     cuda = pytest.importorskip("numba.cuda")
     from numba import float32, float64, int32, int64, uint8
+    from numba.cuda.cudadrv.error import NvvmSupportError
 
     try:
         cuda.cudadrv.nvvm.NVVM()
-    except Exception as error:
+    except NvvmSupportError as error:
         pytest.skip(f"NVIDIA's compiler library is not here: {str(error).splitlines()[0]}")
 
     class Device:
