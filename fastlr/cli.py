@@ -87,6 +87,7 @@ def train(
     backend: Annotated[str | None, typer.Option(help="Array library; by default FASTLR_BACKEND, else auto.")] = None,
     device: Annotated[str | None, typer.Option(help="By default FASTLR_DEVICE, else the library's first.")] = None,
     dtype: Annotated[str | None, typer.Option(help="float64 or float32; by default FASTLR_DTYPE.")] = None,
+    precision: Annotated[str, typer.Option(help="full, or tf32 for float32 products on an NVIDIA GPU.")] = "full",
     as_json: Json = False,
 ) -> int:
     """Train a classifier and report its accuracy."""
@@ -121,6 +122,7 @@ def train(
         backend=backend,
         device=device,
         dtype=dtype,
+        precision=precision,
     )
     if model is not None:
         run.model.save(model)

@@ -44,9 +44,10 @@ def progress(iterations: int) -> Iterator[tuple[Callable[[int, float], None], Ca
 def summary(data: Dataset, run: Run) -> str:
     """Return what was trained on what, in how long, and how well it does."""
     classes = ", ".join(str(name) for name in run.model.classes)
+    tf32 = "" if run.precision == "full" else f" with {run.precision} products"
     lines = [
         f"{data.source}: {run.n_train} examples of {run.n_features} numbers; classes {classes}",
-        f"trained in {run.seconds:.2f} s ({run.backend} on {run.device}, {run.dtype}, {run.form} form)",
+        f"trained in {run.seconds:.2f} s ({run.backend} on {run.device}, {run.dtype}{tf32}, {run.form} form)",
         f"train accuracy: {run.train_accuracy} %",
     ]
     if run.test_accuracy is not None:

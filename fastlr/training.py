@@ -40,6 +40,7 @@ class Run:
     backend: str
     device: str
     dtype: str
+    precision: str
     n_train: int
     n_test: int
     n_features: int
@@ -67,6 +68,7 @@ def train(
     backend: str | None = None,
     device: str | None = None,
     dtype: str | None = None,
+    precision: str = "full",
     callback: Callback | None = None,
 ) -> Run:
     """Train a classifier of two classes by gradient descent from zero weights.
@@ -76,7 +78,8 @@ def train(
     `test` is a Dataset or a pair `(examples, labels)`. `iterations` updates with step `learning_rate` minimise
     the mean log-loss plus l2/2 ‖W‖²; the cost (without the l2 term) is recorded before the updates
     0, record_every, …, and `callback(iteration, cost)` is called there. `backend`, `device` and `dtype` override
-    the environment variables `FASTLR_BACKEND`, `FASTLR_DEVICE` and `FASTLR_DTYPE`.
+    the environment variables `FASTLR_BACKEND`, `FASTLR_DEVICE` and `FASTLR_DTYPE`. Products of float32 are made in
+    float32, `precision` "full", unless "tf32" lets an NVIDIA GPU round their factors.
 
     A run whose cost stops being finite ends there, warns, and returns the last finite parameters.
     Raises InputError for input that cannot be used.
@@ -85,7 +88,7 @@ def train(
     settings = _settings(iterations, solver, seed, record_every)
     if tuple(layers):
         raise InputError(f"layers: {tuple(layers)} is not supported yet; leave it out for logistic regression")
-    target = _backend_for(data, backend, device, dtype)
+    target = _backend_for(data, backend, device, dtype, precision)
     with target.scope():
         (run,) = _train_all(data, labels, test, target, form, settings, [(learning_rate, l2)], callback)
     if run.warning:
@@ -108,6 +111,7 @@ def sweep(
     backend: str | None = None,
     device: str | None = None,
     dtype: str | None = None,
+    precision: str = "full",
     callback: Callback | None = None,
 ) -> list[Run]:
     """Train one model for each learning rate and each l2, all in one pass over the data, and return their runs.
@@ -121,7 +125,7 @@ def sweep(
     if not rates or not penalties:
         raise InputError("sweep: at least one learning rate and one l2 are needed")
     settings = _settings(iterations, solver, seed, record_every)
-    target = _backend_for(data, backend, device, dtype)
+    target = _backend_for(data, backend, device, dtype, precision)
     models = [(rate, penalty) for rate in rates for penalty in penalties]
     with target.scope():
         return _train_all(data, labels, test, target, form, settings, models, callback)
@@ -179,7 +183,14 @@ def _train_all(
             image_shape=tuple(train_set.images.shape[1:]) if train_set.images.ndim == 4 else None,
             resample=train_set.resample,
             class_of=train_set.class_of,
-            settings=settings | {"learning_rate": learning_rate, "l2": l2, "form": space.name, "dtype": backend.dtype},
+            settings=settings
+            | {
+                "learning_rate": learning_rate,
+                "l2": l2,
+                "form": space.name,
+                "dtype": backend.dtype,
+                "precision": backend.precision,
+            },
             costs=tuple(path.costs),
             recorded_at=tuple(path.recorded_at),
         )
@@ -195,6 +206,7 @@ def _train_all(
                 backend=backend.name,
                 device=backend.device,
                 dtype=backend.dtype,
+                precision=backend.precision,
                 n_train=len(train_set),
                 n_test=0 if test_set is None else len(test_set),
                 n_features=train_set.n_features,
@@ -205,12 +217,12 @@ def _train_all(
     return [replace(run, seconds=seconds) for run in runs]
 
 
-def _backend_for(data: Any, backend: str | None, device: str | None, dtype: str | None) -> Backend:
+def _backend_for(data: Any, backend: str | None, device: str | None, dtype: str | None, precision: str) -> Backend:
     if isinstance(data, str | os.PathLike):
         raise InputError(f"data: {os.fspath(data)!r} is a path; give fastlr.open_dataset of it, or an array")
     examples = data.images if isinstance(data, Dataset) else data
     host_data = isinstance(data, Dataset | list | tuple) and library_of(examples) == "numpy"
-    return choose_backend(backend, device, dtype, like=None if host_data else examples)
+    return choose_backend(backend, device, dtype, like=None if host_data else examples, precision=precision)
 
 
 def set_up(

@@ -135,6 +135,55 @@ def test_settings_of_the_library_are_left_as_they_were(name):
         assert module.numpy.ones(2).dtype == "float32"
 
 
+def test_a_graph_of_a_step_replays_it(monkeypatch):
+    """Without a GPU: what would be captured is called again, on the same buffers."""
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    from functools import partial
+
+    from fastlr.backends import torch as backend
+
+    captured = []
+    monkeypatch.setattr(backend, "capture", lambda once: captured.append(once) or (lambda: once()))
+
+    def step(factor, state):
+        return (state[0] * factor + 1, (state[1][0] - state[0],))
+
+    graph, factor = backend.Graph(), torch.tensor(1.5)
+    state = (torch.arange(3.0), (torch.ones(3),))
+    for steps, captures in ((7, 0), (8, 1), (20, 1)):
+        for _ in range(2):
+            got = graph(partial(step, factor), state, steps)
+            expected = backend.loop(partial(step, factor), state, steps)
+            assert len(captured) == captures
+            assert torch.equal(got[0], expected[0])
+            assert torch.equal(got[1][0], expected[1][0])
+    assert torch.equal(state[0], torch.arange(3.0))
+    assert torch.equal(
+        graph(partial(step, torch.tensor(0.5)), state, 9)[0], backend.loop(partial(step, 0.5), state, 9)[0]
+    )
+    shorter = (state[0][:2], (state[1][0][:2],))
+    assert graph(partial(step, factor), shorter, 9)[0].shape == (2,)
+    assert len(captured) == 3
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"precision": "tf32"}, "precision: tf32 is for float32 on an NVIDIA GPU, but numba works in float64 on cpu"),
+        ({"precision": "tf32", "dtype": "float32"}, "numba works in float32 on cpu; leave it out"),
+        ({"precision": "bf16"}, "precision: 'bf16' is not known; choose full or tf32"),
+    ],
+)
+def test_precision_is_refused_where_it_would_change_nothing(settings, says):
+    with pytest.raises(InputError, match=says):
+        fastlr.train(*examples(True), **settings)
+
+
+def test_precision_is_reported():
+    run = fastlr.train(*examples(True), iterations=1)
+    assert run.precision == run.as_dict()["precision"] == run.model.settings["precision"] == "full"
+
+
 def test_what_does_not_run_says_what_would_help(monkeypatch):
     rows = {row["name"]: row for row in survey()}
     assert list(rows) == list(REGISTRY)

@@ -19,9 +19,10 @@ from fastlr.errors import InputError
 from fastlr.forms import FORMS
 from fastlr.namespace import library_of
 
-__all__ = ["DTYPES", "REGISTRY", "Backend", "Entry", "choose_backend", "survey"]
+__all__ = ["DTYPES", "PRECISIONS", "REGISTRY", "Backend", "Entry", "choose_backend", "survey"]
 
 DTYPES = ("float64", "float32")
+PRECISIONS = ("full", "tf32")
 AUTO = "auto"
 
 
@@ -52,13 +53,18 @@ REGISTRY = {
 
 
 def choose_backend(
-    backend: str | None = None, device: str | None = None, dtype: str | None = None, like: Any = None
+    backend: str | None = None,
+    device: str | None = None,
+    dtype: str | None = None,
+    like: Any = None,
+    precision: str = PRECISIONS[0],
 ) -> Backend:
     """Return the backend to run on.
 
     An argument beats its environment variable (`FASTLR_BACKEND`, `FASTLR_DEVICE`, `FASTLR_DTYPE`), which beats
     the default: the library and the device of the array `like`; where there is none, CuPy if a GPU answers, else the
-    first of the registry on its first device; float64.
+    first of the registry on its first device; float64. `precision` "tf32" lets an NVIDIA GPU round the factors of
+    float32 products to 10 bits; "full" forbids it, whatever the library's own default.
     """
     name, name_from = _setting(backend, "backend", AUTO)
     library = "numpy" if like is None else library_of(like)
@@ -82,7 +88,8 @@ def choose_backend(
     dtype_name, dtype_from = _setting(dtype, "dtype", DTYPES[0])
     if dtype_name not in DTYPES:
         raise InputError(f"{dtype_from}: {dtype_name!r} is not a working dtype; choose {' or '.join(DTYPES)}")
-    chosen: Backend = module.open_backend(device_name, dtype_name)
+    _check_precision(precision, name, device_name, dtype_name)
+    chosen: Backend = module.open_backend(device_name, dtype_name, precision)
     return chosen
 
 
@@ -107,6 +114,15 @@ def survey() -> list[dict[str, Any]]:
             row["why_not"] = f"{error}; try {entry.help}"
         rows.append(row)
     return rows
+
+
+def _check_precision(precision: str, name: str, device: str, dtype: str) -> None:
+    if precision not in PRECISIONS:
+        raise InputError(f"precision: {precision!r} is not known; choose {' or '.join(PRECISIONS)}")
+    if precision == "tf32" and not (dtype == "float32" and device.startswith("cuda")):
+        raise InputError(
+            f"precision: tf32 is for float32 on an NVIDIA GPU, but {name} works in {dtype} on {device}; leave it out"
+        )
 
 
 def _backend_of(library: str) -> str:

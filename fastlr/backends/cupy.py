@@ -32,7 +32,7 @@ def device_of(array: Array) -> str:
     return f"cuda:{array.device.id}"
 
 
-def open_backend(device: str, dtype: str) -> Backend:
+def open_backend(device: str, dtype: str, precision: str) -> Backend:
     """Return CuPy's record for this device and working dtype."""
     import array_api_compat.cupy as xp
     import cupy
@@ -47,6 +47,7 @@ def open_backend(device: str, dtype: str) -> Backend:
         name="cupy",
         device=device,
         dtype=dtype,
+        precision=precision,
         xp=xp,
         asarray=asarray,
         to_host=cupy.asnumpy,

@@ -14,6 +14,7 @@ from fastlr.errors import InputError
 from fastlr.forms import Costs, GramForm, PrimalForm
 
 FUSED: tuple[str, ...] = ()
+MATMUL_PRECISION = {"full": "highest", "tf32": "tensorfloat32"}
 
 
 def devices() -> tuple[str, ...]:
@@ -29,7 +30,7 @@ def device_of(array: Array) -> str:
     return next(name for name, device in _devices().items() if device == place)
 
 
-def open_backend(device: str, dtype: str) -> Backend:
+def open_backend(device: str, dtype: str, precision: str) -> Backend:
     """Return JAX's record for this device and working dtype."""
     if dtype == "float64" and device.startswith(("tpu", "metal")):
         raise InputError(f"dtype: jax has no float64 on {device}; set FASTLR_DTYPE=float32, or FASTLR_DEVICE=cpu")
@@ -43,12 +44,13 @@ def open_backend(device: str, dtype: str) -> Backend:
         name="jax",
         device=device,
         dtype=dtype,
+        precision=precision,
         xp=xp,
         asarray=lambda array: jax.device_put(array, place),
         to_host=np.asarray,
         repeat=repeat,
         synchronize=jax.block_until_ready,
-        scope=functools.partial(_scope, place),
+        scope=functools.partial(_scope, place, MATMUL_PRECISION[precision]),
         costs=Costs(primal=0.5, gram=0.2, product=0.018),
     )
 
@@ -85,11 +87,11 @@ def _devices() -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _scope(device: Any) -> Iterator[None]:
-    """Switch float64 on, products to full precision, and new arrays to this device; all is as before afterwards."""
+def _scope(device: Any, precision: str) -> Iterator[None]:
+    """Switch float64 on, products to this precision, and new arrays to this device; all is as before afterwards."""
     import jax
 
-    with jax.enable_x64(True), jax.default_matmul_precision("highest"), jax.default_device(device):
+    with jax.enable_x64(True), jax.default_matmul_precision(precision), jax.default_device(device):
         yield
 
 

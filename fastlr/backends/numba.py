@@ -46,10 +46,10 @@ def devices() -> tuple[str, ...]:
 device_of = plain.device_of
 
 
-def open_backend(device: str, dtype: str) -> Backend:
+def open_backend(device: str, dtype: str, precision: str) -> Backend:
     """Return NumPy's record with the kernels."""
     return replace(
-        plain.open_backend(device, dtype),
+        plain.open_backend(device, dtype, precision),
         name="numba",
         asarray=np.ascontiguousarray,
         costs=Costs(primal=0.13, gram=0.06, product=0.005),

@@ -21,12 +21,13 @@ def device_of(array: Array) -> str:
     return "cpu"
 
 
-def open_backend(device: str, dtype: str) -> Backend:
+def open_backend(device: str, dtype: str, precision: str) -> Backend:
     """Return the record of NumPy with this working dtype."""
     return Backend(
         name="numpy",
         device=device,
         dtype=dtype,
+        precision=precision,
         xp=np,
         asarray=np.asarray,
         to_host=np.asarray,

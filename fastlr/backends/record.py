@@ -40,6 +40,7 @@ class Backend:
     name: str
     device: str  # as a user writes it: "cpu", "cuda:0"
     dtype: str  # "float64" or "float32"
+    precision: str  # of float32 matrix products: "full", or "tf32" (10 bits of mantissa) where that was asked for
     xp: Any  # the library's Array API namespace
     asarray: Callable[[Any], Array]  # a host array, or one of the library, to this device, its dtype kept
     to_host: Callable[[Array], Any]  # an array of this library to NumPy
