@@ -1,9 +1,11 @@
 """The CUDA kernels in Numba's simulator, one block, each against its plain twin; and that they compile for a GPU."""
 
 import os
+import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 SIMULATED = """
@@ -19,6 +21,15 @@ assert launch.SIMULATED
 backend = choose_backend("numpy", dtype={dtype!r})
 m, n, k, steps = {m}, {n}, {k}, {steps}
 launch.MODELS = 2  # three models take two launches
+launch.KEPT = {kept}
+gram_steps, shared = launch.kernels.gram_steps, []
+
+class Spy:
+    def __getitem__(self, configuration):
+        shared.append(configuration[3])
+        return gram_steps[configuration]
+
+launch.kernels.gram_steps = Spy()
 rng = np.random.default_rng(0)
 data = rng.integers(0, 256, (m, n), dtype=np.uint8)
 W, b = backend.floats(rng.normal(size=(k, n)) * 0.1), backend.floats(rng.normal(size=(k, 1)))
@@ -39,20 +50,65 @@ for form, fused in ((GramForm, launch.gram_steps), (PrimalForm, launch.primal_st
     got, expected = fused(problem, start, steps), descent.advance(backend, problem, start, steps)
     for name, one, other in zip(got._fields, got, expected):
         compare(f"{{form.name}} {{name}}", one, other)
-    assert all((old == kept).all() for old, kept in zip(before, start))
+    assert all((old == same).all() for old, same in zip(before, start))
+assert len(shared) == -(-k // 2) and all(bool(size) == bool(launch.KEPT) for size in shared), shared
 print("alike")
 """
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize(("m", "n", "k", "steps"), [(5, 7, 1, 3), (3, 40, 3, 2), (1, 1, 1, 1)])
-def test_kernels_follow_their_twins_in_the_simulator(m, n, k, steps, dtype):
-    code = SIMULATED.format(m=m, n=n, k=k, steps=steps, dtype=dtype)
+WIDE = """
+import numpy as np
+from fastlr import core
+from fastlr.kernels import cuda_predict, launch
+
+used = []
+
+def spy(kernel, name):
+    class Spy:
+        def __getitem__(self, configuration):
+            used.append(name)
+            return kernel[configuration]
+    return Spy()
+
+cuda_predict.predict = spy(cuda_predict.predict, "bytes")
+for dtype, kernel in list(cuda_predict.PREDICT_PIXELS.items()):
+    cuda_predict.PREDICT_PIXELS[dtype] = spy(kernel, "wide")
+rng = np.random.default_rng(0)
+for dtype in ("float64", "float32"):
+    for m, n, k in ((11, 16, 1), (1, 512, 3), (9, 528, 1), (3, 1040, 3), (8, 1040, 1)):
+        W = (rng.normal(size=(k, n)) / np.sqrt(n)).astype(dtype)
+        b = rng.normal(size=(k, 1)).astype(dtype)
+        memory = rng.integers(0, 256, m * n + 32, dtype=np.uint8)
+        start = -memory.ctypes.data % 16
+        for shift, expected in ((0, "wide"), (1, "bytes")):
+            rows = memory[start + shift : start + shift + m * n].reshape(m, n)
+            got, twin = launch.predict(W, b, rows.T, 1 / 255), core.predict(W, b, rows.T, 1 / 255)
+            assert used.pop() == expected and not used, (n, shift)
+            assert got.dtype == dtype and got.shape == (k, m)
+            error = np.abs(got / twin - 1).max()
+            assert error < (1e-12 if dtype == "float64" else 1e-5), f"{dtype} {m} x {n}, {k}, {expected}: {error:.1e}"
+        assert not launch.reads_wide(rows[:, 1:].copy()) and not launch.reads_wide(rows.astype("float32"))
+print("alike")
+"""
+
+
+def simulate(code):
     environment = os.environ | {"NUMBA_ENABLE_CUDASIM": "1"}
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=False, env=environment
     )
     assert done.stdout == "alike\n", done.stderr
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("kept", [2**15, 0], ids=["K kept", "K read"])
+@pytest.mark.parametrize(("m", "n", "k", "steps"), [(5, 7, 1, 3), (3, 40, 3, 2), (1, 1, 1, 1)])
+def test_kernels_follow_their_twins_in_the_simulator(m, n, k, steps, kept, dtype):
+    simulate(SIMULATED.format(m=m, n=n, k=k, steps=steps, kept=kept, dtype=dtype))
+
+
+def test_pixels_are_read_sixteen_at_a_time_where_they_can_be():
+    simulate(WIDE)
 
 
 def test_kernels_compile_for_a_gpu(monkeypatch):
@@ -71,13 +127,24 @@ def test_kernels_compile_for_a_gpu(monkeypatch):
 
     monkeypatch.setattr("numba.cuda.dispatcher.get_current_device", lambda: Device)
     from fastlr.kernels import cuda as kernels
+    from fastlr.kernels import cuda_predict
 
     one, two, three = float64[::1], float64[:, ::1], float64[:, :, ::1]
     for rows in (uint8[:, ::1], float32[:, ::1], two):
-        cuda.compile_ptx(kernels.predict.py_func, (rows, two, one, float64, two), cc=(9, 0))
+        cuda.compile_ptx(cuda_predict.predict.py_func, (rows, two, one, float64, two), cc=(9, 0))
         arguments = (int64, rows, float64, two, one, one, two, one, two, one)
         ptx, _ = cuda.compile_ptx(kernels.primal_steps.py_func, arguments, cc=(9, 0))
         assert "ld.local" not in ptx, "a warp keeps its row in registers"
-    for K in (int32[:, ::1], two):
+    for K in (int32[:, ::1], float32[:, ::1], two):
         arguments = (int64, K, float64, two, two, one, one, three, one, one, two, three)
-        cuda.compile_ptx(kernels.gram_steps.py_func, arguments, cc=(9, 0))
+        ptx, _ = cuda.compile_ptx(kernels.gram_steps.py_func, arguments, cc=(9, 0))
+        assert re.search(rf"ld\.shared\.{'u32' if K.dtype == int32 else 'f' + str(K.dtype.bitwidth)}", ptx)
+    for kind in (float32, float64):
+        arguments = (uint8[:, ::1], kind[:, :, ::1], kind[::1], kind, kind[:, ::1])
+        kernel = cuda_predict.PREDICT_PIXELS[np.dtype(str(kind))].py_func
+        ptx, _ = cuda.compile_ptx(kernel, arguments, cc=(9, 0))
+        assert len(re.findall(r"ld\.global\.v4\.u32", ptx)) == cuda_predict.ROWS
+        assert "ld.global.u8" not in ptx
+        assert "ld.local" not in ptx
+        assert "st.local" not in ptx
+        assert (".f64" in ptx) == (kind == float64)

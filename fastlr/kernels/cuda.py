@@ -1,4 +1,4 @@
-"""Kernels for CUDA devices, in Numba: predictions in one pass, and many steps of gradient descent in one launch.
+"""Kernels for CUDA devices, in Numba: many steps of gradient descent in one launch.
 
 A launch is a grid of blocks of WARPS warps; a row of the data, or of the Gram matrix, is one warp's. Steps are in one
 persistent launch whose blocks wait for each other once or twice a step, so all of them must be on the device at a time.
@@ -57,24 +57,6 @@ def sigmoid(z: float) -> float:
 
 
 @cuda.jit
-def predict(rows: Any, W: Any, b: Any, scale: float, A: Any) -> None:
-    """A (k, m) ← σ(scale · W rowsᵀ + b) for rows (m, n), read as they are, once a model. Twin: `core.predict`."""
-    room = cuda.shared.array((WARPS, LANES), float64)
-    lane, warp = cuda.threadIdx.x, cuda.threadIdx.y
-    (k, m), n = A.shape, rows.shape[1]
-    for base in range(cuda.blockIdx.x * WARPS, m, cuda.gridDim.x * WARPS):
-        i = base + warp
-        for q in range(k):
-            dot = 0.0
-            if i < m:
-                for j in range(lane, n, LANES):
-                    dot += rows[i, j] * W[q, j]
-            dot = warp_sum(dot, room)
-            if lane == 0 and i < m:
-                A[q, i] = sigmoid(scale * dot + b[q])
-
-
-@cuda.jit
 def gram_steps(
     steps: int, K: Any, scale: float, Z0: Any, Y: Any, rates: Any, l2: Any,
     C: Any, s: Any, b: Any, Z: Any, parts: Any,
@@ -82,8 +64,10 @@ def gram_steps(
     """Advance C (2, k, m), s, b (k,) and Z (k, m) by `steps` steps, k ≤ MODELS. Twin: `descent.step` on a GramForm.
 
     C[0] is given, C[steps % 2] is the result: a step reads one and writes the other, so one barrier a step is enough.
-    `parts (2, k, blocks)` takes the blocks' sums of residuals.
+    `parts (2, k, blocks)` takes the blocks' sums of residuals. A block's rows of K are the same in every step: where
+    the launch gives it the shared memory for them, K is read once.
     """
+    kept = cuda.shared.array(0, K.dtype)  # as much as the launch gives
     room = cuda.shared.array((WARPS, LANES), float64)
     sums = cuda.shared.array((WARPS, MODELS), float64)
     own_s = cuda.shared.array(MODELS, float64)
@@ -93,6 +77,14 @@ def gram_steps(
     grid = cuda.cg.this_grid()
     for q in range(thread, k, WARPS * LANES):
         own_s[q], own_b[q] = s[q], b[q]
+    tiles = (m + WARPS * blocks - 1) // (WARPS * blocks)
+    keep = tiles * WARPS * m <= kept.size
+    if keep:
+        for tile in range(tiles):
+            i, row = (tile * blocks + block) * WARPS + warp, (tile * WARPS + warp) * m
+            if i < m:
+                for j in range(lane, m, LANES):  # each lane reads back what it wrote, so there is nothing to wait for
+                    kept[row + j] = K[i, j]
     for step in range(steps):
         now, then = step % 2, 1 - step % 2
         for q in range(lane, k, LANES):
@@ -117,13 +109,17 @@ def gram_steps(
             own_b[q] -= rates[q] * total / m
             own_s[q] -= rates[q] * l2[q] * own_s[q]
         cuda.syncthreads()
-        for base in range(block * WARPS, m, blocks * WARPS):
-            i = base + warp
+        for tile in range(tiles):
+            i, row = (tile * blocks + block) * WARPS + warp, (tile * WARPS + warp) * m
             for q in range(k):
                 dot = 0.0
                 if i < m:
-                    for j in range(lane, m, LANES):
-                        dot += K[i, j] * C[then, q, j]
+                    if keep:
+                        for j in range(lane, m, LANES):
+                            dot += kept[row + j] * C[then, q, j]
+                    else:
+                        for j in range(lane, m, LANES):
+                            dot += K[i, j] * C[then, q, j]
                 dot = warp_sum(dot, room)
                 if lane == 0 and i < m:
                     Z[q, i] = scale * dot + own_s[q] * Z0[q, i] + own_b[q]

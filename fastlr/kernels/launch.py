@@ -1,4 +1,4 @@
-"""Launching `fastlr.kernels.cuda` on the arrays of a library that Numba reads: CuPy's, or NumPy's in the simulator."""
+"""Launching the CUDA kernels on the arrays of a library that Numba reads: CuPy's, or NumPy's in the simulator."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ from fastlr import core
 from fastlr.core import Array
 from fastlr.forms import Kernels
 from fastlr.kernels import cuda as kernels
+from fastlr.kernels import cuda_predict
 from fastlr.kernels.cuda import FEATURES, LANES, MODELS, SIMULATED, WARPS
+from fastlr.kernels.cuda_predict import CHUNK, ROWS, WIDTH
 from fastlr.namespace import array_namespace
 from fastlr.solvers import descent
 from fastlr.solvers.problem import Problem, State
 
 BLOCK = (LANES, WARPS)
-BLOCKS = 4096  # of a launch whose blocks need not all be there at once
+BLOCKS = 2**16  # of a launch whose blocks need not all be there at once
+KEPT = 2**15  # bytes of shared memory for a block's rows of K; 48 KiB is what a block has without asking for more
 
 
 def predict(W: Array, b: Array, X: Array, scale: float = 1.0) -> Array:
@@ -26,9 +29,35 @@ def predict(W: Array, b: Array, X: Array, scale: float = 1.0) -> Array:
     if not rows.flags.c_contiguous:
         return core.predict(W, b, X, scale)
     A = xp.empty((W.shape[0], rows.shape[0]), dtype=W.dtype)
-    blocks = 1 if SIMULATED else min(BLOCKS, -(-rows.shape[0] // WARPS))
-    kernels.predict[blocks, BLOCK](rows, W, b[:, 0].copy(), scale, A)
+    wide = reads_wide(rows)
+    blocks = 1 if SIMULATED else min(BLOCKS, -(-rows.shape[0] // (WARPS * (ROWS if wide else 1))))
+    if wide:
+        # The scale, too, in the working dtype: the kernel is to find nothing in float64 that it would have to follow.
+        kernel = cuda_predict.PREDICT_PIXELS[W.dtype]
+        kernel[blocks, BLOCK](rows, arrange(W), b[:, 0].copy(), W.dtype.type(scale), A)
+    else:
+        cuda_predict.predict[blocks, BLOCK](rows, W, b[:, 0].copy(), scale, A)
     return A
+
+
+def reads_wide(rows: Array) -> bool:
+    """Return whether these rows are pixels of which every WIDTH begin at a multiple of WIDTH bytes."""
+    interface = getattr(rows, "__cuda_array_interface__", None) or rows.__array_interface__
+    return bool(rows.dtype == "uint8" and rows.shape[1] % WIDTH == 0 and interface["data"][0] % WIDTH == 0)
+
+
+def arrange(W: Array) -> Array:
+    """Return W (k, n) as (k, chunks, CHUNK), filled up with zeros, in the order in which the lanes of a warp read it.
+
+    A lane reads WIDTH pixels that lie side by side. Of their weights all lanes read the first, then all the second, so
+    the first weights of all lanes are to lie side by side.
+    """
+    xp, (k, n) = array_namespace(W), W.shape
+    chunks = -(-n // CHUNK)
+    filled = xp.zeros((k, chunks * CHUNK), dtype=W.dtype)
+    filled[:, :n] = W
+    lanes = xp.reshape(filled, (k, chunks, LANES, WIDTH))
+    return xp.reshape(xp.permute_dims(lanes, (0, 1, 3, 2)), (k, chunks, CHUNK))
 
 
 def gram_steps(problem: Problem, state: State, steps: int) -> State:
@@ -42,8 +71,12 @@ def gram_steps(problem: Problem, state: State, steps: int) -> State:
     C[0] = state.W[:, :-1]
     s, b, Z = state.W[:, -1].copy(), state.b[:, 0].copy(), state.Z.copy()
     before = (steps, form.K, form.scale**2, form.Z, *_settings(problem), C, s, b, Z)
-    blocks = _blocks(kernels.gram_steps, (*before, xp.empty((2, k, 1), dtype=Z.dtype)), -(-m // WARPS))
-    kernels.gram_steps[blocks, BLOCK](*before, xp.empty((2, k, blocks), dtype=Z.dtype))
+    like = (*before, xp.empty((2, k, 1), dtype=Z.dtype))
+    blocks = _blocks(kernels.gram_steps, like, -(-m // WARPS))
+    kept = -(-m // (WARPS * blocks)) * WARPS * m * form.K.dtype.itemsize
+    if kept > KEPT or _blocks(kernels.gram_steps, like, blocks, kept) < blocks:
+        kept = 0
+    kernels.gram_steps[blocks, BLOCK, 0, kept](*before, xp.empty((2, k, blocks), dtype=Z.dtype))
     return State(xp.concat([C[steps % 2], s[:, None]], axis=1), b[:, None], Z)
 
 
@@ -87,12 +120,12 @@ def _in_groups(problem: Problem, state: State, steps: int) -> State:
     return State(*(xp.concat(arrays, axis=0) for arrays in zip(*groups, strict=True)))
 
 
-def _blocks(kernel: Any, arguments: tuple[Any, ...], wanted: int) -> int:
-    """Return how many blocks wait for each other: no more than the device holds at a time."""
+def _blocks(kernel: Any, arguments: tuple[Any, ...], wanted: int, shared: int = 0) -> int:
+    """Return how many blocks wait for each other: no more than the device holds, each with so many shared bytes."""
     if SIMULATED:
         return 1
     given = (cuda.as_cuda_array(x) if hasattr(x, "__cuda_array_interface__") else x for x in arguments)
     signature = tuple(typeof(argument) for argument in given)
     kernel.compile(signature)
-    held: int = kernel.overloads[signature].max_cooperative_grid_blocks(BLOCK)
+    held: int = kernel.overloads[signature].max_cooperative_grid_blocks(BLOCK, shared)
     return max(1, min(wanted, held))
