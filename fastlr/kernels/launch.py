@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from functools import partial
 from typing import Any
 
@@ -32,11 +33,11 @@ def predict(W: Array, b: Array, X: Array, scale: float = 1.0) -> Array:
     wide = reads_wide(rows)
     blocks = 1 if SIMULATED else min(BLOCKS, -(-rows.shape[0] // (WARPS * (ROWS if wide else 1))))
     if wide:
-        # The scale, too, in the working dtype: the kernel is to find nothing in float64 that it would have to follow.
+        # A scale in float64 would make float64 of all that it meets.
         kernel = cuda_predict.PREDICT_PIXELS[W.dtype]
-        kernel[blocks, BLOCK](rows, arrange(W), b[:, 0].copy(), W.dtype.type(scale), A)
+        _on(blocks, kernel)(rows, arrange(W), b[:, 0].copy(), W.dtype.type(scale), A)
     else:
-        cuda_predict.predict[blocks, BLOCK](rows, W, b[:, 0].copy(), scale, A)
+        _on(blocks, cuda_predict.predict)(rows, W, b[:, 0].copy(), scale, A)
     return A
 
 
@@ -53,9 +54,10 @@ def arrange(W: Array) -> Array:
     the first weights of all lanes are to lie side by side.
     """
     xp, (k, n) = array_namespace(W), W.shape
-    chunks = -(-n // CHUNK)
-    filled = xp.zeros((k, chunks * CHUNK), dtype=W.dtype)
-    filled[:, :n] = W
+    chunks, filled = -(-n // CHUNK), W
+    if n % CHUNK:
+        filled = xp.zeros((k, chunks * CHUNK), dtype=W.dtype)
+        filled[:, :n] = W
     lanes = xp.reshape(filled, (k, chunks, LANES, WIDTH))
     return xp.reshape(xp.permute_dims(lanes, (0, 1, 3, 2)), (k, chunks, CHUNK))
 
@@ -76,7 +78,7 @@ def gram_steps(problem: Problem, state: State, steps: int) -> State:
     kept = -(-m // (WARPS * blocks)) * WARPS * m * form.K.dtype.itemsize
     if kept > KEPT or _blocks(kernels.gram_steps, like, blocks, kept) < blocks:
         kept = 0
-    kernels.gram_steps[blocks, BLOCK, 0, kept](*before, xp.empty((2, k, blocks), dtype=Z.dtype))
+    _on(blocks, kernels.gram_steps, kept)(*before, xp.empty((2, k, blocks), dtype=Z.dtype))
     return State(xp.concat([C[steps % 2], s[:, None]], axis=1), b[:, None], Z)
 
 
@@ -94,7 +96,7 @@ def primal_steps(problem: Problem, state: State, steps: int) -> State:
     before = (steps, rows, form.scale, Y, rates, l2, W, b)
     room = partial(xp.empty, dtype=W.dtype)
     blocks = _blocks(kernels.primal_steps, (*before, room((1, n)), room(1)), -(-rows.shape[0] // WARPS))
-    kernels.primal_steps[blocks, BLOCK](*before, room((blocks, n)), room(blocks))
+    _on(blocks, kernels.primal_steps)(*before, room((blocks, n)), room(blocks))
     return State(W, b[:, None], form.logits(W, b[:, None]))
 
 
@@ -118,6 +120,13 @@ def _in_groups(problem: Problem, state: State, steps: int) -> State:
         groups.append(gram_steps(problem.rows(models), state.rows(models), steps))
     xp = array_namespace(state.Z)
     return State(*(xp.concat(arrays, axis=0) for arrays in zip(*groups, strict=True)))
+
+
+def _on(blocks: int, kernel: Any, shared: int = 0) -> Any:
+    """Return a kernel to be launched on so many blocks, each with so many bytes of shared memory."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Grid size")  # Numba's advice to take 128 or more: few rows need no more
+        return kernel[blocks, BLOCK, 0, shared]
 
 
 def _blocks(kernel: Any, arguments: tuple[Any, ...], wanted: int, shared: int = 0) -> int:
