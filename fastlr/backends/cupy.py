@@ -7,9 +7,10 @@ from typing import Any
 
 from fastlr.backends.record import Backend, UnavailableError, loop
 from fastlr.core import Array
-from fastlr.forms import NO_KERNELS, Costs, Kernels
+from fastlr.forms import Costs, Kernels
+from fastlr.kernels import tensorcores
 
-FUSED = ("predict", "gram_steps", "primal_steps")
+FUSED = ("predict", "gram_matrix", "gram_steps", "primal_steps")
 
 
 def devices() -> tuple[str, ...]:
@@ -60,9 +61,10 @@ def open_backend(device: str, dtype: str, precision: str) -> Backend:
 
 
 def _kernels() -> Kernels:
-    """Return the kernels where Numba, too, reaches the device."""
+    """Return cuBLAS's product of pixels, and Numba's kernels where Numba, too, reaches the device."""
+    kernels: dict[str, Any] = {"gram_matrix": tensorcores.gram_matrix}
     if importlib.util.find_spec("numba") is None:
-        return NO_KERNELS
+        return kernels
     from fastlr.kernels import launch
 
-    return launch.KERNELS if launch.available() else NO_KERNELS
+    return kernels | dict(launch.KERNELS) if launch.available() else kernels
