@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fastlr import core
-from fastlr.backends import choose_backend, survey
+from fastlr.backends import DTYPES, choose_backend, survey
 from fastlr.benchmark import measure, problems, trajectory
 
 
@@ -84,7 +84,10 @@ def test_the_gpu_checks_run_on_any_device(tmp_path):
         (name, dtype, form) for name in runs for dtype in ("float64", "float32") for form in ("primal", "gram")
     ]
     timed = {row["what"] for row in found["rows"]}
-    assert {f"{what} {name}" for name in runs for what in ("copy", "launch", "sweep", "predict", "tall")} <= timed
+    assert {f"{what} {name}" for name in runs for what in ("copy", "launch", "sweep", "tall")} <= timed
+    predicted = [row for row in found["rows"] if row["what"].startswith("predict ")]
+    assert [row["what"] for row in predicted] == [f"predict {name} {one}" for name in runs for one in DTYPES]
+    assert all(row["share_of_copy"] > 0 for row in predicted)
     left_out = {row["what"]: row["reason"] for row in found["not_run"]}
     assert "cupy" in left_out
     assert all(left_out.values())
