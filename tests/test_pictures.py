@@ -151,3 +151,10 @@ def test_reading_in_two_threads_leaves_the_warning_filters(tmp_path):
     for reader in readers:
         reader.join()
     assert warnings.filters == before
+
+
+def test_postscript_is_not_run(tmp_path, monkeypatch):
+    monkeypatch.setattr("PIL.EpsImagePlugin.Ghostscript", lambda *_, **__: pytest.fail("it ran Ghostscript"))
+    Image.new("RGB", (8, 8)).save(tmp_path / "p.eps")
+    with pytest.raises(InputError, match=r"p\.eps: refused, PostScript is a program; save it as PNG or JPEG"):
+        load_picture(tmp_path / "p.eps")

@@ -25,7 +25,7 @@ def splits(path: Path) -> tuple[str, ...]:
 
 def read(path: Path, split: str | None, pictures: Pictures) -> Dataset:
     """Decode all pictures into one uint8 array; the classes are the folders by name. Hidden files are no pictures."""
-    from fastlr.data.picture import decode_all
+    from fastlr.data.picture import decode_examples
 
     root = path / split if split else path
     class_folders = _folders(root)
@@ -40,20 +40,14 @@ def read(path: Path, split: str | None, pictures: Pictures) -> Dataset:
         files += inside
         labels += [label] * len(inside)
 
-    try:
-        images, problems = decode_all(files, pictures)
-    except InputError as error:
-        raise InputError(f"{error}; remove it or use --skip-bad") from None
-    kept = np.array([problem is None for problem in problems])
-    if not kept.any():
-        raise InputError(f"{root}: none of its files is a picture that can be read; the first: {problems[0]}")
+    images, kept, skipped = decode_examples(str(root), [files], len(files), pictures)
     return Dataset(
-        images=images if kept.all() else images[kept],
+        images=images,
         labels=np.array(labels, dtype=np.int64)[kept],
         classes=tuple(folder.name for folder in class_folders),
         source=str(root),
         resample=pictures.resample,
-        skipped=tuple(problem for problem in problems if problem),
+        skipped=skipped,
     )
 
 
