@@ -1,6 +1,9 @@
 """HDF5, CIFAR-10, npz, npy and IDX to a Dataset, and convert's writers back again."""
 
+import gzip
 import pickle
+import struct
+import time
 
 import h5py
 import numpy as np
@@ -76,6 +79,26 @@ def test_idx_folder(tmp_path):
     assert (train.images == images[..., :1]).all()
     assert (test.images == images[:4, ..., 1:2]).all()
     assert train.labels.tolist() == labels.tolist()
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_idx_of_mnists_size(tmp_path, compressed):
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (60_000, 28, 28), dtype=np.uint8)
+    images[:, :, :20] = 0  # as most of a digit's picture is
+    labels = rng.integers(0, 10, 60_000).astype(np.uint8)
+    for kind, array in (("images-idx3", images), ("labels-idx1", labels)):
+        content = struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape) + array.tobytes()
+        name = f"train-{kind}-ubyte" + (".gz" if compressed else "")
+        (tmp_path / name).write_bytes(gzip.compress(content, 1) if compressed else content)
+    started = time.perf_counter()
+    data = open_dataset(tmp_path)
+    seconds = time.perf_counter() - started
+    assert data.images.shape == (60_000, 28, 28, 1)
+    assert (data.images[..., 0] == images).all()
+    assert (data.labels == labels).all()
+    assert data.classes == tuple(range(10))
+    assert seconds < 2, f"{seconds:.2f} s to read 60,000 pictures"
 
 
 def write_batch(path, rows, labels, protocol=2):
