@@ -30,7 +30,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-DATA_HELP = "A folder of class folders, an HDF5, npz, npy or CIFAR-10 file, or a folder of IDX files."
+DATA_HELP = (
+    "A folder of class folders, an HDF5, npz, npy, parquet or CIFAR-10 file, or a folder of IDX or parquet files."
+)
 DataPath = Annotated[Path, typer.Argument(metavar="DATA", help=DATA_HELP)]
 ModelPath = Annotated[Path, typer.Argument(metavar="MODEL", help="A model file that `fastlr train` wrote.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON value on standard output, nothing else there.")]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -41,3 +43,17 @@ class Reader(Protocol):
 
     def read(self, path: Path, split: str | None, pictures: Pictures) -> Dataset:
         """Return one part, or all of an undivided source."""
+
+
+@contextmanager
+def reporting(path: Path | str) -> Iterator[None]:
+    """Turn whatever a parser raises on a damaged file into one line about that file."""
+    try:
+        yield
+    except InputError:
+        raise
+    except MemoryError as error:
+        raise InputError(f"{path}: does not fit into memory, or is damaged ({error})") from error
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"{path}: cannot be read; it is damaged or of another kind ({reason[:200]})") from error

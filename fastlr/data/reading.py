@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from fastlr.data import arrays, cifar, folder, hdf5, idx
+from fastlr.data import arrays, cifar, folder, hdf5, huggingface, idx
 from fastlr.data.dataset import Dataset, list_names
-from fastlr.data.format import MAX_SIZE, Pictures, Reader
+from fastlr.data.format import MAX_SIZE, Pictures, Reader, reporting
 from fastlr.errors import InputError
 
 # In the order in which they are asked; a folder of pictures is the last resort.
-READERS: tuple[Reader, ...] = (hdf5, arrays, cifar, idx, folder)
+READERS: tuple[Reader, ...] = (hdf5, arrays, cifar, idx, huggingface, folder)
 
 
 def open_dataset(
-    path: str | os.PathLike[str],
+    path: Any,
     split: str = "train",
     size: int = 64,
     resample: str = "bicubic",
@@ -27,8 +26,9 @@ def open_dataset(
     skip_bad: bool = False,
     threads: int | None = None,
 ) -> Dataset:
-    """Read one split of a folder of pictures, an HDF5, CIFAR-10, npz or npy file, or a folder of IDX files.
+    """Read one split of a folder of pictures, an HDF5, CIFAR-10, npz, npy or parquet file, or a folder of such files.
 
+    `path` names it, or is a `Dataset` or `DatasetDict` of Hugging Face's `datasets`.
     An undivided source is returned whole, whichever split is asked for. `size` and `resample` say how picture
     files are brought to `(size, size)`. `positive` (a name, names separated by commas, or a list) makes those
     classes 1 and all others 0; `balance` then keeps as many zeros as there are ones. With `skip_bad`, files
@@ -38,10 +38,19 @@ def open_dataset(
     """
     if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= MAX_SIZE:
         raise InputError(f"--size: {size!r} pixels; it must be a whole number from 1 to {MAX_SIZE}")
-    data = read(Path(path), split, Pictures((size, size, 3), resample, skip_bad, threads))
+    pictures = Pictures((size, size, 3), resample, skip_bad, threads)
+    if huggingface.is_huggingface(path):
+        data = huggingface.from_huggingface(path, split, pictures)
+    else:
+        data = read(Path(path), split, pictures)
     if positive:
         data = data.with_positive(positive.split(",") if isinstance(positive, str) else list(positive))
     return data.balanced() if balance else data
+
+
+def as_dataset(data: Any, split: str = "train") -> Any:
+    """Return an object of Hugging Face's `datasets` as a Dataset, and whatever else as it is."""
+    return open_dataset(data, split) if huggingface.is_huggingface(data) else data
 
 
 def read(path: Path, split: str, pictures: Pictures) -> Dataset:
@@ -59,20 +68,6 @@ def splits_of(path: str | os.PathLike[str]) -> tuple[str, ...]:
         return reader.splits(where)
 
 
-@contextmanager
-def reporting(path: Path) -> Iterator[None]:
-    """Turn whatever a parser raises on a damaged file into one line about that file."""
-    try:
-        yield
-    except InputError:
-        raise
-    except MemoryError as error:
-        raise InputError(f"{path}: does not fit into memory, or is damaged ({error})") from error
-    except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"{path}: cannot be read; it is damaged or of another kind ({reason[:200]})") from error
-
-
 def _reader_of(path: Path) -> Reader:
     try:
         path.stat()
@@ -88,7 +83,7 @@ def _reader_of(path: Path) -> Reader:
                 return reader
     raise InputError(
         f"{path}: not data that fastlr reads; give a folder with one folder of pictures per class, "
-        "an HDF5, npz, npy or CIFAR-10 batch file, or a folder of IDX files"
+        "an HDF5, npz, npy, parquet or CIFAR-10 batch file, or a folder of IDX or parquet files"
     )
 
 

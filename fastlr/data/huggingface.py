@@ -1,0 +1,178 @@
+"""Hugging Face's data sets: parquet files, folders that `save_to_disk` wrote, and the objects of `datasets`.
+
+Files need pyarrow alone. Of folders, the parts `train` and `test` are read, and `validation` where there is no `test`:
+`train-00000-of-00002.parquet`, …, in the folder or in `data/` in it, or the folders of a saved `DatasetDict`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from fastlr.data.dataset import Dataset, list_names
+from fastlr.data.format import MAX_RATIO, Pictures, reporting
+from fastlr.data.table import BATCH, Table, from_tables
+from fastlr.errors import InputError
+from fastlr.namespace import library_of
+
+SUFFIXES = (".parquet", ".arrow")
+DICT, STATE = "dataset_dict.json", "state.json"
+PART = re.compile(r"(train|test|validation)(?![a-zA-Z])")
+SHARD = re.compile(r"(.*)-\d{5,}-of-(\d{5,})")
+END_OF_STREAM = b"\xff\xff\xff\xff\0\0\0\0"
+
+
+def recognises(path: Path) -> bool:
+    """Return whether it is a parquet or Arrow file, or a folder of such files."""
+    if path.is_file():
+        return path.suffix.lower() in SUFFIXES
+    return (path / DICT).is_file() or (path / STATE).is_file() or bool(_parts(path))
+
+
+def splits(path: Path) -> tuple[str, ...]:
+    """Return "train" and "test" by the names of a folder's parts; a file, or a folder of other names, is undivided."""
+    parts = _parts(path) if path.is_dir() else {}
+    if (path / DICT).is_file() and not parts.keys() & {"train", "test", "validation"}:
+        raise InputError(f"{path}: holds no folder train, test or validation; give one of the folders in it")
+    return tuple(split for split in ("train", "test") if _part_of(parts, split))
+
+
+def read(path: Path, split: str | None, pictures: Pictures) -> Dataset:
+    """Return the rows of a file, of a folder's part, or of all files of an undivided folder, in the files' order."""
+    files = [path]
+    if path.is_dir():
+        parts = _parts(path)
+        part = _part_of(parts, split) if split else None
+        files = parts[part] if part else [file for name in sorted(parts) for file in parts[name]]
+        if not files:
+            raise InputError(f"{path}: holds no .arrow files; it is not all of what save_to_disk wrote")
+        _check_complete(files)
+    source = files[0] if len(files) == 1 else files[0].parent
+    return from_tables(str(source), [_open_table(file) for file in files], pictures)
+
+
+def is_huggingface(data: Any) -> bool:
+    """Return whether it is an object of the library `datasets`, which is not imported to know it."""
+    return library_of(data) == "datasets"
+
+
+def from_huggingface(dataset: Any, split: str = "train", pictures: Pictures | None = None) -> Dataset:
+    """Return the rows of a `datasets.Dataset`, or of one split of a `datasets.DatasetDict`, as a Dataset.
+
+    Raises InputError where the columns are not pictures (or lists of numbers) and labels.
+    """
+    import datasets
+
+    if isinstance(dataset, datasets.DatasetDict):
+        part = _part_of(dataset, split)
+        if part is None:
+            raise InputError(f"dataset: holds no {split!r} split, only {list_names(dataset)}")
+        dataset = dataset[part]
+    if not isinstance(dataset, datasets.Dataset):
+        raise InputError(f"dataset: {type(dataset).__name__} is not read; give a Dataset, loaded without streaming")
+
+    def arrays(column: str) -> Iterator[Any]:
+        for table in dataset.select_columns([column]).with_format("arrow").iter(BATCH):
+            yield from table.column(0).chunks
+
+    name = "dataset" if dataset.split is None else f"dataset {dataset.split}"
+    return from_tables(name, [Table(name, dataset.features.arrow_schema, arrays)], pictures or Pictures())
+
+
+def _part_of(parts: Any, split: str) -> str | None:
+    """Return the name of the part that is this split."""
+    names = ("test", "validation") if split == "test" else (split,)
+    return next((name for name in names if name in parts), None)
+
+
+def _parts(folder: Path) -> dict[str, list[Path]]:
+    """Return a folder's files by the name of the part that they belong to, "" where their names say none."""
+    if (folder / DICT).is_file():
+        return {name: _saved(folder / name) for name in ("train", "test", "validation") if (folder / name).is_dir()}
+    if files := _saved(folder):
+        return {"": files}
+    files = _files(folder, ".parquet") or (_files(folder / "data", ".parquet") if (folder / "data").is_dir() else [])
+    parts: dict[str, list[Path]] = {}
+    for file in files:
+        match = PART.match(file.name)
+        parts.setdefault(match[1] if match else "", []).append(file)
+    return parts
+
+
+def _saved(folder: Path) -> list[Path]:
+    """Return the Arrow files that `state.json` names; without it all, but for what `map` leaves beside them."""
+    state = folder / STATE
+    if not state.is_file():
+        return [file for file in _files(folder, ".arrow") if not file.name.startswith("cache-")]
+    with reporting(state):
+        names = [entry["filename"] for entry in json.loads(state.read_text("utf-8"))["_data_files"]]
+        for name in names:
+            if Path(name).name != name:
+                raise InputError(f"{state}: refused, it names {name!r}; only files beside it are read")
+            if not (folder / name).is_file():
+                raise InputError(f"{folder}: {name!r} is missing, which {STATE} names; copy the whole folder again")
+    return [folder / name for name in names]
+
+
+def _files(folder: Path, suffix: str) -> list[Path]:
+    found = (file for file in folder.iterdir() if file.suffix == suffix and not file.name.startswith("."))
+    return sorted(file for file in found if file.is_file())
+
+
+def _check_complete(files: list[Path]) -> None:
+    """Raise InputError where, of files numbered `-00000-of-00002`, one is missing."""
+    there = {file.name for file in files}
+    kinds = {(match[1], match[2], file.suffix) for file in files if (match := SHARD.fullmatch(file.stem))}
+    for stem, total, suffix in sorted(kinds):
+        for i in range(int(total)):
+            name = f"{stem}-{i:0{len(total)}}-of-{total}{suffix}"
+            if name not in there:
+                raise InputError(f"{files[0].parent}: {name} is missing; get all of its {int(total)} files")
+
+
+def _open_table(path: Path) -> Table:
+    try:
+        import pyarrow  # noqa: F401
+    except ImportError:
+        raise InputError(f"{path}: reading it needs pyarrow; pip install 'fastlr[hf]'") from None
+    with reporting(path):
+        return _open_parquet(path) if path.suffix.lower() == ".parquet" else _open_arrow(path)
+
+
+def _open_parquet(path: Path) -> Table:
+    from pyarrow import parquet
+
+    with parquet.ParquetFile(path) as file:
+        schema, rows = file.schema_arrow, file.metadata.num_rows
+    if rows > path.stat().st_size * MAX_RATIO:
+        raise InputError(f"{path}: claims {rows:,} rows, more than the file can hold; it is damaged")
+
+    def arrays(column: str) -> Iterator[Any]:
+        with parquet.ParquetFile(path) as file:
+            for group in range(file.num_row_groups):  # asked for all at once, pyarrow keeps them all in memory
+                for batch in file.iter_batches(BATCH, row_groups=[group], columns=[column]):
+                    yield batch.column(column)
+
+    return Table(str(path), schema, arrays)
+
+
+def _open_arrow(path: Path) -> Table:
+    import pyarrow as pa
+
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - len(END_OF_STREAM)))
+        # A stream that ends between two batches is well-formed without its end mark.
+        if file.read() != END_OF_STREAM:
+            raise InputError(f"{path}: cut short, or not a file that save_to_disk wrote; copy it again")
+    with pa.memory_map(str(path)) as source, pa.ipc.open_stream(source) as reader:
+        schema = reader.schema
+
+    def arrays(column: str) -> Iterator[Any]:
+        with pa.memory_map(str(path)) as source, pa.ipc.open_stream(source) as reader:
+            for batch in reader:
+                yield batch.column(column)
+
+    return Table(str(path), schema, arrays)
