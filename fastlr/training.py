@@ -15,6 +15,7 @@ import numpy as np
 from fastlr import core
 from fastlr.backends import Backend, choose_backend
 from fastlr.data.dataset import Dataset, from_arrays, list_names
+from fastlr.data.reading import as_dataset
 from fastlr.errors import DivergenceWarning, InputError
 from fastlr.forms import FORMS, Form, GramForm, choose_form
 from fastlr.model import Layer, Model, percent_correct
@@ -88,6 +89,7 @@ def train(
     settings = _settings(iterations, solver, seed, record_every)
     if tuple(layers):
         raise InputError(f"layers: {tuple(layers)} is not supported yet; leave it out for logistic regression")
+    data, test = as_dataset(data), as_dataset(test, "test")
     target = _backend_for(data, backend, device, dtype, precision)
     with target.scope():
         (run,) = _train_all(data, labels, test, target, form, settings, [(learning_rate, l2)], callback)
@@ -125,6 +127,7 @@ def sweep(
     if not rates or not penalties:
         raise InputError("sweep: at least one learning rate and one l2 are needed")
     settings = _settings(iterations, solver, seed, record_every)
+    data, test = as_dataset(data), as_dataset(test, "test")
     target = _backend_for(data, backend, device, dtype, precision)
     models = [(rate, penalty) for rate in rates for penalty in penalties]
     with target.scope():
