@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fastlr.errors import InputError
-from fastlr.terminal import fail, print_json, print_predictions, print_timings, progress, say, summary
+from fastlr.terminal import fail, print_confusion, print_json, print_predictions, print_timings, progress, say, summary
 
 if TYPE_CHECKING:
     from fastlr.data import Dataset
@@ -77,13 +77,21 @@ def train(
     iterations: Annotated[int, typer.Option(help="Steps of gradient descent.")] = 2000,
     lr: LearningRate = 0.005,
     l2: Annotated[float, typer.Option(help="Weight decay: adds l2/2 ‖W‖² to the objective.")] = 0.0,
+    layers: Annotated[
+        str, typer.Option(metavar="N[,N]", help="Units of hidden ReLU layers, such as 4,3,2; by default none.")
+    ] = "",
+    optimizer: Annotated[str, typer.Option(help="gd, momentum, nesterov or adam.")] = "gd",
+    batch_size: Annotated[int | None, typer.Option(help="Examples a step looks at; by default all.")] = None,
+    standardize: Annotated[
+        bool, typer.Option("--standardize", help="Bring each feature to mean 0 and standard deviation 1.")
+    ] = False,
     size: Size = 64,
     resample: Resample = "bicubic",
     positive: Annotated[str | None, typer.Option(metavar="NAME[,NAME]", help="Classes that count as 1.")] = None,
     balance: Annotated[bool, typer.Option("--balance", help="Keep as many zeros as there are ones.")] = False,
     holdout: Annotated[int | None, typer.Option(help="Shuffle, and keep this many examples for the test.")] = None,
     skip_bad: SkipBad = False,
-    seed: Annotated[int, typer.Option(help="Seed of the shuffle.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of all that is drawn: initial weights, shuffles.")] = 0,
     record_every: Annotated[int, typer.Option(help="Iterations between two recorded costs.")] = 100,
     form: Annotated[str, typer.Option(help="auto, primal or gram.")] = "auto",
     backend: Annotated[str | None, typer.Option(help="Array library; by default FASTLR_BACKEND, else auto.")] = None,
@@ -118,6 +126,10 @@ def train(
         iterations=iterations,
         learning_rate=lr,
         l2=l2,
+        layers=_hidden_units(layers),
+        optimizer=optimizer,
+        batch_size=batch_size,
+        standardize=standardize,
         seed=seed,
         record_every=record_every,
         form=form,
@@ -174,16 +186,18 @@ def evaluate(
     """Measure a saved model's accuracy on labelled data."""
     from fastlr.data.format import Pictures
     from fastlr.data.reading import read
-    from fastlr.model import load
+    from fastlr.model import Results, load
 
     classifier = load(model)
     shape = classifier.image_shape or Pictures().shape
     examples = read(data, split, Pictures(shape, classifier.resample or "bicubic", skip_bad))
-    accuracy = classifier.accuracy(examples)
+    results = Results(classifier.confusion_matrix(examples))
     if as_json:
-        print_json({"model": str(model), "data": str(data), "accuracy": accuracy, "n": len(examples),
-                     "classes": list(classifier.classes), "skipped": len(examples.skipped)})  # fmt: skip
-    say(f"accuracy: {accuracy} % of {len(examples)} examples", as_json)
+        print_json({"model": str(model), "data": str(data), "accuracy": results.accuracy, "n": len(examples),
+                     "classes": list(classifier.classes), "class_accuracy": results.class_accuracy,
+                     "confusion_matrix": results.matrix.tolist(), "skipped": len(examples.skipped)})  # fmt: skip
+    say(f"accuracy: {results.accuracy} % of {len(examples)} examples", as_json)
+    print_confusion(classifier.classes, results, as_json)
 
 
 @app.command()
@@ -319,6 +333,14 @@ def _train(train_set: Dataset, test_set: Dataset | None, **settings: Any) -> Run
 
 def _caption(row: dict[str, Any]) -> str:
     return f"{row['label']}  {row['probability']:.1%}"
+
+
+def _hidden_units(text: str) -> tuple[int, ...]:
+    """Return "4,3,2" as numbers."""
+    parts = text.split(",") if text else []
+    if any(not part.strip().isdecimal() or int(part) < 1 for part in parts):
+        raise InputError(f"--layers: {text!r}; whole numbers of at least 1 are needed, such as 4,3,2")
+    return tuple(int(part) for part in parts)
 
 
 def _check_model_path(path: Path) -> None:

@@ -5,13 +5,14 @@
     W ← W − learning_rate (dW + l2 W)            b ← b − learning_rate db
 
 `X (n, m)` holds one example per column; `W (k, n)` and `b (k, 1)` hold one model per row, and the k models
-share one reading of X. `Y` is `(1, m)` or `(k, m)`. A `scale` multiplies X without touching it, so that pixels
-can stay 0…255: with scale 1/255, Z = (W / 255) X + b.
+share one reading of X. `Y` is `(1, m)` or `(k, m)`. What works on logits alone takes `(…, units, m)` as well. A `scale`
+multiplies X without touching it, so that pixels can stay 0…255: with scale 1/255, Z = (W / 255) X + b.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any, TypeAlias
 
 from array_api_compat import device
@@ -40,7 +41,28 @@ def cost(Z: Array, Y: Array) -> Array:
     """Return J (k, 1) from the logits Z (k, m); finite for every finite z, since log(A) is never taken."""
     xp = array_namespace(Z)
     losses = xp.maximum(Z, xp.zeros_like(Z)) - Y * Z + xp.log1p(xp.exp(-xp.abs(Z)))
-    return xp.mean(losses, axis=1, keepdims=True)
+    return xp.mean(losses, axis=-1, keepdims=True)
+
+
+def softmax(Z: Array) -> Array:
+    """Return e^z / Σ e^z over the units of Z (…, units, m), which cannot overflow."""
+    xp = array_namespace(Z)
+    e = xp.exp(Z - xp.max(Z, axis=-2, keepdims=True))
+    return e / xp.sum(e, axis=-2, keepdims=True)
+
+
+def softmax_cost(Z: Array, Y: Array) -> Array:
+    """Return J = mean(log Σ e^z − z_y), (…, 1, 1), from the logits Z (…, units, m) and one-hot Y of that shape."""
+    xp = array_namespace(Z)
+    Z = Z - xp.max(Z, axis=-2, keepdims=True)
+    losses = xp.log(xp.sum(xp.exp(Z), axis=-2, keepdims=True)) - xp.sum(Y * Z, axis=-2, keepdims=True)
+    return xp.mean(losses, axis=-1, keepdims=True)
+
+
+def relu(Z: Array) -> Array:
+    """Return max(z, 0), for any shape."""
+    xp = array_namespace(Z)
+    return xp.maximum(Z, xp.zeros_like(Z))
 
 
 def residuals(Z: Array, Y: Array) -> Array:
@@ -56,7 +78,7 @@ def weight_gradient(D: Array, X: Array, scale: float = 1.0) -> Array:
 def intercept_gradient(D: Array) -> Array:
     """Return db = mean(D) over the examples, shape (k, 1)."""
     xp = array_namespace(D)
-    return xp.mean(D, axis=1, keepdims=True)
+    return xp.mean(D, axis=-1, keepdims=True)
 
 
 def descend(W: Array, dW: Array, learning_rate: Array | float, l2: Array | float = 0.0) -> Array:
@@ -76,10 +98,12 @@ def predict(W: Array, b: Array, X: Array, scale: float = 1.0) -> Array:
     return sigmoid(logits(W, b, X, scale))
 
 
-def rows(array: Array, models: Sequence[int]) -> Array:
-    """Return the rows of some of the k models."""
+def rows(array: Array, chosen: Sequence[int] | Array) -> Array:
+    """Return some of the rows of an array, given by their numbers or by an array of them: some of the k models."""
     xp = array_namespace(array)
-    return xp.take(array, xp.asarray(list(models), device=device(array)), axis=0)
+    if isinstance(chosen, Sequence):
+        chosen = xp.asarray(list(chosen), device=device(array))
+    return xp.take(array, chosen, axis=0)
 
 
 def gram_matrix(X: Array, dtype: Any) -> Array:
@@ -99,6 +123,28 @@ def gram_matrix(X: Array, dtype: Any) -> Array:
         K = K + xp.astype(V.T @ V, xp.float64)
         sums = sums + xp.astype(xp.sum(V, axis=0, keepdims=True), xp.float64)
     return xp.astype(K + 128 * (sums + sums.T) + 128.0 * 128.0 * X.shape[0], dtype, copy=False)
+
+
+def moments(X: Array, dtype: Any, scale: float = 1.0) -> tuple[Array, Array]:
+    """Return the mean and the standard deviation of each feature of scale X, (1, n); 1 for one that does not vary.
+
+    Added up tile by tile in float64, the squares around the mean.
+    """
+    xp = array_namespace(X)
+    tiles = partial(_tiles, X, xp.float64, axis=0, step=BLOCK // X.shape[1])
+    mean = xp.concat([xp.mean(tile, axis=1) for _, tile in tiles()])
+    deviation = xp.concat([xp.std(tile, axis=1) for _, tile in tiles()])
+    deviation = xp.where(deviation > 0, deviation, xp.ones_like(deviation))
+    return tuple(xp.astype(scale * xp.reshape(a, (1, -1)), dtype) for a in (mean, deviation))
+
+
+def standardized_gram_matrix(X: Array, mean: Array, deviation: Array, scale: float = 1.0) -> Array:
+    """Return the Gram matrix (m, m) of (scale X − mean) / deviation, whose dtype is that of the mean (1, n)."""
+    K: Array = 0.0
+    for features, tile in _tiles(X, mean.dtype, axis=0, step=BLOCK // X.shape[1]):
+        V = (scale * tile - mean[:, features].T) / deviation[:, features].T
+        K = K + V.T @ V
+    return K
 
 
 def gram_product(C: Array, K: Array) -> Array:

@@ -11,7 +11,11 @@ A step then reads K, m² numbers, in place of X twice, 2·n·m numbers. K takes 
 forms follow the same trajectory in exact arithmetic.
 
 A form is a vector space of coordinates: W itself in the primal form, [C, s] in the Gram form. A solver written
-over `logits` and `gradient` never sees X.
+over `logits` and `gradient` never sees X. k models with so many units in their first layer are `(k, units, …)`, and
+all of them share one reading of X.
+
+Where the features are standardized, (scale X − mean) / deviation takes the place of scale X; pixels stay what they
+are, since W ((x − mean) / deviation) = Ŵ x − Ŵ mean with Ŵ = W / deviation.
 """
 
 from __future__ import annotations
@@ -37,11 +41,25 @@ class Form(problem.Form, Protocol):
     """What training asks of a form, beside what its solver does."""
 
     @classmethod
-    def of(cls, X: Array, W: Array, scale: float = 1.0, kernels: Kernels = NO_KERNELS) -> Self:
-        """Return the form of the data `X (n, m)`, of any real dtype, with initial weights `W (k, n)`."""
+    def of(
+        cls,
+        X: Array,
+        W: Array,
+        scale: float = 1.0,
+        kernels: Kernels = NO_KERNELS,
+        moments: tuple[Array, Array] | None = None,
+    ) -> Self:
+        """Return the form of the data `X (n, m)`, of any real dtype, with initial weights `W (k, units, n)`.
+
+        With `moments`, mean and deviation of the scaled features as `(1, n)`, it is that of standardized features.
+        """
+
+    @property
+    def moments(self) -> tuple[Array, Array] | None:
+        """Return the mean and the deviation that standardize the features, where they are standardized."""
 
     def weights(self, coordinates: Array) -> Array:
-        """Return W (k, n)."""
+        """Return W (k, units, n)."""
 
 
 @dataclass(frozen=True)
@@ -49,24 +67,32 @@ class _Data:
     """The data, the initial weights, and the functions that multiply them."""
 
     X: Array  # (n, m), of any real dtype
-    W: Array  # (k, n)
+    W: Array  # (k, units, n)
     scale: float
     kernels: Kernels
+    moments: tuple[Array, Array] | None
 
     def project(self, W: Array) -> Array:
-        """Return W (scale X)."""
-        return self.kernels.get("project", core.project)(W, self.X, self.scale)
+        """Return W (scale X), or that of standardized features."""
+        flat = _flat(W) if self.moments is None else _flat(W) / self.moments[1]
+        Z = self.kernels.get("project", core.project)(flat, self.X, self.scale)
+        return _like(Z if self.moments is None else Z - flat @ self.moments[0].T, W)
 
     def initial_logits(self) -> Array:
         """Return W₀ (scale X). Training mostly starts at zero: no need to read X for that."""
         xp = array_namespace(self.W)
         if xp.any(self.W != 0):
             return self.project(self.W)
-        return xp.zeros((self.W.shape[0], self.X.shape[1]), dtype=self.W.dtype)
+        return xp.zeros((*self.W.shape[:2], self.X.shape[1]), dtype=self.W.dtype)
 
     def combine(self, C: Array) -> Array:
-        """Return C (scale X)ᵀ."""
-        return self.kernels.get("combine", core.combine)(C, self.X, self.scale)
+        """Return C (scale X)ᵀ, or that of standardized features."""
+        xp, flat = array_namespace(C), _flat(C)
+        W = self.kernels.get("combine", core.combine)(flat, self.X, self.scale)
+        if self.moments is not None:
+            mean, deviation = self.moments
+            W = (W - xp.sum(flat, axis=1, keepdims=True) * mean) / deviation
+        return _like(W, C)
 
 
 @dataclass(frozen=True)
@@ -75,10 +101,22 @@ class PrimalForm(_Data):
 
     name: ClassVar[str] = "primal"
 
+    @property
+    def kernel(self) -> str | None:
+        """Return the name of the kernel for features as they are."""
+        return "primal_steps" if self.moments is None else None
+
     @classmethod
-    def of(cls, X: Array, W: Array, scale: float = 1.0, kernels: Kernels = NO_KERNELS) -> PrimalForm:
+    def of(
+        cls,
+        X: Array,
+        W: Array,
+        scale: float = 1.0,
+        kernels: Kernels = NO_KERNELS,
+        moments: tuple[Array, Array] | None = None,
+    ) -> PrimalForm:
         """Return the form of the data; X is read as it is, converted tile by tile where need be."""
-        return cls(X, W, scale, kernels)
+        return cls(X, W, scale, kernels, moments)
 
     def origin(self) -> Array:
         """Return the initial W: the coordinates are the weights."""
@@ -90,7 +128,7 @@ class PrimalForm(_Data):
 
     def gradient(self, D: Array) -> Array:
         """Return D (scale X)ᵀ / m."""
-        return self.combine(D / D.shape[1])
+        return self.combine(D / D.shape[-1])
 
     def weights(self, coordinates: Array) -> Array:
         """Return the coordinates: they are the weights."""
@@ -100,21 +138,37 @@ class PrimalForm(_Data):
         """Return the form for some of the models."""
         return replace(self, W=core.rows(self.W, models))
 
+    def batch(self, examples: Array) -> PrimalForm:
+        """Return the form of some of the examples, which are copied."""
+        return replace(self, X=core.rows(self.X.T, examples).T)
+
 
 @dataclass(frozen=True)
 class GramForm(_Data):
-    """Coefficients of the examples: a step reads K = XᵀX (m, m). The coordinates are [C, s], `(k, m + 1)`."""
+    """Coefficients of the examples: a step reads K = XᵀX (m, m). The coordinates are [C, s], `(k, units, m + 1)`."""
 
-    K: Any  # without the scale, and exact where X is uint8; kept as the kernels that made it like to read it
-    Z: Array  # the logits of the initial weights without intercept, (k, m)
+    K: Any  # without its factor, and exact where X is uint8; kept as the kernels that made it like to read it
+    factor: float  # of K: scale², or 1 where the features are standardized
+    Z: Array  # the logits of the initial weights without intercept, (k, units, m)
     name: ClassVar[str] = "gram"
+    kernel: ClassVar[str | None] = "gram_steps"
 
     @classmethod
-    def of(cls, X: Array, W: Array, scale: float = 1.0, kernels: Kernels = NO_KERNELS) -> GramForm:
+    def of(
+        cls,
+        X: Array,
+        W: Array,
+        scale: float = 1.0,
+        kernels: Kernels = NO_KERNELS,
+        moments: tuple[Array, Array] | None = None,
+    ) -> GramForm:
         """Return the form of the data; this is where K is computed."""
-        gram_matrix: Callable[..., Any] = kernels.get("gram_matrix", core.gram_matrix)
-        K, Z = gram_matrix(X, W.dtype), _Data(X, W, scale, kernels).initial_logits()
-        return cls(X, W, scale, kernels, K, Z)
+        Z = _Data(X, W, scale, kernels, moments).initial_logits()
+        if moments is None:
+            gram_matrix: Callable[..., Any] = kernels.get("gram_matrix", core.gram_matrix)
+            return cls(X, W, scale, kernels, moments, gram_matrix(X, W.dtype), scale**2, Z)
+        standardized: Callable[..., Any] = kernels.get("standardized_gram_matrix", core.standardized_gram_matrix)
+        return cls(X, W, scale, kernels, moments, standardized(X, *moments, scale), 1.0, Z)
 
     def initial_logits(self) -> Array:
         """Return Z, which is at hand."""
@@ -123,25 +177,40 @@ class GramForm(_Data):
     def origin(self) -> Array:
         """Return C = 0, s = 1."""
         xp = array_namespace(self.Z)
-        return xp.concat([xp.zeros_like(self.Z), xp.ones_like(self.Z[:, :1])], axis=1)
+        return xp.concat([xp.zeros_like(self.Z), xp.ones_like(self.Z[..., :1])], axis=-1)
 
     def logits(self, coordinates: Array, b: Array) -> Array:
         """Return s W₀ (scale X) + scale² C K + b."""
         gram_product: Callable[..., Array] = self.kernels.get("gram_product", core.gram_product)
-        return coordinates[:, -1:] * self.Z + gram_product(coordinates[:, :-1] * self.scale**2, self.K) + b
+        product = gram_product(_flat(coordinates)[:, :-1] * self.factor, self.K)
+        return coordinates[..., -1:] * self.Z + _like(product, coordinates) + b
 
     def gradient(self, D: Array) -> Array:
         """Return [D / m, 0]."""
         xp = array_namespace(D)
-        return xp.concat([D / D.shape[1], xp.zeros_like(D[:, :1])], axis=1)
+        return xp.concat([D / D.shape[-1], xp.zeros_like(D[..., :1])], axis=-1)
 
     def weights(self, coordinates: Array) -> Array:
         """Return s W₀ + C (scale X)ᵀ."""
-        return coordinates[:, -1:] * self.W + self.combine(coordinates[:, :-1])
+        return coordinates[..., -1:] * self.W + self.combine(coordinates[..., :-1])
 
     def rows(self, models: Sequence[int]) -> GramForm:
         """Return the form for some of the models."""
         return replace(self, W=core.rows(self.W, models), Z=core.rows(self.Z, models))
+
+    def batch(self, examples: Array) -> GramForm:
+        """Raise: a batch's gradient is a combination of few examples, which this form has no shorter way for."""
+        raise NotImplementedError("mini-batches have no Gram form")
+
+
+def _flat(array: Array) -> Array:
+    """Return `(k, units, …)` as rows, `(k · units, …)`."""
+    return array_namespace(array).reshape(array, (-1, array.shape[-1]))
+
+
+def _like(rows: Array, array: Array) -> Array:
+    """Return rows as `(k, units, …)`, as those of an array are."""
+    return array_namespace(rows).reshape(rows, (*array.shape[:2], -1))
 
 
 FORMS: dict[str, type[PrimalForm] | type[GramForm]] = {form.name: form for form in (PrimalForm, GramForm)}
@@ -155,15 +224,20 @@ class Costs(NamedTuple):
     product: float  # of X times the number of examples, to compute K
 
 
+def choose_form_name(form: str) -> str:
+    """Return the name of a form, or "auto"; raise InputError for any other."""
+    if form not in ("auto", *FORMS):
+        raise InputError(f"form: {form!r} is not known; choose {', '.join(('auto', *FORMS))}")
+    return form
+
+
 def choose_form(form: str, n: int, m: int, k: int, steps: int, costs: Costs, itemsize: int = 8) -> str:
     """Return the name of the form for n features, m examples, k models and so many steps; "auto" counts.
 
     A primal step works through the n·m numbers of X for each model, a Gram step through the m² of K, and K takes
     n·m² multiply-adds once (half of them, since it is symmetric) and must fit into `MEMORY_LIMIT`.
     """
-    if form != "auto":
-        if form not in FORMS:
-            raise InputError(f"form: {form!r} is not known; choose {', '.join(('auto', *FORMS))}")
+    if choose_form_name(form) != "auto":
         return form
     if itemsize * m * m > MEMORY_LIMIT:
         return PrimalForm.name

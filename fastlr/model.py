@@ -21,21 +21,39 @@ from fastlr.data.format import RESAMPLING, Pictures
 from fastlr.errors import InputError
 from fastlr.files import whole_file
 from fastlr.namespace import array_namespace, dtype_name, library_of, to_host
+from fastlr.network import Layer, Network
 
 FORMAT = 1
 KEY = "fastlr"  # all metadata is JSON under one key: safetensors writes several keys in a random order
 
 
-class Layer(NamedTuple):
-    """Weights `W (k, n)` and intercepts `b (k, 1)`."""
+class Results(NamedTuple):
+    """How often each class, a row of the matrix, was taken for each, a column."""
 
-    W: Array
-    b: Array
+    matrix: NDArray[np.int64]
+
+    @property
+    def accuracy(self) -> float:
+        """Return 100 − 100 · (share of examples that were taken for another class), as the tutorials compute it."""
+        wrong = self.matrix.sum() - self.matrix.trace()
+        return float(100 - wrong / self.matrix.sum() * 100)
+
+    @property
+    def class_accuracy(self) -> list[float | None]:
+        """Return the same for the examples of each class; None where there are none."""
+        counts = self.matrix.sum(axis=1)
+        return [
+            float(100 - (count - right) / count * 100) if count else None
+            for count, right in zip(counts, self.matrix.diagonal(), strict=True)
+        ]
 
 
 @dataclass(frozen=True)
 class Model:
-    """A trained classifier of two classes; the second is the one that `W` scores."""
+    """A trained classifier: layers of `W (units, inputs)` and `b (units, 1)`, ReLU between them.
+
+    The last has one unit for two classes, of which it scores the second, or one for each of more.
+    """
 
     layers: tuple[Layer, ...]
     classes: tuple[Name, ...]
@@ -46,6 +64,15 @@ class Model:
     settings: Mapping[str, Any] | None = None  # how it was trained
     costs: tuple[float, ...] = ()
     recorded_at: tuple[int, ...] = ()
+    # Mean and deviation `(1, n)` of the training set's features, where they were standardized. The first layer has
+    # them in it: it takes features as they are.
+    moments: tuple[Array, ...] | None = None
+
+    @property
+    def network(self) -> Network:
+        """Return the units of its layers."""
+        *hidden, outputs = (int(layer.W.shape[0]) for layer in self.layers)
+        return Network(tuple(hidden), outputs)
 
     @property
     def n_features(self) -> int:
@@ -64,40 +91,48 @@ class Model:
         """
         backend = self._backend_for(images)
         with backend.scope():
-            ones = self._ones(backend, images)
-            proba = backend.xp.stack([1 - ones, ones], axis=1)
+            proba = self._probabilities(backend, images).T
+            if proba.shape[1] == 1:
+                proba = backend.xp.concat([1 - proba, proba], axis=1)
         return backend.to_host(proba) if _is_on_host(images) else proba
 
     def predict(self, images: Any) -> Array:
-        """Return the class of each example, `(m,)`: the second where its probability is above 0.5.
+        """Return the class of each example, `(m,)`: the most probable, of two the second above 0.5.
 
         Names come as NumPy's array of text, numbers in the library and on the device of the images.
         """
         backend = self._backend_for(images)
         numbers = all(type(name) is int and abs(name) < 2**31 for name in self.classes)
         with backend.scope():
-            second = self._ones(backend, images) > 0.5
+            proba = self._probabilities(backend, images)
+            chosen = backend.xp.argmax(proba, axis=0) if proba.shape[0] > 1 else proba[0, :] > 0.5
             if numbers and not _is_on_host(images):
-                first, other = (backend.xp.full_like(second, name, dtype=backend.xp.int32) for name in self.classes)
-                return backend.xp.where(second, other, first)
-        return np.asarray(self.classes)[backend.to_host(second).astype(np.intp)]
+                names = backend.asarray(np.asarray(self.classes, dtype=np.int32))
+                return backend.xp.take(names, backend.xp.astype(chosen, backend.xp.int32), axis=0)
+        return np.asarray(self.classes)[backend.to_host(chosen).astype(np.intp)]
 
     def _backend_for(self, images: Any) -> Backend:
         """Return the backend of the images' library and device; for images on the host the one that is asked for."""
         like = None if _is_on_host(images) else images.images if isinstance(images, Dataset) else images
         return choose_backend(dtype=dtype_name(self.layers[-1].W), like=like)
 
-    def _ones(self, backend: Backend, images: Any) -> Array:
-        """Return the probability of the second class, (m,)."""
-        rows, (W, b) = self._rows(images), self.layers[-1]
+    def _probabilities(self, backend: Backend, images: Any) -> Array:
+        """Return the last layer's probabilities, `(outputs, m)`."""
+        rows, network = self._rows(images), self.network
         if len(rows) == 0:
-            return backend.xp.zeros((0,), dtype=backend.float_dtype)
+            return backend.xp.zeros((network.outputs, 0), dtype=backend.float_dtype)
         # Weights of another library come by way of the host.
-        alike = library_of(W) in ("numpy", library_of(rows))
-        W, b = (backend.asarray(part if alike else to_host(part)) for part in (W, b))
-        predict = backend.kernels.get("predict", core.predict)
-        ones: Array = predict(W, b, backend.asarray(rows).T, self.scale)
-        return ones[0, :]
+        alike = library_of(self.layers[0].W) in ("numpy", library_of(rows))
+        first, *deeper = (
+            Layer(*(backend.asarray(part if alike else to_host(part)) for part in layer)) for layer in self.layers
+        )
+        X = backend.asarray(rows).T
+        if network.is_logistic_regression:
+            proba: Array = backend.kernels.get("predict", core.predict)(*first, X, self.scale)
+            return proba
+        Z = backend.kernels.get("project", core.project)(first.W, X, self.scale) + first.b
+        stacked = tuple(Layer(layer.W[None, ...], layer.b[None, ...]) for layer in deeper)
+        return network.probabilities(Z[None, ...], stacked)[0, ...]
 
     def predict_files(self, files: Sequence[str | os.PathLike[str]]) -> list[dict[str, Any]]:
         """Return for each picture file `{"image", "label", "probability"}`, the probability that of the label.
@@ -112,14 +147,20 @@ class Model:
         pixels, _ = decode_all([Path(file) for file in files], pictures)
         proba = self.predict_proba(pixels)
         return [
-            {"image": str(file), "label": str(self.classes[int(row[1] > 0.5)]), "probability": float(row.max())}
+            {"image": str(file), "label": str(self.classes[row.argmax()]), "probability": float(row.max())}
             for file, row in zip(files, proba, strict=True)
         ]
 
     def accuracy(self, data: Dataset) -> float:
         """Return the percentage of the examples that are classified as labelled; classes are matched by name."""
+        return Results(self.confusion_matrix(data)).accuracy
+
+    def confusion_matrix(self, data: Dataset) -> NDArray[np.int64]:
+        """Return how many examples of each class, a row, are taken for each class, a column; matched by name."""
         labels = data.aligned(self.classes, self.class_of or {}).labels
-        return percent_correct(to_host(self.predict_proba(data))[:, 1] > 0.5, labels)
+        matrix = np.zeros((len(self.classes),) * 2, dtype=np.int64)
+        np.add.at(matrix, (labels, to_host(self.predict_proba(data)).argmax(axis=1)), 1)
+        return matrix
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model as safetensors; the same model gives the same bytes."""
@@ -131,6 +172,9 @@ class Model:
                 f"layers.{i}.weight": np.ascontiguousarray(to_host(layer.W)),
                 f"layers.{i}.bias": np.ascontiguousarray(to_host(layer.b).reshape(-1)),
             }
+        if self.moments is not None:
+            mean, deviation = (np.ascontiguousarray(to_host(values)) for values in self.moments)
+            tensors |= {"mean": mean, "deviation": deviation}
         meta = {
             "format": FORMAT,
             "classes": self.classes,
@@ -208,11 +252,14 @@ def percent_correct(predicted: Any, labels: Any) -> float:
 def _model_from(meta: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Model:
     if meta["format"] != FORMAT:
         raise ValueError(f"format {meta['format']}, this version reads {FORMAT}")
-    layers = []
+    layers: list[Layer] = []
     for i, units in enumerate(meta["layers"]):
         W, b = tensors[f"layers.{i}.weight"], tensors[f"layers.{i}.bias"]
-        if W.dtype.kind != "f" or W.dtype != b.dtype or W.ndim != 2 or W.shape[0] != units or b.shape != (units,):
+        inputs = layers[-1].W.shape[0] if layers else W.shape[-1]
+        if W.dtype.kind != "f" or W.dtype != b.dtype or W.shape != (units, inputs) or b.shape != (units,) or units < 1:
             raise ValueError(f"layer {i} has weights {W.shape} and biases {b.shape}")
+        if layers and W.dtype != layers[0].W.dtype:
+            raise ValueError(f"layer {i} is {W.dtype}, the first {layers[0].W.dtype}")
         if not (np.isfinite(W).all() and np.isfinite(b).all()):
             raise ValueError(f"layer {i} holds NaN or infinity")
         layers.append(Layer(W, b[:, np.newaxis]))
@@ -227,13 +274,15 @@ def _model_from(meta: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Model
         settings=dict(meta["settings"]),
         costs=tuple(meta["costs"]),
         recorded_at=tuple(meta["recorded_at"]),
+        moments=(tensors["mean"], tensors["deviation"]) if "mean" in tensors else None,
     )
-    if not all(isinstance(name, str | bool | int | float) for name in model.classes) or len(set(model.classes)) != 2:
-        raise ValueError("two different class names are needed")
-    if not set((model.class_of or {}).values()) <= {0, 1}:
-        raise ValueError("a class is neither 0 nor 1")
-    if len(model.classes) != 2 or [layer.W.shape[0] for layer in layers] != [1]:
-        raise ValueError("this version reads models of two classes and one layer")
+    count = len(model.classes)
+    if not all(isinstance(name, str | bool | int | float) for name in model.classes) or len(set(model.classes)) < count:
+        raise ValueError("each class needs a name of its own")
+    if not set((model.class_of or {}).values()) <= set(range(count)):
+        raise ValueError(f"a class is none of 0 to {count - 1}")
+    if count < 2 or model.network.outputs != (1 if count == 2 else count):
+        raise ValueError(f"{model.network.outputs} outputs for {count} classes")
     if image_shape and (len(image_shape) != 3 or np.prod(image_shape) != model.n_features):
         raise ValueError(f"pictures of {image_shape}, but {model.n_features} weights")
     if not 0 < model.scale < np.inf or model.resample not in (None, *RESAMPLING):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fastlr.data import Dataset
+    from fastlr.model import Results
     from fastlr.training import Run
 
 
@@ -50,9 +51,11 @@ def summary(data: Dataset, run: Run) -> str:
         f"trained in {run.seconds:.2f} s ({run.backend} on {run.device}, {run.dtype}{tf32}, {run.form} form)",
         f"train accuracy: {run.train_accuracy} %",
     ]
+    if run.layers:
+        lines.insert(1, f"hidden layers of {', '.join(map(str, run.layers))} units, drawn from seed {run.seed}")
     if run.test_accuracy is not None:
         lines.append(f"test accuracy: {run.test_accuracy} % of {run.n_test} examples")
-    return "\n".join(lines)
+    return "\n".join([*lines, *(f"note: {note}" for note in run.notes)])
 
 
 def print_predictions(rows: list[dict[str, Any]], as_json: bool = False) -> None:
@@ -60,6 +63,16 @@ def print_predictions(rows: list[dict[str, Any]], as_json: bool = False) -> None
     width = max(len(row["image"]) for row in rows)
     for row in rows:
         say(f"{row['image']:{width}}  {row['label']}  {row['probability']:.4f}", as_json)
+
+
+def print_confusion(classes: Sequence[Any], results: Results, as_json: bool) -> None:
+    """Print each class's accuracy, and how often it was taken for which."""
+    names = [str(name) for name in classes]
+    width, column = max(map(len, names)), max(8, len(str(results.matrix.max())))
+    say(" " * (width + 10) + "taken for " + " ".join(f"{name[:column]:>{column}}" for name in names), as_json)
+    for name, row, accuracy in zip(names, results.matrix, results.class_accuracy, strict=True):
+        share = "-" if accuracy is None else f"{accuracy:.1f} %"
+        say(f"{name:{width}} {share:>8} " + " " * 10 + " ".join(f"{count:>{column}}" for count in row), as_json)
 
 
 def print_timings(machine: dict[str, Any], rows: list[dict[str, Any]], as_json: bool) -> None:

@@ -1,4 +1,4 @@
-"""Logistic regression as a tutorial writes it: plain NumPy, float64, one step at a time.
+"""Logistic regression, and small networks, as a tutorial writes them: plain NumPy, float64, one step at a time.
 
 This is the reference that every faster path is tested against. It is slow on purpose.
 
@@ -10,6 +10,8 @@ for example C. Bishop, Pattern Recognition and Machine Learning, §4.3.2.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any, TypedDict
 
 import numpy as np
@@ -126,3 +128,84 @@ def model(
         "learning_rate": learning_rate,
         "num_iterations": num_iterations,
     }
+
+
+def initialise_parameters(layers: Sequence[int], seed: int = 0) -> dict[str, Array]:
+    """Return `W1 (n₁, n₀)`, `b1 (n₁, 1)`, … for layers of n₀ (the inputs), n₁, … units: W is N(0, 2 / inputs), b is 0.
+
+    Drawn layer by layer from NumPy's default_rng(seed). Source: K. He and others, Delving Deep into Rectifiers, 2015.
+    """
+    rng = np.random.default_rng(seed)
+    parameters = {}
+    for i, (inputs, units) in enumerate(pairwise(layers), start=1):
+        parameters[f"W{i}"] = rng.normal(0.0, np.sqrt(2 / inputs), (units, inputs))
+        parameters[f"b{i}"] = np.zeros((units, 1))
+    return parameters
+
+
+def forward_prop(X: Array, parameters: Mapping[str, Array]) -> dict[str, Array]:
+    """Return `A0 = X` and, of each layer, `Z1`, … and `A1`, …: Z = W A + b of the layer below, A = max(Z, 0).
+
+    The last layer's A is σ(Z) where it has one unit, else softmax(Z).
+    """
+    last = len(parameters) // 2
+    forward = {"A0": np.asarray(X, dtype=np.float64)}
+    for i in range(1, last + 1):
+        Z = parameters[f"W{i}"] @ forward[f"A{i - 1}"] + parameters[f"b{i}"]
+        forward[f"Z{i}"] = Z
+        forward[f"A{i}"] = np.maximum(Z, 0)
+    e = np.exp(Z - Z.max(axis=0))
+    forward[f"A{last}"] = sigmoid(Z) if len(Z) == 1 else e / e.sum(axis=0)
+    return forward
+
+
+def compute_cost(forward: Mapping[str, Array], Y: Array) -> float:
+    """Return J from what `forward_prop` returned: mean(log(1 + e^((1 − 2Y) Z))) for one unit, Y being (1, m).
+
+    For more, with one-hot Y `(units, m)`: mean(log Σ e^Z − Z_y). Both are −mean(log of the probability of the label).
+    """
+    Z, Y = forward[f"Z{len(forward) // 2}"], np.asarray(Y, dtype=np.float64)
+    if len(Z) == 1:
+        return float(np.mean(np.logaddexp(0, (1 - 2 * Y) * Z)))
+    return float(np.mean(np.logaddexp.reduce(Z, axis=0) - np.sum(Y * Z, axis=0)))
+
+
+def back_prop(forward: Mapping[str, Array], parameters: Mapping[str, Array], Y: Array) -> dict[str, Array]:
+    """Return the gradients `dW1`, `db1`, … of the cost; the derivative of max(Z, 0) is 0 where Z < 0, else 1."""
+    last = len(parameters) // 2
+    m = forward["A0"].shape[1]
+    dZ = forward[f"A{last}"] - np.asarray(Y, dtype=np.float64)
+    grads = {}
+    for i in range(last, 0, -1):
+        grads[f"dW{i}"] = dZ @ forward[f"A{i - 1}"].T / m
+        grads[f"db{i}"] = dZ.mean(axis=1, keepdims=True)
+        if i > 1:
+            dZ = parameters[f"W{i}"].T @ dZ
+            dZ[forward[f"Z{i - 1}"] < 0] = 0
+    return grads
+
+
+def accuracy(A: Array, Y: Array) -> float:
+    """Return the percentage of right predictions from the last layer's A: above 0.5, or the largest of many."""
+    if len(A) == 1:
+        return float(100 - np.mean((A > 0.5) != np.asarray(Y)) * 100)
+    return float(100 - np.mean(A.argmax(axis=0) != np.asarray(Y).argmax(axis=0)) * 100)
+
+
+def train_network(
+    X: Array,
+    Y: Array,
+    parameters: Mapping[str, Array],
+    num_iterations: int,
+    learning_rate: float,
+    record_every: int = 100,
+) -> tuple[dict[str, Array], list[float]]:
+    """Run gradient descent on a network; return its parameters and the costs before the updates 0, record_every, …"""
+    now, costs = dict(parameters), []
+    for i in range(num_iterations):
+        forward = forward_prop(X, now)
+        if i % record_every == 0:
+            costs.append(compute_cost(forward, Y))
+        grads = back_prop(forward, now, Y)
+        now = {name: value - learning_rate * grads[f"d{name}"] for name, value in now.items()}
+    return now, costs

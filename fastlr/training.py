@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import time
 import warnings
@@ -14,14 +13,17 @@ import numpy as np
 
 from fastlr import core
 from fastlr.backends import Backend, choose_backend
-from fastlr.data.dataset import Dataset, from_arrays, list_names
+from fastlr.data.dataset import Dataset
+from fastlr.data.given import test_set, training_set
 from fastlr.data.reading import as_dataset
 from fastlr.errors import DivergenceWarning, InputError
-from fastlr.forms import FORMS, Form, GramForm, choose_form
-from fastlr.model import Layer, Model, percent_correct
+from fastlr.forms import FORMS, Form, GramForm, PrimalForm, choose_form
+from fastlr.model import Model, percent_correct
 from fastlr.namespace import dtype_name, library_of
-from fastlr.solvers import choose_solver
-from fastlr.solvers.problem import Problem, Solver
+from fastlr.network import Layer, Network, classes_of, fold, one_hot
+from fastlr.settings import Settings, hidden_units, real
+from fastlr.solvers.optimizers import choose_optimizer
+from fastlr.solvers.problem import Problem, Solver, State
 from fastlr.trajectory import Callback, Path, follow
 
 PIXEL_SCALE = 1 / 255
@@ -45,7 +47,10 @@ class Run:
     n_train: int
     n_test: int
     n_features: int
+    layers: tuple[int, ...] = ()  # the units of the hidden layers
+    seed: int = 0
     warning: str | None = None  # what went wrong and what to try, where a run diverged
+    notes: tuple[str, ...] = ()  # what else is worth knowing, a line each
 
     def as_dict(self) -> dict[str, Any]:
         """Return the run as plain values, for JSON."""
@@ -63,6 +68,9 @@ def train(
     learning_rate: float = 0.005,
     l2: float = 0.0,
     solver: str = "gd",
+    optimizer: str = "gd",
+    batch_size: int | None = None,
+    standardize: bool = False,
     seed: int = 0,
     record_every: int = 100,
     form: str = "auto",
@@ -72,27 +80,34 @@ def train(
     precision: str = "full",
     callback: Callback | None = None,
 ) -> Run:
-    """Train a classifier of two classes by gradient descent from zero weights.
+    """Train a classifier: logistic regression for two classes, a softmax for more, over hidden layers if asked for.
 
     `data` is a Dataset, or an array of uint8 images `(m, h, w, c)` or features `(m, n)` with `labels (m,)`, in any
     library that has a backend: the model's arrays are then in that library and on that device;
     `test` is a Dataset or a pair `(examples, labels)`. `iterations` updates with step `learning_rate` minimise
     the mean log-loss plus l2/2 ‖W‖²; the cost (without the l2 term) is recorded before the updates
-    0, record_every, …, and `callback(iteration, cost)` is called there. `backend`, `device` and `dtype` override
+    0, record_every, …, and `callback(iteration, cost)` is called there.
+
+    `layers` holds the units of the hidden ReLU layers, whose initial weights are drawn from `seed`; without any, the
+    weights start at zero. `optimizer` is "gd", "momentum", "nesterov" or "adam". With a `batch_size` each iteration
+    looks at so many examples, shuffled from the seed anew each time all were seen. `standardize` subtracts the mean
+    of each feature and divides by its standard deviation, both of the training set; the model does so by itself.
+
+    `backend`, `device` and `dtype` override
     the environment variables `FASTLR_BACKEND`, `FASTLR_DEVICE` and `FASTLR_DTYPE`. Products of float32 are made in
     float32, `precision` "full", unless "tf32" lets an NVIDIA GPU round their factors.
 
     A run whose cost stops being finite ends there, warns, and returns the last finite parameters.
     Raises InputError for input that cannot be used.
     """
-    learning_rate, l2 = _real("learning rate", learning_rate, above=0.0), _real("l2", l2, least=0.0)
-    settings = _settings(iterations, solver, seed, record_every)
-    if tuple(layers):
-        raise InputError(f"layers: {tuple(layers)} is not supported yet; leave it out for logistic regression")
+    learning_rate, l2 = real("learning rate", learning_rate, above=0.0), real("l2", l2, least=0.0)
+    settings = Settings(
+        iterations, hidden_units(layers), solver, optimizer, batch_size, standardize, seed, record_every, form
+    )
     data, test = as_dataset(data), as_dataset(test, "test")
     target = _backend_for(data, backend, device, dtype, precision)
     with target.scope():
-        (run,) = _train_all(data, labels, test, target, form, settings, [(learning_rate, l2)], callback)
+        (run,) = _train_all(data, labels, test, target, settings, [(learning_rate, l2)], callback)
     if run.warning:
         warnings.warn(run.warning, DivergenceWarning, stacklevel=2)
     return run
@@ -105,8 +120,12 @@ def sweep(
     learning_rates: Sequence[float] = (0.005,),
     l2: Sequence[float] = (0.0,),
     test: Any = None,
+    layers: Sequence[int] = (),
     iterations: int = 2000,
     solver: str = "gd",
+    optimizer: str = "gd",
+    batch_size: int | None = None,
+    standardize: bool = False,
     seed: int = 0,
     record_every: int = 100,
     form: str = "auto",
@@ -122,16 +141,18 @@ def sweep(
     with its last finite parameters and a `warning` of its own; the others go on. `seconds` is that of the whole.
     All else is as in `train`.
     """
-    rates = [_real("learning rate", rate, above=0.0) for rate in learning_rates]
-    penalties = [_real("l2", penalty, least=0.0) for penalty in l2]
+    rates = [real("learning rate", rate, above=0.0) for rate in learning_rates]
+    penalties = [real("l2", penalty, least=0.0) for penalty in l2]
     if not rates or not penalties:
         raise InputError("sweep: at least one learning rate and one l2 are needed")
-    settings = _settings(iterations, solver, seed, record_every)
+    settings = Settings(
+        iterations, hidden_units(layers), solver, optimizer, batch_size, standardize, seed, record_every, form
+    )
     data, test = as_dataset(data), as_dataset(test, "test")
     target = _backend_for(data, backend, device, dtype, precision)
     models = [(rate, penalty) for rate in rates for penalty in penalties]
     with target.scope():
-        return _train_all(data, labels, test, target, form, settings, models, callback)
+        return _train_all(data, labels, test, target, settings, models, callback)
 
 
 def _train_all(
@@ -139,61 +160,44 @@ def _train_all(
     labels: Any,
     test: Any,
     backend: Backend,
-    form: str,
-    settings: dict[str, Any],
+    settings: Settings,
     models: Sequence[tuple[float, float]],
     callback: Callback | None,
 ) -> list[Run]:
     """Train one model for each pair of learning rate and l2, within the backend's scope."""
     started = time.perf_counter()
-    solver = choose_solver(settings["solver"])
-    train_set, test_set = _training_set(data, labels), _test_set(test)
-    if test_set is not None:
-        test_set = test_set.aligned(train_set.classes, train_set.class_of)
-        theirs, ours = dtype_name(test_set.images), dtype_name(train_set.images)
-        if (theirs == "uint8") != (ours == "uint8"):
-            raise InputError(
-                f"{test_set.source}: its examples are {theirs}, those of {train_set.source} "
-                f"{ours}; both must be uint8 pixels, or neither"
-            )
-        theirs, ours = library_of(test_set.images), library_of(train_set.images)
-        if theirs != ours:
-            raise InputError(
-                f"{test_set.source}: its examples are of {theirs}, those of {train_set.source} of {ours}; "
-                "bring both to one library"
-            )
-        if test_set.n_features != train_set.n_features:
-            raise InputError(
-                f"{test_set.source}: its examples have {test_set.n_features} numbers each, "
-                f"those of {train_set.source} have {train_set.n_features}; they must be alike"
-            )
-
-    space, problem = set_up(backend, form, train_set, models, settings["iterations"])
-    start = solver.start(problem, backend.floats(np.zeros((len(models), 1))))
-    paths = follow(backend, solver, problem, start, settings["iterations"], settings["record_every"], callback)
+    train_data = training_set(data, labels)
+    test_data = test_set(test, train_data)
+    if settings.batch_size is not None and settings.batch_size > len(train_data):
+        raise InputError(
+            f"batch size: {settings.batch_size}, but {train_data.source} has {len(train_data)} examples; "
+            "take at most as many"
+        )
+    space, problem, state = set_up(backend, train_data, settings, models)
+    solver = settings.choose_solver()
+    paths = follow(backend, solver, problem, state, settings.iterations, settings.record_every, callback)
     # All the weights at once: the Gram form reads the data for them.
     weights = space.weights(backend.xp.concat([path.state.W for path in paths], axis=0))
-    advice = [_advice(path, solver, problem.rows([i]), models[i][0]) for i, path in enumerate(paths)]
-    right = [backend.to_host(core.sigmoid(path.state.Z))[0] > 0.5 for path in paths]
     # What came from the host goes back there; what came on a device stays.
-    kept = backend.to_host if library_of(train_set.images) == "numpy" else lambda array: array
-    runs = []
+    kept = backend.to_host if library_of(train_data.images) == "numpy" else lambda array: array
+    network, runs = problem.network, []
     for i, (path, (learning_rate, l2)) in enumerate(zip(paths, models, strict=True)):
+        first = Layer(weights[i, ...], path.state.b[0, ...])
+        if space.moments is not None:
+            first = fold(first, *space.moments)
+        layers = (first, *(Layer(layer.W[0, ...], layer.b[0, ...]) for layer in path.state.deeper))
+        probabilities = backend.to_host(network.probabilities(path.state.Z, path.state.deeper))[0]
         model = Model(
-            layers=(Layer(kept(weights[i : i + 1, :]), kept(path.state.b)),),
-            classes=train_set.classes,
-            scale=_scale(train_set),
-            image_shape=tuple(train_set.images.shape[1:]) if train_set.images.ndim == 4 else None,
-            resample=train_set.resample,
-            class_of=train_set.class_of,
-            settings=settings
-            | {
-                "learning_rate": learning_rate,
-                "l2": l2,
-                "form": space.name,
-                "dtype": backend.dtype,
-                "precision": backend.precision,
-            },
+            layers=tuple(Layer(kept(layer.W), kept(layer.b)) for layer in layers),
+            classes=train_data.classes,
+            scale=_scale(train_data),
+            image_shape=tuple(train_data.images.shape[1:]) if train_data.images.ndim == 4 else None,
+            resample=train_data.resample,
+            class_of=train_data.class_of,
+            moments=None if space.moments is None else tuple(kept(values) for values in space.moments),
+            settings=settings.as_dict()
+            | {"learning_rate": learning_rate, "l2": l2, "form": space.name, "dtype": backend.dtype}
+            | {"precision": backend.precision},
             costs=tuple(path.costs),
             recorded_at=tuple(path.recorded_at),
         )
@@ -202,18 +206,21 @@ def _train_all(
                 model=model,
                 costs=path.costs,
                 recorded_at=path.recorded_at,
-                train_accuracy=percent_correct(right[i], train_set.labels),
-                test_accuracy=None if test_set is None else model.accuracy(test_set),
+                train_accuracy=percent_correct(classes_of(probabilities), train_data.labels),
+                test_accuracy=None if test_data is None else model.accuracy(test_data),
                 seconds=0.0,
                 form=space.name,
                 backend=backend.name,
                 device=backend.device,
                 dtype=backend.dtype,
                 precision=backend.precision,
-                n_train=len(train_set),
-                n_test=0 if test_set is None else len(test_set),
-                n_features=train_set.n_features,
-                warning=advice[i],
+                n_train=len(train_data),
+                n_test=0 if test_data is None else len(test_data),
+                n_features=train_data.n_features,
+                layers=settings.layers,
+                seed=settings.seed,
+                warning=_advice(path, solver, problem.rows([i]), learning_rate),
+                notes=_notes(path, network, settings, space),
             )
         )
     seconds = time.perf_counter() - started
@@ -229,18 +236,36 @@ def _backend_for(data: Any, backend: str | None, device: str | None, dtype: str 
 
 
 def set_up(
-    backend: Backend, form: str, data: Dataset, models: Sequence[tuple[float, float]], iterations: int
-) -> tuple[Form, Problem]:
-    """Return the data's form on the backend's device, and the problem of one model for each learning rate and l2."""
-    m, n, k = len(data), data.n_features, len(models)
-    chosen = choose_form(form, n, m, k, iterations, backend.costs, np.dtype(backend.dtype).itemsize)
+    backend: Backend, data: Dataset, settings: Settings, models: Sequence[tuple[float, float]]
+) -> tuple[Form, Problem, State]:
+    """Return the data's form on the backend's device, the problem of one model for each learning rate and l2, and
+    the state in which their training starts.
+    """
+    k, m, n = len(models), len(data), data.n_features
+    network = Network(settings.layers, 1 if len(data.classes) == 2 else len(data.classes))
+    chosen = _choose_form(backend, settings, n, m, k * network.units[0])
     rows = data.images.reshape(m, n)
-    # Converted once where every step would have to convert it; K is computed from what is there.
-    as_it_is = chosen == GramForm.name or dtype_name(rows) in backend.reads
+    # Converted once where every step would have to convert all of it; K is computed from what is there.
+    as_it_is = chosen == GramForm.name or settings.batch_size is not None or dtype_name(rows) in backend.reads
     X = (backend.asarray(rows) if as_it_is else backend.floats(rows)).T
-    space = FORMS[chosen].of(X, backend.floats(np.zeros((k, n))), _scale(data), backend.kernels)
-    rates, penalties = (backend.floats(np.array(values)[:, np.newaxis]) for values in zip(*models, strict=True))
-    return space, Problem(space, backend.floats(data.labels[np.newaxis, :]), rates, penalties)
+    moments = core.moments(X, backend.float_dtype, _scale(data)) if settings.standardize else None
+    layers = [
+        Layer(*(backend.floats(np.broadcast_to(part, (k, *part.shape))) for part in layer))
+        for layer in network.draw(n, settings.seed)
+    ]
+    space = FORMS[chosen].of(X, layers[0].W, _scale(data), backend.kernels, moments)
+    rates, penalties = (backend.floats(np.reshape(values, (k, 1, 1))) for values in zip(*models, strict=True))
+    Y = backend.floats(one_hot(data.labels, network.outputs)[np.newaxis])
+    problem = Problem(space, Y, rates, penalties, network, choose_optimizer(settings.optimizer))
+    return space, problem, settings.choose_solver().start(problem, layers[0].b, tuple(layers[1:]))
+
+
+def _choose_form(backend: Backend, settings: Settings, n: int, m: int, rows: int) -> str:
+    """Return the form for so many rows of weights."""
+    if settings.needs_primal:
+        return PrimalForm.name
+    itemsize = np.dtype(backend.dtype).itemsize
+    return choose_form(settings.form, n, m, rows, settings.iterations, backend.costs, itemsize)
 
 
 def _scale(data: Dataset) -> float:
@@ -248,52 +273,12 @@ def _scale(data: Dataset) -> float:
     return PIXEL_SCALE if dtype_name(data.images) == "uint8" else 1.0
 
 
-def _settings(iterations: int, solver: str, seed: int, record_every: int) -> dict[str, Any]:
-    return {
-        "iterations": _whole("iterations", iterations, least=1),
-        "solver": solver,
-        "seed": _whole("seed", seed, least=0),
-        "record_every": _whole("record every", record_every, least=1),
-    }
-
-
-def _training_set(data: Any, labels: Any) -> Dataset:
-    if isinstance(data, Dataset):
-        if labels is not None:
-            raise InputError("labels: a Dataset has its own; leave them out, or give an array of examples")
-        chosen = data
-    elif labels is None:
-        raise InputError("labels: they are missing; an array of examples needs one label for each")
-    else:
-        chosen = from_arrays("data", data, labels)
-    present = np.unique(chosen.labels)
-    if len(present) < 2:
-        name = f"class {str(chosen.classes[present[0]])!r} alone" if len(present) else "no examples"
-        raise InputError(f"{chosen.source}: holds {name}; examples of two classes are needed")
-    if len(chosen.classes) > 2:
-        raise InputError(
-            f"{chosen.source}: has {len(chosen.classes)} classes ({list_names(chosen.classes)}); "
-            "this version tells two apart: name those that count as 1 with --positive NAME[,NAME]"
-        )
-    return chosen
-
-
-def _test_set(test: Any) -> Dataset | None:
-    if test is None:
-        return None
-    if isinstance(test, Dataset):
-        return test
-    if not isinstance(test, tuple) or len(test) != 2:
-        raise InputError("test: a Dataset or a pair (examples, labels) is needed")
-    return from_arrays("test", *test)
-
-
 def _advice(path: Path, solver: Solver, problem: Problem, learning_rate: float) -> str | None:
     """Return what went wrong and what to try, None where nothing did."""
     if path.diverged_at is None:
         return None
     with np.errstate(all="ignore"):
-        suggested = solver.suggest_learning_rate(problem)
+        suggested = solver.suggest_learning_rate(problem) if not problem.network.hidden else learning_rate / 10
     what_to_do = (
         f"try a learning rate of {suggested:.1g}" if 0 < suggested < learning_rate else "scale the features to about 1"
     )
@@ -301,18 +286,15 @@ def _advice(path: Path, solver: Solver, problem: Problem, learning_rate: float) 
     return f"diverged: the cost was no longer finite at iteration {path.diverged_at} ({kept}); {what_to_do}"
 
 
-def _whole(name: str, value: Any, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-        raise InputError(f"{name}: {value!r}; a whole number of at least {least} is needed")
-    return int(value)
-
-
-def _real(name: str, value: Any, least: float = -math.inf, above: float = -math.inf) -> float:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = math.nan
-    if not math.isfinite(number) or number < least or number <= above:
-        wanted = "a positive number" if above == 0 else "a number of at least 0"
-        raise InputError(f"{name}: {value!r}; {wanted} is needed")
-    return number
+def _notes(path: Path, network: Network, settings: Settings, space: Form) -> tuple[str, ...]:
+    """Return what is worth knowing of a run that went through."""
+    notes = []
+    if settings.form == "auto" and settings.needs_primal:
+        notes.append(f"{settings.needs_primal}: the {space.name} form was taken")
+    dead = network.dead_layer(path.state.Z, path.state.deeper)
+    if dead is not None:
+        notes.append(
+            f"the network is dead: every ReLU of hidden layer {dead} is off for every example, and only what lies "
+            f"above it can still learn; the seed was {settings.seed}, try another, or a smaller learning rate"
+        )
+    return tuple(notes)

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from fastlr import core
 from fastlr.backends import Backend
 from fastlr.solvers.problem import Problem, Solver, State
 
@@ -43,7 +42,8 @@ def follow(
     going, done, before = list(range(len(paths))), 0, state
     while True:
         with np.errstate(over="ignore", invalid="ignore"):
-            costs = [float(cost) for cost in backend.to_host(core.cost(state.Z, problem.Y)).reshape(-1)]
+            J = problem.network.cost(state.Z, state.deeper, problem.Y)
+            costs = [float(cost) for cost in backend.to_host(J).reshape(-1)]
         finite = [row for row, cost in enumerate(costs) if math.isfinite(cost)]
         for row, model in enumerate(going):
             if row not in finite:

@@ -74,9 +74,29 @@ def test_a_single_class(train_refused, pictures):
     train_refused(pictures, says=("pictures: holds class 'dark' alone; examples of two classes are needed",))
 
 
-def test_three_classes_ask_for_the_positive_ones(train_refused, pictures):
-    write_folder(pictures, *draw_images(2), names=("a", "b"))
-    train_refused(pictures, says=("has 4 classes (a, b, dark, light)", "--positive"))
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--layers", "0"], "--layers: '0'; whole numbers of at least 1 are needed, such as 4,3,2"),
+        (["--layers", "4,-3"], "--layers: '4,-3'; whole numbers of at least 1"),
+        (["--layers", "4,three"], "--layers: '4,three'; whole numbers of at least 1"),
+        (["--layers", "4,,2"], "--layers: '4,,2'; whole numbers of at least 1"),
+        (["--optimizer", "adam", "--form", "gram"], "form: 'gram' cannot be had: adam scales each weight by itself"),
+        (["--batch-size", "4", "--form", "gram"], "form: 'gram' cannot be had: mini-batches have no Gram form"),
+        (["--batch-size", "0"], "batch size: 0; a whole number of at least 1"),
+        (["--batch-size", "13"], "batch size: 13, but"),
+        (["--optimizer", "sgd"], "optimizer: 'sgd' is not known; choose gd, momentum, nesterov, adam"),
+    ],
+)
+def test_wrong_settings_of_networks(train_refused, pictures, options, says):
+    train_refused(pictures, *options, says=(says,))
+
+
+def test_a_test_set_of_other_classes(train_refused, pictures, tmp_path):
+    other = write_folder(tmp_path / "other", *draw_images(2), names=("dark", "dusk"))
+    train_refused(pictures, "--test", other, says=("holds class 'dusk', unknown to the training data",))
+    write_folder(pictures, *draw_images(2), names=("dawn", "noon"))
+    train_refused(pictures, "--test", other, "--layers", "2", says=("holds class 'dusk'", "dark, dawn, light, noon"))
 
 
 def test_a_file_that_is_no_picture(train_refused, fastlr_command, pictures):
@@ -138,7 +158,6 @@ def test_features_that_are_not_finite(train_refused, tmp_path, value):
         (("--holdout", "3", "--test", "x"), "--holdout: --test names the test data already"),
         (("--test", "nowhere"), "nowhere: no such file or folder"),
         (("--colour", "red"), "No such option: --colour"),
-        (("--layers", "4,3"), "No such option: --layers"),
     ],
 )
 def test_wrong_options(train_refused, pictures, options, words):

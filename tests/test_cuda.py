@@ -33,8 +33,8 @@ launch.kernels.gram_steps = Spy()
 rng = np.random.default_rng(0)
 data = rng.integers(0, 256, (m, n), dtype=np.uint8)
 W, b = backend.floats(rng.normal(size=(k, n)) * 0.1), backend.floats(rng.normal(size=(k, 1)))
-Y = backend.floats(rng.integers(0, 2, (k, m)))
-rates, l2 = backend.floats(rng.uniform(0.01, 0.1, (k, 1))), backend.floats(rng.uniform(0, 0.2, (k, 1)))
+Y = backend.floats(rng.integers(0, 2, (k, 1, m)))
+rates, l2 = backend.floats(rng.uniform(0.01, 0.1, (k, 1, 1))), backend.floats(rng.uniform(0, 0.2, (k, 1, 1)))
 tolerance = 1e-12 if {dtype!r} == "float64" else 1e-4
 
 def compare(what, got, expected):
@@ -44,11 +44,11 @@ def compare(what, got, expected):
 
 compare("predict", launch.predict(W, b, data.T, 1 / 255), core.predict(W, b, data.T, 1 / 255))
 for form, fused in ((GramForm, launch.gram_steps), (PrimalForm, launch.primal_steps)):
-    problem = Problem(form.of(data.T, W, 1 / 255), Y, rates, l2)
-    start = descent.start(problem, b)
-    before = [array.copy() for array in start]
+    problem = Problem(form.of(data.T, W[:, None], 1 / 255), Y, rates, l2)
+    start = descent.start(problem, b[:, None])
+    before = [array.copy() for array in start[:3]]
     got, expected = fused(problem, start, steps), descent.advance(backend, problem, start, steps)
-    for name, one, other in zip(got._fields, got, expected):
+    for name, one, other in zip(("W", "b", "Z"), got, expected):
         compare(f"{{form.name}} {{name}}", one, other)
     assert all((old == same).all() for old, same in zip(before, start))
 assert len(shared) == -(-k // 2) and all(bool(size) == bool(launch.KEPT) for size in shared), shared

@@ -55,9 +55,9 @@ def test_both_forms_take_the_same_steps_from_any_weights(name, k, pixels):
     xp, rng = NAMESPACES[name], np.random.default_rng(k)
     n, m = 30, 12
     data = rng.integers(0, 256, (m, n), dtype=np.uint8) if pixels else rng.normal(size=(m, n))
-    X, W, b = xp.asarray(data).T, xp.asarray(rng.normal(size=(k, n)) * 0.3), xp.asarray(rng.normal(size=(k, 1)))
-    Y = xp.asarray(rng.integers(0, 2, (k, m)).astype(np.float64))
-    rates, l2 = xp.asarray(rng.uniform(0.05, 0.2, (k, 1))), xp.asarray(rng.uniform(0, 0.2, (k, 1)))
+    X, W, b = xp.asarray(data).T, xp.asarray(rng.normal(size=(k, 1, n)) * 0.3), xp.asarray(rng.normal(size=(k, 1, 1)))
+    Y = xp.asarray(rng.integers(0, 2, (k, 1, m)).astype(np.float64))
+    rates, l2 = xp.asarray(rng.uniform(0.05, 0.2, (k, 1, 1))), xp.asarray(rng.uniform(0, 0.2, (k, 1, 1)))
     forms = [form.of(X, W, 1 / 255 if pixels else 1.0) for form in FORMS.values()]
     problems = [Problem(form, Y, rates, l2) for form in forms]
     states = [descent.start(problem, b) for problem in problems]
@@ -67,13 +67,13 @@ def test_both_forms_take_the_same_steps_from_any_weights(name, k, pixels):
         states = [descent.step(problem, state) for problem, state in zip(problems, states, strict=True)]
     primal, gram = (host(form.weights(state.W)) for form, state in zip(forms, states, strict=True))
     np.testing.assert_allclose(gram, primal, rtol=1e-9, atol=1e-12)
-    assert primal.shape == (k, n)
+    assert primal.shape == (k, 1, n)
 
 
 @pytest.mark.parametrize("form", FORMS.values())
 def test_rows_of_a_form_are_those_models(form):
     rng = np.random.default_rng(0)
-    X, W = rng.normal(size=(4, 6)), rng.normal(size=(3, 4))
+    X, W = rng.normal(size=(4, 6)), rng.normal(size=(3, 2, 4))
     whole = form.of(X, W)
     some = whole.rows([2, 0])
     np.testing.assert_allclose(some.weights(some.origin()), W[[2, 0]], rtol=1e-15)
@@ -106,9 +106,9 @@ def test_a_form_that_is_named_is_taken():
 def test_a_step_of_the_gram_form_does_not_read_x():
     backend = choose_backend("numpy")
     X = np.random.default_rng(0).normal(size=(5, 6))
-    form = GramForm.of(X, np.zeros((1, 5)))
+    form = GramForm.of(X, np.zeros((1, 1, 5)))
     blind = replace(form, X=np.full_like(X, np.nan))
-    labels, rate = np.array([[0.0, 1, 0, 1, 0, 1]]), np.array([[0.1]])
-    state = descent.start(Problem(blind, labels, rate, rate * 0), np.zeros((1, 1)))
+    labels, rate = np.array([[[0.0, 1, 0, 1, 0, 1]]]), np.array([[[0.1]]])
+    state = descent.start(Problem(blind, labels, rate, rate * 0), np.zeros((1, 1, 1)))
     state = descent.advance(backend, Problem(blind, labels, rate, rate * 0), state, 50)
     assert np.isfinite(state.Z).all()

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+from collections.abc import Iterator
 from typing import Any
+
+import numpy as np
 
 from fastlr.backends.record import Backend, UnavailableError, loop
 from fastlr.core import Array
@@ -54,10 +58,29 @@ def open_backend(device: str, dtype: str, precision: str) -> Backend:
         to_host=cupy.asnumpy,
         repeat=loop,
         synchronize=lambda state: place.synchronize(),
-        scope=lambda: cupy.cuda.Device(place.id),
+        scope=lambda: _scope(place.id, precision),
         costs=Costs(primal=0.5, gram=0.25, product=0.016),
         kernels=_kernels(),
     )
+
+
+@contextlib.contextmanager
+def _scope(device: int, precision: str) -> Iterator[None]:
+    """Make this the device of new work, and float32 products as precise as asked; leave all as it was.
+
+    The setting is CuPy's own for `CUPY_TF32`, which has no public name; it counts for all threads.
+    """
+    import cupy
+    from cupy._core import _routines_linalg as kinds
+    from cupy._core import get_compute_type, set_compute_type
+
+    with cupy.cuda.Device(device):
+        before = get_compute_type(np.float32)
+        set_compute_type(np.float32, kinds.COMPUTE_TYPE_FP32 if precision == "full" else kinds.COMPUTE_TYPE_TF32)
+        try:
+            yield
+        finally:
+            set_compute_type(np.float32, before)
 
 
 def _kernels() -> Kernels:

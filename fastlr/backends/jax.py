@@ -12,6 +12,8 @@ from fastlr.backends.record import Backend, S, Step, UnavailableError
 from fastlr.core import Array
 from fastlr.errors import InputError
 from fastlr.forms import Costs, GramForm, PrimalForm
+from fastlr.network import Network
+from fastlr.solvers.optimizers import Optimizer
 
 FUSED: tuple[str, ...] = ()
 MATMUL_PRECISION = {"full": "highest", "tf32": "tensorfloat32"}
@@ -110,8 +112,10 @@ def _register_forms() -> None:
 
         jax.tree_util.register_pytree_node(form, flatten, unflatten)
 
-    register(PrimalForm, ("X", "W"), ("scale", "kernels"))
-    register(GramForm, ("X", "W", "K", "Z"), ("scale", "kernels"))
+    register(PrimalForm, ("X", "W", "moments"), ("scale", "kernels"))
+    register(GramForm, ("X", "W", "moments", "K", "Z"), ("scale", "kernels", "factor"))
+    jax.tree_util.register_static(Network)
+    jax.tree_util.register_static(Optimizer)
 
 
 class _Same:

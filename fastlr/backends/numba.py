@@ -95,7 +95,7 @@ def gram_matrix(X: Array, dtype: Any) -> GramMatrix:
     n, m = X.shape
     padded = _padded(m, PANEL)
     if X.dtype != np.uint8 or not _readable(X):
-        return _set_diagonal_apart(core.gram_matrix(X, dtype), padded)
+        return _set_diagonal_apart(core.gram_matrix(X, dtype))
     upper = np.zeros((padded, padded), dtype=np.int32 if n <= INT32_FEATURES else np.float64)
     diagonal = np.empty(padded, dtype)
     packed = np.empty((padded // PANEL, FEATURES // 2, PANEL, 2), np.int16)
@@ -103,8 +103,15 @@ def gram_matrix(X: Array, dtype: Any) -> GramMatrix:
     return GramMatrix(upper, diagonal)
 
 
-def _set_diagonal_apart(K: Array, padded: int) -> GramMatrix:
+def standardized_gram_matrix(X: Array, mean: Array, deviation: Array, scale: float = 1.0) -> GramMatrix:
+    """Return the Gram matrix of standardized features. Twin: `core.standardized_gram_matrix`."""
+    return _set_diagonal_apart(core.standardized_gram_matrix(X, mean, deviation, scale))
+
+
+def _set_diagonal_apart(K: Array) -> GramMatrix:
+    """Return K (m, m) as the kernels read it."""
     m = K.shape[0]
+    padded = _padded(m, PANEL)
     upper, diagonal = np.zeros((padded, padded), K.dtype), np.zeros(padded, K.dtype)
     upper[:m, :m], diagonal[:m] = K, K.diagonal()
     for row in range(LANES):
@@ -127,16 +134,26 @@ def gram_product(C: Array, K: GramMatrix) -> Array:
 def gram_steps(problem: Problem, state: State, steps: int) -> State:
     """Advance a state on a GramForm. Twin: `descent.step`, `steps` times."""
     form: Any = problem.form
-    C, s, b, Z = _pad(state.W[:, :-1]), state.W[:, -1].copy(), state.b[:, 0].copy(), state.Z.copy()
+    W, Z = state.W[:, 0, :], state.Z[:, 0, :].copy()
+    C, s, b = _pad(W[:, :-1]), W[:, -1].copy(), state.b[:, 0, 0].copy()
     k, m = Z.shape
     count = _parts(k * m * m)
     size = min(count, _size(k * m * m))
     _start(
-        "gram_steps", size, np.zeros(1, np.int64), steps, *form.K, C.dtype.type(form.scale**2), form.Z, problem.Y,
-        problem.learning_rate[:, 0].copy(), problem.l2[:, 0].copy(),
+        "gram_steps", size, np.zeros(1, np.int64), steps, *form.K, C.dtype.type(form.factor), form.Z[:, 0, :],
+        *_settings(problem),
         C, s, b, Z, np.empty((count, *C.shape), C.dtype), np.empty((count, k), C.dtype),
     )  # fmt: skip
-    return State(np.concatenate([C[:, :m], s[:, np.newaxis]], axis=1), b[:, np.newaxis], Z)
+    return _state(np.concatenate([C[:, :m], s[:, np.newaxis]], axis=1), b, Z)
+
+
+def _settings(problem: Problem) -> tuple[Array, Array, Array]:
+    """Return Y (1 or k, m), and the learning rates and l2 (k,), contiguous."""
+    return problem.Y[:, 0, :], problem.learning_rate[:, 0, 0].copy(), problem.l2[:, 0, 0].copy()
+
+
+def _state(W: Array, b: Array, Z: Array) -> State:
+    return State(W[:, np.newaxis, :], b[:, np.newaxis, np.newaxis], Z[:, np.newaxis, :])
 
 
 def _padded(m: int, unit: int) -> int:
@@ -154,20 +171,19 @@ def _pad(C: Array) -> Array:
 def primal_steps(problem: Problem, state: State, steps: int) -> State:
     """Advance a state on a PrimalForm. Twin: `descent.step`, `steps` times."""
     form: Any = problem.form
-    W, b = state.W.copy(), state.b[:, 0].copy()
+    W, b = state.W[:, 0, :].copy(), state.b[:, 0, 0].copy()
     (k, n), m = W.shape, form.X.shape[1]
     count = min(_parts(2 * k * n * m), max(1, m // PART_ROWS))
     size = min(count, _size(2 * k * n * m))
     arguments = (
-        size, np.zeros(1, np.int64), steps, form.X.T, W.dtype.type(form.scale), problem.Y,
-        problem.learning_rate[:, 0].copy(), problem.l2[:, 0].copy(),
+        size, np.zeros(1, np.int64), steps, form.X.T, W.dtype.type(form.scale), *_settings(problem),
         W, b, np.empty((count, k, n), W.dtype), np.empty((count, k), W.dtype),
     )  # fmt: skip
     if form.X.dtype == np.uint8 and _has_vectors():
         _start("pixel_steps", *arguments, np.empty((size, k)))
     else:
         _start("primal_steps", *arguments)
-    return State(W, b[:, np.newaxis], form.logits(W, b[:, np.newaxis]))
+    return _state(W, b, (form.project(W[:, np.newaxis, :]) + b[:, np.newaxis, np.newaxis])[:, 0, :])
 
 
 KERNELS: Kernels = {
@@ -175,6 +191,7 @@ KERNELS: Kernels = {
     "combine": combine,
     "predict": predict,
     "gram_matrix": gram_matrix,
+    "standardized_gram_matrix": standardized_gram_matrix,
     "gram_product": gram_product,
     "gram_steps": gram_steps,
     "primal_steps": primal_steps,

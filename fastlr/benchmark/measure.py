@@ -18,6 +18,7 @@ from fastlr.backends import Backend
 from fastlr.benchmark.problems import Problem, Shape
 from fastlr.benchmark.trajectory import check, float_pixels
 from fastlr.forms import FORMS, MEMORY_LIMIT, Form, GramForm
+from fastlr.settings import Settings
 from fastlr.solvers import choose_solver
 from fastlr.solvers.problem import Problem as Task
 from fastlr.solvers.problem import State
@@ -111,15 +112,13 @@ class Job:
         self.problem, self.backend, self.form = problem, backend, form
         self.difference = check(problem, backend, form, check_steps)
         self.solver = choose_solver("gd")
-        self.space, self.task = self.set_up()
-        with backend.scope():
-            self.state: State = self.solver.start(self.task, backend.floats(np.zeros((1, 1))))
+        self.space, self.task, self.state = self.set_up()
 
-    def set_up(self) -> tuple[Form, Task]:
+    def set_up(self) -> tuple[Form, Task, State]:
         """Do what is done once: bring the data there, and compute K."""
         models = [(self.problem.shape.learning_rate, 0.0)]
         with self.backend.scope():
-            made = set_up(self.backend, self.form, self.problem.data, models, self.problem.shape.steps)
+            made = set_up(self.backend, self.problem.data, Settings(self.problem.shape.steps, form=self.form), models)
         self.backend.synchronize((getattr(made[0], "K", ()), made[1].Y))
         return made
 

@@ -64,40 +64,40 @@ def arrange(W: Array) -> Array:
 
 def gram_steps(problem: Problem, state: State, steps: int) -> State:
     """Advance a state on a GramForm. Twin: `descent.step`, `steps` times."""
-    k, m = state.Z.shape
+    k, _, m = state.Z.shape
     if k > MODELS:
         return _in_groups(problem, state, steps)
     form: Any = problem.form
     xp = array_namespace(state.Z)
     C = xp.zeros((2, k, m), dtype=state.W.dtype)
-    C[0] = state.W[:, :-1]
-    s, b, Z = state.W[:, -1].copy(), state.b[:, 0].copy(), state.Z.copy()
-    before = (steps, form.K, form.scale**2, form.Z, *_settings(problem), C, s, b, Z)
+    C[0] = state.W[:, 0, :-1]
+    s, b, Z = state.W[:, 0, -1].copy(), state.b[:, 0, 0].copy(), state.Z[:, 0, :].copy()
+    before = (steps, form.K, form.factor, form.Z[:, 0, :], *_settings(problem), C, s, b, Z)
     like = (*before, xp.empty((2, k, 1), dtype=Z.dtype))
     blocks = _blocks(kernels.gram_steps, like, -(-m // WARPS))
     kept = -(-m // (WARPS * blocks)) * WARPS * m * form.K.dtype.itemsize
     if kept > KEPT or _blocks(kernels.gram_steps, like, blocks, kept) < blocks:
         kept = 0
     _on(blocks, kernels.gram_steps, kept)(*before, xp.empty((2, k, blocks), dtype=Z.dtype))
-    return State(xp.concat([C[steps % 2], s[:, None]], axis=1), b[:, None], Z)
+    return _state(xp.concat([C[steps % 2], s[:, None]], axis=1), b, Z)
 
 
 def primal_steps(problem: Problem, state: State, steps: int) -> State:
     """Advance a state on a PrimalForm; many models, or features, go the plain way. Twin: `descent.step`."""
     form: Any = problem.form
-    (k, n), rows = state.W.shape, form.X.T
+    (k, _, n), rows = state.W.shape, form.X.T
     if k > 1 or n > FEATURES or not rows.flags.c_contiguous:
         for _ in range(steps):
             state = descent.step(problem, state)
         return state
     xp = array_namespace(state.Z)
-    W, b = state.W.copy(), state.b[:, 0].copy()
+    W, b = state.W[:, 0, :].copy(), state.b[:, 0, 0].copy()
     Y, rates, l2 = _settings(problem)
     before = (steps, rows, form.scale, Y, rates, l2, W, b)
     room = partial(xp.empty, dtype=W.dtype)
     blocks = _blocks(kernels.primal_steps, (*before, room((1, n)), room(1)), -(-rows.shape[0] // WARPS))
     _on(blocks, kernels.primal_steps)(*before, room((blocks, n)), room(blocks))
-    return State(W, b[:, None], form.logits(W, b[:, None]))
+    return _state(W, b, form.logits(W[:, None, :], b[:, None, None])[:, 0, :])
 
 
 KERNELS: Kernels = {"predict": predict, "gram_steps": gram_steps, "primal_steps": primal_steps}
@@ -109,17 +109,24 @@ def available() -> bool:
 
 
 def _settings(problem: Problem) -> tuple[Array, Array, Array]:
-    return problem.Y, problem.learning_rate[:, 0].copy(), problem.l2[:, 0].copy()
+    """Return Y (1 or k, m), and the learning rates and l2 (k,), contiguous."""
+    return problem.Y[:, 0, :], problem.learning_rate[:, 0, 0].copy(), problem.l2[:, 0, 0].copy()
+
+
+def _state(W: Array, b: Array, Z: Array) -> State:
+    return State(W[:, None, :], b[:, None, None], Z[:, None, :])
 
 
 def _in_groups(problem: Problem, state: State, steps: int) -> State:
     """Advance as many models at a time as a launch takes."""
-    k, groups = state.Z.shape[0], []
+    k = state.Z.shape[0]
+    groups = []
     for start in range(0, k, MODELS):
         models = range(start, min(k, start + MODELS))
         groups.append(gram_steps(problem.rows(models), state.rows(models), steps))
     xp = array_namespace(state.Z)
-    return State(*(xp.concat(arrays, axis=0) for arrays in zip(*groups, strict=True)))
+    W, b, Z = (xp.concat([getattr(group, name) for group in groups], axis=0) for name in ("W", "b", "Z"))
+    return State(W, b, Z)
 
 
 def _on(blocks: int, kernel: Any, shared: int = 0) -> Any:

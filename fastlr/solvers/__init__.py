@@ -1,21 +1,22 @@
 """One file a solver, one row here for each.
 
-A solver module offers `start(problem, b)`, which returns a state, and `advance(backend, problem, state, steps)`,
-which moves it on by that many steps. A state holds at least the fields `W` (coordinates in the problem's form),
-`b` and `Z`, the logits of those very parameters.
+A solver offers `start(problem, b, deeper)`, which returns a state, and `advance(backend, problem, state, steps)`,
+which moves it on by that many steps. A state holds at least the parameters, the first layer's in the coordinates of
+the problem's form, and `Z`, the logits of those very parameters.
 """
 
 from __future__ import annotations
 
 from fastlr.errors import InputError
 from fastlr.solvers import descent
+from fastlr.solvers.minibatch import MiniBatches
 from fastlr.solvers.problem import Solver
 
 SOLVERS: dict[str, Solver] = {"gd": descent}
 
 
-def choose_solver(name: str) -> Solver:
-    """Return the solver of that name."""
+def choose_solver(name: str, batch_size: int | None = None, seed: int = 0) -> Solver:
+    """Return the solver of that name; with a batch size, the one whose steps look at so many examples each."""
     if name not in SOLVERS:
         raise InputError(f"solver: {name!r} is not known; choose {', '.join(SOLVERS)}")
-    return SOLVERS[name]
+    return SOLVERS[name] if batch_size is None else MiniBatches(batch_size, seed)

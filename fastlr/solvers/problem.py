@@ -1,4 +1,7 @@
-"""What every solver is given, what it asks of a form, and what it must offer."""
+"""What every solver is given, what it asks of a form, and what it must offer.
+
+k models stand side by side: the first axis of every array here is theirs.
+"""
 
 from __future__ import annotations
 
@@ -7,53 +10,96 @@ from typing import Any, ClassVar, NamedTuple, Protocol, Self, TypeVar
 
 from fastlr import core
 from fastlr.core import Array
+from fastlr.network import Deeper, Network
+from fastlr.solvers.optimizers import OPTIMIZERS, Memory, Optimizer
 
 
 class Form(Protocol):
-    """The part of a form that a solver uses: two linear maps between coordinates `(k, d)` and examples."""
+    """The part of a form that a solver uses: linear maps between coordinates `(k, units, d)` and examples."""
 
     name: ClassVar[str]
+
+    @property
+    def kernel(self) -> str | None:
+        """Return the name of the kernel that does all of gradient descent's steps, where there can be one."""
 
     def origin(self) -> Array:
         """Return the coordinates of the initial weights."""
 
     def initial_logits(self) -> Array:
-        """Return Z (k, m) for the initial weights, without intercepts."""
+        """Return Z (k, units, m) for the initial weights, without intercepts."""
 
     def logits(self, coordinates: Array, b: Array) -> Array:
-        """Return Z (k, m) for these coordinates and the intercepts `b (k, 1)`."""
+        """Return Z (k, units, m) for these coordinates and the intercepts `b (k, units, 1)`."""
 
     def gradient(self, D: Array) -> Array:
-        """Return the coordinates of D (scale X)ᵀ / m, which is dW without its l2 part, for residuals `D (k, m)`."""
+        """Return the coordinates of D (scale X)ᵀ / m, which is dW without its l2 part, for `D (k, units, m)`."""
 
     def rows(self, models: Sequence[int]) -> Self:
         """Return the form for some of the k models, given by their indices."""
 
+    def batch(self, examples: Array) -> Self:
+        """Return the form of some of the examples, given by an array of their indices."""
+
 
 class Problem(NamedTuple):
-    """k models to fit: labels `Y (1 or k, m)`, `learning_rate` and `l2` as `(k, 1)`."""
+    """k models to fit: labels `Y (1 or k, outputs, m)`, `learning_rate` and `l2` as `(k, 1, 1)`."""
 
     form: Form
     Y: Array
     learning_rate: Array
     l2: Array
+    network: Network = Network()
+    optimizer: Optimizer = OPTIMIZERS["gd"]
+
+    @property
+    def kernel(self) -> str | None:
+        """Return the name of the kernel that does all of its steps: for logistic regression by gradient descent."""
+        plain = self.network.is_logistic_regression and self.optimizer.name == "gd"
+        return self.form.kernel if plain else None
 
     def rows(self, models: Sequence[int]) -> Problem:
         """Return the problem of some of the models."""
-        Y = core.rows(self.Y, models) if self.Y.shape[0] > 1 else self.Y
-        return Problem(self.form.rows(models), Y, core.rows(self.learning_rate, models), core.rows(self.l2, models))
+        return self._replace(
+            form=self.form.rows(models),
+            Y=core.rows(self.Y, models) if self.Y.shape[0] > 1 else self.Y,
+            learning_rate=core.rows(self.learning_rate, models),
+            l2=core.rows(self.l2, models),
+        )
 
 
 class State(NamedTuple):
-    """The coordinates `W (k, d)`, the intercepts `b (k, 1)`, and the logits `Z (k, m)` of those parameters."""
+    """The parameters of k models, and what goes with them.
+
+    Of the first layer the coordinates `W (k, units, d)`, the intercepts `b (k, units, 1)` and the logits
+    `Z (k, units, m)` of those parameters; the deeper layers; what the optimizer remembers of each parameter, in the
+    order of `parameters`; and `t (k, 1, 1)`, the number of steps done, where that counts.
+    """
 
     W: Array
     b: Array
     Z: Array
+    deeper: Deeper = ()
+    memory: tuple[Memory, ...] = ()
+    t: Any = ()
+
+    @property
+    def parameters(self) -> list[Array]:
+        """Return W and b of every layer."""
+        return [self.W, self.b, *(array for layer in self.deeper for array in layer)]
 
     def rows(self, models: Sequence[int]) -> State:
         """Return the state of some of the models."""
-        return State(*(core.rows(array, models) for array in self))
+        chosen: State = _each(lambda array: core.rows(array, models), self)
+        return chosen
+
+
+def _each(function: Callable[[Array], Array], value: Any) -> Any:
+    """Return a function of every array in nested tuples, in the same tuples."""
+    if not isinstance(value, tuple):
+        return function(value)
+    parts = [_each(function, part) for part in value]
+    return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
 
 
 S = TypeVar("S")
@@ -67,6 +113,10 @@ class Delegate(Protocol):
         """Return the backend's way to apply a step many times."""
 
     @property
+    def asarray(self) -> Callable[[Any], Array]:
+        """Return the way of a host array to its device."""
+
+    @property
     def kernels(self) -> Mapping[str, Callable[..., Any]]:
         """Return its fused kernels; one named after a form and "_steps" does all of a solver's steps on it."""
 
@@ -74,8 +124,8 @@ class Delegate(Protocol):
 class Solver(Protocol):
     """What a solver module offers."""
 
-    def start(self, problem: Problem, b: Array) -> State:
-        """Return the state at the form's initial weights and the intercepts `b`."""
+    def start(self, problem: Problem, b: Array, deeper: Deeper = ()) -> State:
+        """Return the state at the form's initial weights, the intercepts `b` and these deeper layers."""
 
     def advance(self, backend: Delegate, problem: Problem, state: State, steps: int) -> State:
         """Return the state `steps` steps later."""

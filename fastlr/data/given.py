@@ -1,0 +1,59 @@
+"""What a caller gives to train on and to test on, as datasets that go together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastlr.data.dataset import Dataset, from_arrays
+from fastlr.errors import InputError
+from fastlr.namespace import dtype_name, library_of
+
+
+def training_set(data: Any, labels: Any) -> Dataset:
+    """Return the examples to train on, of at least two classes."""
+    if isinstance(data, Dataset):
+        if labels is not None:
+            raise InputError("labels: a Dataset has its own; leave them out, or give an array of examples")
+        chosen = data
+    elif labels is None:
+        raise InputError("labels: they are missing; an array of examples needs one label for each")
+    else:
+        chosen = from_arrays("data", data, labels)
+    present = np.unique(chosen.labels)
+    if len(present) < 2:
+        name = f"class {str(chosen.classes[present[0]])!r} alone" if len(present) else "no examples"
+        raise InputError(f"{chosen.source}: holds {name}; examples of two classes are needed")
+    return chosen
+
+
+def test_set(test: Any, train_set: Dataset) -> Dataset | None:
+    """Return the examples to test on, labelled by the training set's classes, or say why they do not go with it."""
+    if test is None:
+        return None
+    if isinstance(test, Dataset):
+        chosen = test
+    elif isinstance(test, tuple) and len(test) == 2:
+        chosen = from_arrays("test", *test)
+    else:
+        raise InputError("test: a Dataset or a pair (examples, labels) is needed")
+    chosen = chosen.aligned(train_set.classes, train_set.class_of)
+    theirs, ours = dtype_name(chosen.images), dtype_name(train_set.images)
+    if (theirs == "uint8") != (ours == "uint8"):
+        raise InputError(
+            f"{chosen.source}: its examples are {theirs}, those of {train_set.source} "
+            f"{ours}; both must be uint8 pixels, or neither"
+        )
+    theirs, ours = library_of(chosen.images), library_of(train_set.images)
+    if theirs != ours:
+        raise InputError(
+            f"{chosen.source}: its examples are of {theirs}, those of {train_set.source} of {ours}; "
+            "bring both to one library"
+        )
+    if chosen.n_features != train_set.n_features:
+        raise InputError(
+            f"{chosen.source}: its examples have {chosen.n_features} numbers each, "
+            f"those of {train_set.source} have {train_set.n_features}; they must be alike"
+        )
+    return chosen

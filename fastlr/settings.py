@@ -1,0 +1,86 @@
+"""What a training is told to do, checked before anything is done."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from fastlr.errors import InputError
+from fastlr.forms import PrimalForm, choose_form_name
+from fastlr.solvers import choose_solver
+from fastlr.solvers.optimizers import choose_optimizer
+from fastlr.solvers.problem import Solver
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The arguments of `fastlr.train` that say how, but for the rates, of which a sweep has many."""
+
+    iterations: int = 2000
+    layers: tuple[int, ...] = ()
+    solver: str = "gd"
+    optimizer: str = "gd"
+    batch_size: int | None = None
+    standardize: bool = False
+    seed: int = 0
+    record_every: int = 100
+    form: str = "auto"
+
+    def __post_init__(self) -> None:
+        """Check each value, and what goes with what."""
+        for name, least in (("iterations", 1), ("seed", 0), ("record_every", 1)):
+            object.__setattr__(self, name, whole(name.replace("_", " "), getattr(self, name), least))
+        if self.batch_size is not None:
+            object.__setattr__(self, "batch_size", whole("batch size", self.batch_size, 1))
+        choose_optimizer(self.optimizer)
+        choose_solver(self.solver)
+        choose_form_name(self.form)
+        if self.form not in ("auto", PrimalForm.name) and (reason := self.needs_primal):
+            raise InputError(f"form: {self.form!r} cannot be had: {reason}; take 'primal', or leave it out")
+
+    @property
+    def needs_primal(self) -> str | None:
+        """Return why there is no Gram form, None where there is."""
+        if not choose_optimizer(self.optimizer).has_gram_form:
+            return f"{self.optimizer} scales each weight by itself and has no Gram form"
+        if self.batch_size is not None:
+            return "mini-batches have no Gram form"
+        return None
+
+    def choose_solver(self) -> Solver:
+        """Return the solver."""
+        return choose_solver(self.solver, self.batch_size, self.seed)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the settings as plain values, for a model file."""
+        return asdict(self) | {"layers": list(self.layers)}
+
+
+def whole(name: str, value: Any, least: int) -> int:
+    """Return a whole number, or say that it is none or too small."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+        raise InputError(f"{name}: {value!r}; a whole number of at least {least} is needed")
+    return int(value)
+
+
+def real(name: str, value: Any, least: float = -math.inf, above: float = -math.inf) -> float:
+    """Return a finite number, or say that it is none or too small."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not math.isfinite(number) or number < least or number <= above:
+        wanted = "a positive number" if above == 0 else "a number of at least 0"
+        raise InputError(f"{name}: {value!r}; {wanted} is needed")
+    return number
+
+
+def hidden_units(layers: Any) -> tuple[int, ...]:
+    """Return the units of the hidden layers, or say what is none."""
+    if isinstance(layers, str | bytes) or not isinstance(layers, Sequence | np.ndarray):
+        raise InputError(f"layers: {layers!r}; the units of each hidden layer are needed, such as (4, 3, 2)")
+    return tuple(whole("layers", units, 1) for units in layers)

@@ -1,0 +1,67 @@
+"""Stochastic gradient descent: each step is one of `descent` on a few of the examples, k models on the same ones.
+
+An epoch goes once through all m examples, in an order of its own: NumPy's default_rng([seed, epoch]).permutation(m),
+drawn on the host, so that every backend takes the same batches. Its last batch is what is left over.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from fastlr import core
+from fastlr.core import Array
+from fastlr.namespace import array_namespace
+from fastlr.network import Deeper
+from fastlr.solvers import descent
+from fastlr.solvers.problem import Delegate, Problem, State
+
+
+@dataclass(frozen=True)
+class MiniBatches:
+    """A solver whose steps look at `batch_size` examples each; a state's Z is that of all of them."""
+
+    batch_size: int
+    seed: int
+
+    def start(self, problem: Problem, b: Array, deeper: Deeper = ()) -> State:
+        """Return the state at the form's initial weights, and step 0."""
+        return descent.start(problem, b, deeper)._replace(t=array_namespace(b).zeros_like(b[:, :1, :]))
+
+    def advance(self, backend: Delegate, problem: Problem, state: State, steps: int) -> State:
+        """Return the state after `steps` batches, with the logits of all examples."""
+        xp, m = array_namespace(problem.Y), problem.Y.shape[-1]
+        size = self.batch_size
+        whole, rest = divmod(m, size)
+        each, done = whole + (rest > 0), int(state.t[0, 0, 0])
+        last = done + steps
+        while done < last:
+            epoch, position = divmod(done, each)
+            order = backend.asarray(np.random.default_rng([self.seed, epoch]).permutation(m))
+            if position < whole:
+                count = min(last - done, whole - position)
+                batches = partial(step, problem, xp.reshape(order[: whole * size], (whole, size)), 0, each)
+            else:
+                count, batches = 1, partial(step, problem, xp.reshape(order[whole * size :], (1, rest)), whole, each)
+            state = backend.repeat(batches, state, count)
+            done += count
+        return state._replace(Z=problem.form.logits(state.W, state.b))
+
+    suggest_learning_rate = staticmethod(descent.suggest_learning_rate)
+
+
+def step(problem: Problem, batches: Array, first: int, each: int, state: State) -> State:
+    """Return the state after one update on the batch whose turn it is.
+
+    `batches (count, size)` holds indices of examples; its first row is batch `first` of the `each` batches of an epoch.
+    """
+    xp = array_namespace(batches)
+    turn = xp.astype(xp.remainder(state.t[:1, 0, 0], each), batches.dtype) - first
+    examples = xp.reshape(core.rows(batches, turn), (-1,))
+    form = problem.form.batch(examples)
+    moved = descent.update(
+        problem, form, xp.take(problem.Y, examples, axis=-1), state._replace(Z=form.logits(state.W, state.b))
+    )
+    return moved._replace(Z=state.Z)

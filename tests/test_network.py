@@ -1,0 +1,201 @@
+"""Networks, softmax, optimizers, mini-batches, standardized features: every backend against the textbook."""
+
+import numpy as np
+import pytest
+from conftest import every_backend, first_difference
+
+import fastlr
+from fastlr import core, textbook
+from fastlr.backends import DTYPES, choose_backend
+from fastlr.data import from_arrays
+from fastlr.forms import FORMS
+from fastlr.namespace import dtype_name, library_of, to_host
+from fastlr.network import one_hot
+from fastlr.settings import Settings
+from fastlr.solvers import descent
+from fastlr.solvers.optimizers import OPTIMIZERS
+from fastlr.training import set_up
+
+TOLERANCE = {"float64": 1e-9, "float32": 1e-4}
+
+
+@pytest.fixture(params=every_backend())
+def name(request) -> str:
+    return request.param
+
+
+def examples(classes: int = 2, pixels: bool = True, m: int = 40, n: int = 30) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(m)
+    X = rng.integers(0, 256, (m, n), dtype=np.uint8) if pixels else rng.normal(size=(m, n))
+    return X, np.arange(m) % classes
+
+
+def textbook_run(X, labels, classes, layers, steps, rate, every=1, seed=0):
+    """Return the textbook's parameters and costs for the same start."""
+    outputs = 1 if classes == 2 else classes
+    units = [X.shape[1], *layers, outputs]
+    parameters = textbook.initialise_parameters(units, seed)
+    if not layers:
+        parameters = {name: value * 0 for name, value in parameters.items()}
+    scaled = (X / 255 if X.dtype == np.uint8 else X).T
+    return textbook.train_network(scaled, one_hot(labels, outputs), parameters, steps, rate, every)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("pixels", [True, False], ids=["pixels", "features"])
+@pytest.mark.parametrize(("classes", "layers"), [(2, (4, 3, 2)), (3, ()), (3, (5,))])
+def test_the_costs_are_the_textbooks(name, classes, layers, pixels, form, dtype):
+    X, labels = examples(classes, pixels)
+    settings = {"iterations": 60, "learning_rate": 0.05, "layers": layers, "form": form, "dtype": dtype, "seed": 3}
+    run = fastlr.train(X, labels, backend=name, record_every=1, **settings)
+    _, costs = textbook_run(X, labels, classes, layers, 60, 0.05, seed=3)
+    assert first_difference(run.costs, costs, TOLERANCE[dtype]) is None
+    assert (run.backend, run.form, run.dtype, run.layers, run.seed) == (name, form, dtype, layers, 3)
+    many = fastlr.train(X, labels, backend=name, record_every=20, **settings)
+    assert first_difference(many.costs, costs[::20], TOLERANCE[dtype]) is None
+
+
+@pytest.mark.parametrize(("classes", "layers"), [(2, (4, 3, 2)), (3, ())])
+def test_the_model_is_the_textbooks(name, classes, layers, tmp_path):
+    """Weights, probabilities, classes and accuracy; the same from a file."""
+    X, labels = examples(classes)
+    run = fastlr.train(X, labels, test=(X, labels), iterations=50, learning_rate=0.05, layers=layers, backend=name)
+    parameters, _ = textbook_run(X, labels, classes, layers, 50, 0.05)
+    for i, layer in enumerate(run.model.layers, start=1):
+        np.testing.assert_allclose(layer.W, parameters[f"W{i}"], rtol=1e-8, atol=1e-11)
+        np.testing.assert_allclose(layer.b, parameters[f"b{i}"], rtol=1e-8, atol=1e-11)
+    A = list(textbook.forward_prop(X.T / 255, parameters).values())[-1]
+    expected = np.concatenate([1 - A, A]).T if classes == 2 else A.T
+    run.model.save(tmp_path / "m.safetensors")
+    loaded = fastlr.load(tmp_path / "m.safetensors")
+    for model in (run.model, loaded):
+        proba = model.predict_proba(X)
+        assert proba.dtype == np.float64
+        np.testing.assert_allclose(proba, expected, rtol=1e-8)
+        assert (model.predict(X) == expected.argmax(axis=1)).all()
+    assert (loaded.predict_proba(X) == run.model.predict_proba(X)).all()
+    assert loaded.predict_proba(X[:0]).shape == (0, classes)
+    wanted = textbook.accuracy(A, one_hot(labels, len(A)))
+    assert run.train_accuracy == run.test_accuracy == pytest.approx(wanted)
+
+
+def test_arrays_in_arrays_out(name):
+    backend = choose_backend(name)
+    X, labels = examples(3)
+    with backend.scope():
+        given = backend.asarray(X)
+    run = fastlr.train(given, labels, layers=(4,), iterations=5, standardize=True)
+    for array in (*run.model.layers[0], *run.model.layers[1], *run.model.moments, run.model.predict_proba(given)):
+        assert (library_of(array), dtype_name(array)) == (library_of(given), "float64")
+    answer = run.model.predict(given)
+    assert library_of(answer) == library_of(given)
+    assert to_host(answer).tolist() == run.model.predict(X).tolist()
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(("classes", "layers"), [(2, ()), (2, (4, 3)), (3, ()), (3, (5, 4))])
+@pytest.mark.parametrize("standardize", [False, True])
+def test_gradients_are_those_of_the_cost(form, classes, layers, standardize):
+    """Central differences, each weight and intercept of each layer."""
+    X, labels = examples(classes, m=12, n=6)
+    backend = choose_backend("numpy")
+    settings = Settings(layers=layers, form=form, standardize=standardize, seed=1)
+    space, problem, state = set_up(backend, from_arrays("data", X, labels), settings, [(0.1, 0.0)])
+    state = descent.advance(backend, problem, state, 3)
+    D, deeper = problem.network.backward(state.Z, state.deeper, problem.Y)
+    gradients = [space.gradient(D), core.intercept_gradient(D), *(array for layer in deeper for array in layer)]
+    # In the Gram form a coordinate's derivative is that of the cost by C: the gradient through K.
+    if form == "gram":
+        through = space.logits(np.concatenate([D / D.shape[-1], 0 * D[..., :1]], axis=-1), 0.0)
+        gradients[0] = np.concatenate([through, np.sum(D * space.Z, axis=-1, keepdims=True) / D.shape[-1]], axis=-1)
+
+    def cost_of(parameters):
+        Z = space.logits(parameters[0], parameters[1])
+        layers = tuple(type(layer)(*parameters[2 + 2 * i : 4 + 2 * i]) for i, layer in enumerate(deeper))
+        return float(problem.network.cost(Z, layers, problem.Y)[0, 0, 0])
+
+    h = 1e-5
+    for place, (parameter, gradient) in enumerate(zip(state.parameters, gradients, strict=True)):
+        for index in np.ndindex(parameter.shape):
+            costs = []
+            for sign in (1, -1):
+                moved = [p.copy() for p in state.parameters]
+                moved[place][index] += sign * h
+                costs.append(cost_of(moved))
+            slope = (costs[0] - costs[1]) / (2 * h)
+            assert abs(slope - gradient[index]) < 1e-7, f"parameter {place} at {index}: {slope} and {gradient[index]}"
+
+
+def plain_rule(optimizer: str):
+    """Return p, g, t → p as a loop over numbers would have it."""
+    kept: dict = {}
+
+    def move(key, p, g, rate, t):
+        v, u = kept.get(key, (0.0, 0.0))
+        if optimizer == "gd":
+            return p - rate * g
+        if optimizer == "adam":
+            u, v = 0.9 * u + 0.1 * g, 0.999 * v + 0.001 * g**2
+            kept[key] = (v, u)
+            return p - rate * (u / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)
+        v = 0.9 * v + g
+        kept[key] = (v, u)
+        return p - rate * (v if optimizer == "momentum" else g + 0.9 * v)
+
+    return move
+
+
+def plain_costs(X, labels, classes, layers, steps, rate, optimizer="gd", l2=0.0, batches=None, seed=0):
+    """Return the cost before each step, of a loop over the textbook's gradients."""
+    Y = one_hot(labels, 1 if classes == 2 else classes)
+    X = (X / 255 if X.dtype == np.uint8 else X).T
+    parameters = textbook.initialise_parameters([len(X), *layers, len(Y)], seed)
+    if not layers:
+        parameters = {name: value * 0 for name, value in parameters.items()}
+    move, costs = plain_rule(optimizer), []
+    for t in range(1, steps + 1):
+        costs.append(textbook.compute_cost(textbook.forward_prop(X, parameters), Y))
+        some = slice(None) if batches is None else batches[(t - 1) % len(batches)]
+        forward = textbook.forward_prop(X[:, some], parameters)
+        grads = textbook.back_prop(forward, parameters, Y[:, some])
+        for key, p in parameters.items():
+            g = grads[f"d{key}"] + (l2 * p if key.startswith("W") else 0)
+            parameters[key] = move(key, p, g, rate, t)
+    return costs
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("layers", [(), (4, 3)])
+def test_optimizers_follow_their_formulas(name, optimizer, form, layers):
+    if form == "gram" and not OPTIMIZERS[optimizer].has_gram_form:
+        with pytest.raises(fastlr.InputError, match="adam scales each weight by itself and has no Gram form"):
+            fastlr.train(*examples(), optimizer=optimizer, form=form, backend=name)
+        return
+    X, labels = examples(3)
+    run = fastlr.train(
+        X, labels, iterations=25, learning_rate=0.01, l2=0.1, optimizer=optimizer, form=form, layers=layers,
+        backend=name, record_every=1,
+    )  # fmt: skip
+    expected = plain_costs(X, labels, 3, layers, 25, 0.01, optimizer, 0.1)
+    assert first_difference(run.costs, expected, 1e-9) is None
+
+
+@pytest.mark.parametrize("optimizer", ["gd", "adam"])
+@pytest.mark.parametrize(("classes", "layers"), [(2, ()), (3, (4,))])
+@pytest.mark.parametrize("size", [16, 10, 40])
+def test_mini_batches_follow_a_plain_loop(name, size, classes, layers, optimizer):
+    """Three epochs, each in an order of its own, the last batch shorter; recorded off their rhythm too."""
+    X, labels = examples(classes)
+    each = -(-40 // size)
+    order = [np.random.default_rng([5, epoch]).permutation(40) for epoch in range(3)]
+    batches = [part[i : i + size] for part in order for i in range(0, 40, size)]
+    settings = {"learning_rate": 0.02, "optimizer": optimizer, "layers": layers, "batch_size": size, "backend": name}
+    run = fastlr.train(X, labels, iterations=3 * each, record_every=1, seed=5, **settings)
+    expected = plain_costs(X, labels, classes, layers, 3 * each, 0.02, optimizer, batches=batches, seed=5)
+    assert first_difference(run.costs, expected, 1e-9) is None
+    few = fastlr.train(X, labels, iterations=3 * each, record_every=2, seed=5, **settings)
+    assert first_difference(few.costs, expected[::2], 1e-9) is None
+    assert few.form == "primal"
+    assert few.notes == ("mini-batches have no Gram form: the primal form was taken",) or optimizer == "adam"
