@@ -22,6 +22,7 @@ from fastlr.namespace import array_namespace
 Array: TypeAlias = Any  # an array of whichever library the caller uses
 
 BLOCK = 2**22  # numbers converted to floating point at a time: at most 32 MiB
+ROUNDING = 2.0**-46  # 64 units in the last place
 FEATURES = 1024  # features in one exact float32 product of pixels: 1024 · 128² = 2²⁴
 
 
@@ -134,8 +135,9 @@ def moments(X: Array, dtype: Any, scale: float = 1.0) -> tuple[Array, Array]:
     tiles = partial(_tiles, X, xp.float64, axis=0, step=BLOCK // X.shape[1])
     mean = xp.concat([xp.mean(tile, axis=1) for _, tile in tiles()])
     deviation = xp.concat([xp.std(tile, axis=1) for _, tile in tiles()])
-    deviation = xp.where(deviation > 0, deviation, xp.ones_like(deviation))
-    return tuple(xp.astype(scale * xp.reshape(a, (1, -1)), dtype) for a in (mean, deviation))
+    varies = deviation > ROUNDING * xp.abs(mean)  # the mean of equal numbers need not be that number to the last bit
+    deviation = xp.where(varies, scale * deviation, xp.ones_like(deviation))
+    return tuple(xp.astype(xp.reshape(values, (1, -1)), dtype) for values in (scale * mean, deviation))
 
 
 def standardized_gram_matrix(X: Array, mean: Array, deviation: Array, scale: float = 1.0) -> Array:

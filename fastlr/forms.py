@@ -106,6 +106,11 @@ class PrimalForm(_Data):
         """Return the name of the kernel for features as they are."""
         return "primal_steps" if self.moments is None else None
 
+    @property
+    def softmax_kernel(self) -> str | None:
+        """Return the name of that for a softmax."""
+        return "softmax_steps" if self.moments is None else None
+
     @classmethod
     def of(
         cls,
@@ -152,6 +157,7 @@ class GramForm(_Data):
     Z: Array  # the logits of the initial weights without intercept, (k, units, m)
     name: ClassVar[str] = "gram"
     kernel: ClassVar[str | None] = "gram_steps"
+    softmax_kernel: ClassVar[str | None] = None
 
     @classmethod
     def of(

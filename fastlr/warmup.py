@@ -17,4 +17,5 @@ def warm_up() -> None:
         for X in (*(np.eye(2, 3, dtype=read) for read in READS), np.eye(2, INT32_FEATURES + 1, dtype=np.uint8)):
             for form in FORMS:
                 train(X, [0, 1], iterations=1, backend="numba", form=form, dtype=dtype)
+            train(X, [0, 1], iterations=1, backend="numba", batch_size=1, dtype=dtype)
             gram_product(np.zeros((1, 2), dtype), gram_matrix(X.T, dtype))  # for advice on the learning rate

@@ -1,5 +1,10 @@
 """Networks, softmax, optimizers, mini-batches, standardized features: every backend against the textbook."""
 
+import os
+import subprocess
+import sys
+
+import array_api_strict
 import numpy as np
 import pytest
 from conftest import every_backend, first_difference
@@ -10,10 +15,11 @@ from fastlr.backends import DTYPES, choose_backend
 from fastlr.data import from_arrays
 from fastlr.forms import FORMS
 from fastlr.namespace import dtype_name, library_of, to_host
-from fastlr.network import one_hot
+from fastlr.network import Layer, Network, one_hot
 from fastlr.settings import Settings
-from fastlr.solvers import descent
+from fastlr.solvers import descent, minibatch
 from fastlr.solvers.optimizers import OPTIMIZERS
+from fastlr.solvers.problem import Problem
 from fastlr.training import set_up
 
 TOLERANCE = {"float64": 1e-9, "float32": 1e-4}
@@ -199,3 +205,139 @@ def test_mini_batches_follow_a_plain_loop(name, size, classes, layers, optimizer
     assert first_difference(few.costs, expected[::2], 1e-9) is None
     assert few.form == "primal"
     assert few.notes == ("mini-batches have no Gram form: the primal form was taken",) or optimizer == "adam"
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("pixels", [True, False], ids=["pixels", "features"])
+@pytest.mark.parametrize(("classes", "layers"), [(2, ()), (3, (4,))])
+def test_standardized_features(name, classes, layers, pixels, form, dtype, tmp_path):
+    """As the textbook trains on features that were standardized before; the model takes them as they are."""
+    X, labels = examples(classes, pixels)
+    X[:, 7] = X[0, 7]  # one that does not vary
+    X[:, 3] = X[:, 3] // 4 + 11
+    scaled = X / 255 if pixels else X
+    deviation = scaled.std(axis=0)
+    deviation[7] = 1
+    standard = (scaled - scaled.mean(axis=0)) / deviation
+    settings = {"iterations": 40, "learning_rate": 0.05, "layers": layers, "dtype": dtype, "form": form}
+    run = fastlr.train(X, labels, backend=name, record_every=1, standardize=True, **settings)
+    parameters, costs = textbook_run(standard, labels, classes, layers, 40, 0.05)
+    assert first_difference(run.costs, costs, TOLERANCE[dtype]) is None
+    A = list(textbook.forward_prop(standard.T, parameters).values())[-1]
+    run.model.save(tmp_path / "m.safetensors")
+    for model in (run.model, fastlr.load(tmp_path / "m.safetensors")):
+        proba = model.predict_proba(X)[:, -1]
+        np.testing.assert_allclose(proba, A[-1], rtol=1e-8 if dtype == "float64" else 1e-3)
+        np.testing.assert_allclose(model.moments[0][0], scaled.mean(axis=0), rtol=1e-6, atol=1e-7)
+        np.testing.assert_allclose(model.moments[1][0], deviation, rtol=1e-5)
+
+
+def test_standardizing_with_batches_and_adam():
+    X, labels = examples(3, pixels=False)
+    standard = (X - X.mean(axis=0)) / X.std(axis=0)
+    settings = {"iterations": 30, "batch_size": 16, "optimizer": "adam", "learning_rate": 0.01, "record_every": 1}
+    whole = fastlr.train(X, labels, standardize=True, **settings)
+    expected = fastlr.train(standard, labels, **settings)
+    assert first_difference(whole.costs, expected.costs, 1e-9) is None
+
+
+def test_many_networks_share_a_reading():
+    """A sweep's runs are those of one network each."""
+    X, labels = examples(3)
+    settings = {"layers": (4, 3), "iterations": 30, "seed": 2, "record_every": 5}
+    for more in ({}, {"optimizer": "momentum"}, {"batch_size": 16}, {"form": "gram"}):
+        runs = fastlr.sweep(X, labels, learning_rates=[0.01, 0.1], l2=[0.0, 0.1], **settings, **more)
+        for run, (rate, l2) in zip(runs, [(0.01, 0.0), (0.01, 0.1), (0.1, 0.0), (0.1, 0.1)], strict=True):
+            alone = fastlr.train(X, labels, learning_rate=rate, l2=l2, **settings, **more)
+            assert first_difference(run.costs, alone.costs, 1e-9) is None
+            np.testing.assert_allclose(run.model.layers[1].W, alone.model.layers[1].W, rtol=1e-8)
+
+
+def test_a_network_that_diverges_does_not_disturb_the_others():
+    X, labels = examples(3, pixels=False)
+    X *= 1e3
+    runs = fastlr.sweep(X, labels, learning_rates=[1e200, 1e-6], layers=(4,), iterations=40, record_every=10)
+    assert "diverged" in runs[0].warning
+    assert "try a learning rate of 1e+199" in runs[0].warning
+    assert runs[1].warning is None
+    assert len(runs[1].costs) == 4
+    assert np.isfinite(runs[0].model.predict_proba(X)).all()
+
+
+def test_a_dead_network_says_so():
+    X, labels = examples(2)
+    seeds = [seed for seed in range(40) if is_dead_from_the_start(X, seed)]
+    assert seeds
+    run = fastlr.train(X, labels, layers=(2, 1), iterations=5, seed=seeds[0])
+    assert len(run.notes) == 1
+    assert "the network is dead: every ReLU of hidden layer" in run.notes[0]
+    assert f"the seed was {seeds[0]}, try another" in run.notes[0]
+    alive = next(seed for seed in range(40) if seed not in seeds)
+    assert fastlr.train(X, labels, layers=(2, 1), iterations=5, seed=alive).notes == ()
+
+
+def is_dead_from_the_start(X, seed) -> bool:
+    forward = textbook.forward_prop(X.T / 255, textbook.initialise_parameters([30, 2, 1, 1], seed))
+    return not (forward["A1"].any() and forward["A2"].any())
+
+
+def test_initial_weights_are_the_same_everywhere(name):
+    """Drawn on the host: after no step at all, so to speak, a model has the textbook's weights."""
+    X, labels = examples(3)
+    run = fastlr.train(X, labels, layers=(4,), iterations=1, learning_rate=1e-300, seed=9, backend=name)
+    drawn = textbook.initialise_parameters([30, 4, 3], 9)
+    assert (drawn["W1"] == run.model.layers[0].W).all()
+    assert (drawn["W2"] == run.model.layers[1].W).all()
+
+
+def test_a_model_with_layers_goes_elsewhere(name, tmp_path):
+    """Saved, loaded, on another backend: 1e-9; on its own in another process: the same bits."""
+    X, labels = examples(3)
+    run = fastlr.train(X, labels, layers=(5, 4), iterations=30, learning_rate=0.05, backend=name)
+    run.model.save(tmp_path / "m.safetensors")
+    np.save(tmp_path / "X.npy", X)
+    code = (
+        "import sys, numpy, fastlr\n"
+        f"proba = fastlr.load({str(tmp_path / 'm.safetensors')!r}).predict_proba(numpy.load(sys.argv[1]))\n"
+        "sys.stdout.buffer.write(proba.tobytes())"
+    )
+    proba = {}
+    for where in (name, "numpy"):
+        done = subprocess.run(
+            [sys.executable, "-c", code, tmp_path / "X.npy"], capture_output=True, check=True,
+            env=os.environ | {"FASTLR_BACKEND": where},
+        )  # fmt: skip
+        proba[where] = np.frombuffer(done.stdout).reshape(40, 3)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FASTLR_BACKEND", name)
+        assert (run.model.predict_proba(X) == proba[name]).all()
+    np.testing.assert_allclose(proba[name], proba["numpy"], rtol=1e-9)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_strict_arrays_take_the_same_steps(form, optimizer, outputs):
+    """Nothing outside the Array API standard: k networks, each optimizer, whole passes and batches."""
+    k, n, m, network = 2, 6, 10, Network((4, 3), outputs)
+    rng = np.random.default_rng(0)
+    drawn = [[rng.normal(size=(k, *part.shape)) for part in layer] for layer in network.draw(n, 0)]
+    X, labels = rng.integers(0, 256, (m, n), dtype=np.uint8), rng.integers(0, 3 if outputs == 3 else 2, m)
+    rates, l2 = rng.uniform(0.01, 0.1, (k, 1, 1)), rng.uniform(0, 0.2, (k, 1, 1))
+    states = []
+    for xp in (array_api_strict, np):
+        layers = [Layer(*map(xp.asarray, layer)) for layer in drawn]
+        data = xp.asarray(X).T
+        space = FORMS[form].of(data, layers[0].W, 1 / 255, moments=core.moments(data, xp.float64, 1 / 255))
+        Y = xp.asarray(one_hot(labels, outputs)[None])
+        problem = Problem(space, Y, *map(xp.asarray, (rates, l2)), network, OPTIMIZERS[optimizer])
+        state = minibatch.MiniBatches(5, 0).start(problem, layers[0].b, tuple(layers[1:]))
+        for i in range(30):
+            if form == "primal" and i % 3 == 0:
+                state = minibatch.turn(problem, xp.asarray(np.arange(10).reshape(2, 5)), 0, 2, state)
+            state = descent.step(problem, state)
+        states.append([np.from_dlpack(array) for array in (*state.parameters, state.Z)])
+        assert network.dead_layer(state.Z, state.deeper) is None
+    for got, wanted in zip(*states, strict=True):
+        np.testing.assert_allclose(got, wanted, rtol=1e-9, atol=1e-12)

@@ -33,6 +33,46 @@ def test_predict_as_printed(published):
     assert textbook.predict(w, example["b"], X).tolist() == example["predictions"]
 
 
+@pytest.mark.parametrize("units", [(5, 1), (5, 4, 3, 1), (5, 3), (5, 4, 3)])
+def test_gradients_of_networks_are_those_of_the_cost(units):
+    rng = np.random.default_rng(0)
+    X, labels = rng.normal(size=(5, 9)), rng.integers(0, max(2, units[-1]), 9)
+    Y = labels[np.newaxis] if units[-1] == 1 else (labels == np.arange(units[-1])[:, np.newaxis])
+    drawn = textbook.initialise_parameters(units, seed=4)
+    # Not at a kink: with biases of 0, a unit above others that are all off is exactly 0.
+    parameters = {name: values + rng.normal(0, 0.1, values.shape) for name, values in drawn.items()}
+    grads = textbook.back_prop(textbook.forward_prop(X, parameters), parameters, Y)
+    h = 1e-6
+    for name, values in parameters.items():
+        for index in np.ndindex(values.shape):
+            costs = []
+            for sign in (1, -1):
+                moved = values.copy()
+                moved[index] += sign * h
+                costs.append(textbook.compute_cost(textbook.forward_prop(X, parameters | {name: moved}), Y))
+            assert abs((costs[0] - costs[1]) / (2 * h) - grads[f"d{name}"][index]) < 1e-8, (name, index)
+
+
+def test_initial_weights_are_he_and_its_namesakes():
+    parameters = textbook.initialise_parameters([2000, 300, 1], seed=1)
+    assert [values.shape for values in parameters.values()] == [(300, 2000), (300, 1), (1, 300), (1, 1)]
+    assert parameters["W1"].var() == pytest.approx(2 / 2000, rel=0.01)
+    assert not parameters["b1"].any()
+    assert (parameters["W1"] == textbook.initialise_parameters([2000, 300, 1], seed=1)["W1"]).all()
+
+
+def test_networks_learn_and_count_what_they_get_right():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(2, 200))
+    Y = (X[0] * X[1] > 0)[np.newaxis]  # no line parts these two
+    parameters, costs = textbook.train_network(X, Y, textbook.initialise_parameters([2, 8, 1], 1), 1500, 0.5)
+    A = textbook.forward_prop(X, parameters)["A2"]
+    assert costs[-1] < costs[0] / 4
+    assert textbook.accuracy(A, Y) == 100 - 100 * np.mean((A[0] > 0.5) != Y[0]) > 90
+    three = np.array([[0.2, 0.5], [0.3, 0.1], [0.5, 0.4]])
+    assert textbook.accuracy(three, np.array([[0, 0], [0, 0], [1, 1]])) == 50
+
+
 def test_gradients_are_those_of_the_cost():
     rng = np.random.default_rng(0)
     w, X, Y = rng.normal(size=(5, 1)), rng.normal(size=(5, 7)), rng.integers(0, 2, (1, 7)).astype(float)

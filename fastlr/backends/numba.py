@@ -16,6 +16,7 @@ from fastlr.backends import numpy as plain
 from fastlr.backends.record import Backend, UnavailableError
 from fastlr.core import Array
 from fastlr.forms import Costs, Kernels
+from fastlr.solvers import descent, minibatch
 from fastlr.solvers.problem import Problem, State
 
 READS = ("uint8", "float32", "float64")  # dtypes of X for which there are kernels
@@ -27,6 +28,7 @@ LANES = 8
 FEATURES = 1024
 # Parts into which a step's work is cut, and so the most threads that share it.
 PARTS = 16
+BATCH_PARTS, BATCH_ROWS = 8, 32  # the same for a batch, whose gradients are to be added up for few examples
 PART_ROWS = 64  # examples in such a part of a primal step at least: its gradient is n numbers to be added up
 # Operations of one call, or one step, below which a second thread costs more than it brings.
 ALONE = 1_000_000
@@ -186,6 +188,40 @@ def primal_steps(problem: Problem, state: State, steps: int) -> State:
     return _state(W, b, (form.project(W[:, np.newaxis, :]) + b[:, np.newaxis, np.newaxis])[:, 0, :])
 
 
+def softmax_steps(problem: Problem, state: State, steps: int) -> State:
+    """Advance a softmax on a PrimalForm. Twin: `descent.step`, `steps` times."""
+    form: Any = problem.form
+    if not _readable(form.X):
+        return plain.repeat(functools.partial(descent.step, problem), state, steps)
+    W, b = _steps_on(problem, state, np.arange(form.X.shape[1])[np.newaxis], steps, PARTS)
+    return state._replace(W=W, b=b, Z=form.logits(W, b))
+
+
+def batch_steps(problem: Problem, state: State, batches: Array) -> State:
+    """Advance a state by a step for each row of `batches`, but for its logits. Twin: `minibatch.step`."""
+    form: Any = problem.form
+    if not _readable(form.X):
+        for row in batches:
+            state = minibatch.step(problem, row, state)
+        return state
+    W, b = _steps_on(problem, state, batches, len(batches), BATCH_PARTS)
+    return state._replace(W=W, b=b, t=state.t + len(batches))
+
+
+def _steps_on(problem: Problem, state: State, batches: Array, steps: int, most: int) -> tuple[Array, Array]:
+    """Return W and b after steps on these examples in turn, each cut into at most so many parts."""
+    form: Any = problem.form
+    W, b = state.W.copy(), state.b[:, :, 0].copy()
+    operations = 2 * W.size * batches.shape[1]
+    count = 1 if operations < ALONE else max(1, min(most, batches.shape[1] // BATCH_ROWS))
+    _start(
+        "batch_steps", min(count, _size(operations)), np.zeros(1, np.int64), steps, batches, form.X.T,
+        W.dtype.type(form.scale), problem.Y, problem.learning_rate[:, 0, 0].copy(), problem.l2[:, 0, 0].copy(),
+        W, b, np.empty((count, *W.shape), W.dtype), np.empty((count, *b.shape), W.dtype),
+    )  # fmt: skip
+    return W, b[:, :, np.newaxis]
+
+
 KERNELS: Kernels = {
     "project": project,
     "combine": combine,
@@ -195,6 +231,8 @@ KERNELS: Kernels = {
     "gram_product": gram_product,
     "gram_steps": gram_steps,
     "primal_steps": primal_steps,
+    "softmax_steps": softmax_steps,
+    "batch_steps": batch_steps,
 }
 
 FUSED = tuple(KERNELS)
@@ -227,11 +265,10 @@ def _run(kernel: str, operations: int, *arguments: Any) -> None:
 
 
 def _start(kernel: str, size: int, *arguments: Any) -> None:
-    from fastlr.kernels import cpu, gram, primal
+    from fastlr.kernels import batches, cpu, gram, primal
     from fastlr.kernels.team import together
 
-    room: Any = gram if kernel.startswith("gram_") else primal if kernel.endswith("_steps") else cpu
-    function = getattr(room, kernel)
+    function = getattr(next(room for room in (cpu, gram, primal, batches) if hasattr(room, kernel)), kernel)
     types = tuple((x.dtype, x.ndim, x.flags.c_contiguous) if isinstance(x, np.ndarray) else type(x) for x in arguments)
     if (kernel, types) not in COMPILED:
         _compile(function, (0, size, *arguments))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from numba import njit
 
 from fastlr.kernels.vector import number
@@ -36,6 +37,13 @@ def share(member: int, size: int, count: int, unit: int) -> tuple[int, int]:
     """Return the part of 0 … count that is this member's, cut at multiples of `unit`."""
     units = (count + unit - 1) // unit
     return min(count, units * member // size * unit), min(count, units * (member + 1) // size * unit)
+
+
+@inlined
+def fetch(row: Any, target: Any) -> None:
+    """target ← row, in target's dtype."""
+    for j in range(row.shape[0]):
+        target[j] = number(row[j], target[j])
 
 
 @inlined
@@ -72,9 +80,13 @@ def add8(rows: Any, i: int, last: int, d: Any, g: Any) -> None:
 def project(member: int, size: int, rows: Any, W: Any, Z: Any) -> None:
     """Z (k, m) ← W rowsᵀ. Twin: `core.project` with scale 1."""
     start, stop = share(member, size, rows.shape[0], 8)
+    tile = np.empty((8, rows.shape[1]), W.dtype)
     for i in range(start, stop, 8):
+        if W.shape[0] > 1:  # converted once for all the models
+            for r in range(8):
+                fetch(rows[min(i + r, stop - 1)], tile[r])
         for q in range(W.shape[0]):
-            dots = dot8(rows, i, stop - 1, W[q])
+            dots = dot8(tile, 0, 7, W[q]) if W.shape[0] > 1 else dot8(rows, i, stop - 1, W[q])
             for r in range(min(8, stop - i)):
                 Z[q, i + r] = dots[r]
 

@@ -45,7 +45,7 @@ def primal_steps(
             wait_for_all(counter, reached)
 
         for q in range(k):
-            _descend(parts[:, q, left:right], scale / m, rates[q], l2[q], W[q, left:right])
+            descend(parts[:, q, left:right], scale / m, rates[q], l2[q], W[q, left:right])
             if member == 0:
                 b[q] -= rates[q] * sums[:, q].sum() / m
         reached += size
@@ -98,7 +98,7 @@ def pixel_steps(
 
         for q in range(k):
             w = W[q, left:right]
-            _descend(parts[:, q, left:right], scale / m, rates[q], l2[q], w)
+            descend(parts[:, q, left:right], scale / m, rates[q], l2[q], w)
             peaks[member, q] = peak_of(w)
             if member == 0:
                 b[q] -= rates[q] * sums[:, q].sum() / m
@@ -138,7 +138,7 @@ def _residual(dot: float, scale: float, b: float, y: Any, i: int, stop: int, zer
 
 
 @inlined
-def _descend(parts: Any, factor: float, rate: float, l2: float, w: Any) -> None:
+def descend(parts: Any, factor: float, rate: float, l2: float, w: Any) -> None:
     """w ← w − rate (factor · (sum of the members' parts) + l2 w)."""
     for j in range(w.shape[0]):
         w[j] -= rate * l2 * w[j]

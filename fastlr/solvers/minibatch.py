@@ -32,36 +32,39 @@ class MiniBatches:
 
     def advance(self, backend: Delegate, problem: Problem, state: State, steps: int) -> State:
         """Return the state after `steps` batches, with the logits of all examples."""
-        xp, m = array_namespace(problem.Y), problem.Y.shape[-1]
-        size = self.batch_size
+        xp, m, size = array_namespace(problem.Y), problem.Y.shape[-1], self.batch_size
         whole, rest = divmod(m, size)
         each, done = whole + (rest > 0), int(state.t[0, 0, 0])
         last = done + steps
+        fused = backend.kernels.get("batch_steps") if problem.is_linear else None
         while done < last:
             epoch, position = divmod(done, each)
             order = backend.asarray(np.random.default_rng([self.seed, epoch]).permutation(m))
-            if position < whole:
-                count = min(last - done, whole - position)
-                batches = partial(step, problem, xp.reshape(order[: whole * size], (whole, size)), 0, each)
+            first, width = (0, size) if position < whole else (whole, rest)
+            count = min(last - done, whole - position) if position < whole else 1
+            batches = xp.reshape(order[: whole * size] if position < whole else order[whole * size :], (-1, width))
+            if fused is not None:
+                state = fused(problem, state, batches[position - first : position - first + count, :])
             else:
-                count, batches = 1, partial(step, problem, xp.reshape(order[whole * size :], (1, rest)), whole, each)
-            state = backend.repeat(batches, state, count)
+                state = backend.repeat(partial(turn, problem, batches, first, each), state, count)
             done += count
         return state._replace(Z=problem.form.logits(state.W, state.b))
 
     suggest_learning_rate = staticmethod(descent.suggest_learning_rate)
 
 
-def step(problem: Problem, batches: Array, first: int, each: int, state: State) -> State:
+def turn(problem: Problem, batches: Array, first: int, each: int, state: State) -> State:
     """Return the state after one update on the batch whose turn it is.
 
     `batches (count, size)` holds indices of examples; its first row is batch `first` of the `each` batches of an epoch.
     """
     xp = array_namespace(batches)
-    turn = xp.astype(xp.remainder(state.t[:1, 0, 0], each), batches.dtype) - first
-    examples = xp.reshape(core.rows(batches, turn), (-1,))
-    form = problem.form.batch(examples)
-    moved = descent.update(
-        problem, form, xp.take(problem.Y, examples, axis=-1), state._replace(Z=form.logits(state.W, state.b))
-    )
-    return moved._replace(Z=state.Z)
+    row = xp.astype(xp.remainder(state.t[:1, 0, 0], each), batches.dtype) - first
+    return step(problem, xp.reshape(core.rows(batches, row), (-1,)), state)
+
+
+def step(problem: Problem, examples: Array, state: State) -> State:
+    """Return the state after one update on these examples, given by their indices; but for Z, which stays as it was."""
+    xp, form = array_namespace(examples), problem.form.batch(examples)
+    now = state._replace(Z=form.logits(state.W, state.b))
+    return descent.update(problem, form, xp.take(problem.Y, examples, axis=-1), now)._replace(Z=state.Z)

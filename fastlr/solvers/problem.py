@@ -23,6 +23,10 @@ class Form(Protocol):
     def kernel(self) -> str | None:
         """Return the name of the kernel that does all of gradient descent's steps, where there can be one."""
 
+    @property
+    def softmax_kernel(self) -> str | None:
+        """Return the same for a softmax."""
+
     def origin(self) -> Array:
         """Return the coordinates of the initial weights."""
 
@@ -54,9 +58,15 @@ class Problem(NamedTuple):
 
     @property
     def kernel(self) -> str | None:
-        """Return the name of the kernel that does all of its steps: for logistic regression by gradient descent."""
-        plain = self.network.is_logistic_regression and self.optimizer.name == "gd"
-        return self.form.kernel if plain else None
+        """Return the name of the kernel that does all of its steps: by gradient descent, without hidden layers."""
+        if not self.is_linear:
+            return None
+        return self.form.kernel if self.network.outputs == 1 else self.form.softmax_kernel
+
+    @property
+    def is_linear(self) -> bool:
+        """Return whether it is gradient descent on features as they are, without hidden layers."""
+        return self.form.kernel is not None and self.optimizer.name == "gd" and not self.network.hidden
 
     def rows(self, models: Sequence[int]) -> Problem:
         """Return the problem of some of the models."""
