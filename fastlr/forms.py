@@ -102,14 +102,9 @@ class PrimalForm(_Data):
     name: ClassVar[str] = "primal"
 
     @property
-    def kernel(self) -> str | None:
-        """Return the name of the kernel for features as they are."""
-        return "primal_steps" if self.moments is None else None
-
-    @property
-    def softmax_kernel(self) -> str | None:
-        """Return the name of that for a softmax."""
-        return "softmax_steps" if self.moments is None else None
+    def has_kernels(self) -> bool:
+        """Return whether the features are as they are: kernels know no others."""
+        return self.moments is None
 
     @classmethod
     def of(
@@ -156,8 +151,7 @@ class GramForm(_Data):
     factor: float  # of K: scale², or 1 where the features are standardized
     Z: Array  # the logits of the initial weights without intercept, (k, units, m)
     name: ClassVar[str] = "gram"
-    kernel: ClassVar[str | None] = "gram_steps"
-    softmax_kernel: ClassVar[str | None] = None
+    has_kernels: ClassVar[bool] = True
 
     @classmethod
     def of(

@@ -93,9 +93,9 @@ def train(
     looks at so many examples, shuffled from the seed anew each time all were seen. `standardize` subtracts the mean
     of each feature and divides by its standard deviation, both of the training set; the model does so by itself.
 
-    `backend`, `device` and `dtype` override
-    the environment variables `FASTLR_BACKEND`, `FASTLR_DEVICE` and `FASTLR_DTYPE`. Products of float32 are made in
-    float32, `precision` "full", unless "tf32" lets an NVIDIA GPU round their factors.
+    `backend`, `device` and `dtype` override the environment variables `FASTLR_BACKEND`, `FASTLR_DEVICE` and
+    `FASTLR_DTYPE`. Products of float32 are made in float32, `precision` "full", unless "tf32" lets an NVIDIA GPU round
+    their factors.
 
     A run whose cost stops being finite ends there, warns, and returns the last finite parameters.
     Raises InputError for input that cannot be used.

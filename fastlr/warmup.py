@@ -16,6 +16,6 @@ def warm_up() -> None:
         # The last has so many pixels that the Gram matrix is kept in float64.
         for X in (*(np.eye(2, 3, dtype=read) for read in READS), np.eye(2, INT32_FEATURES + 1, dtype=np.uint8)):
             for form in FORMS:
-                train(X, [0, 1], iterations=1, backend="numba", form=form, dtype=dtype)
-            train(X, [0, 1], iterations=1, backend="numba", batch_size=1, dtype=dtype)
+                for layers in ((), (2,)):
+                    train(X, [0, 1], layers=layers, iterations=1, backend="numba", form=form, dtype=dtype)
             gram_product(np.zeros((1, 2), dtype), gram_matrix(X.T, dtype))  # for advice on the learning rate

@@ -9,7 +9,8 @@ from fastlr import core, textbook
 from fastlr.backends import choose_backend
 from fastlr.backends import numba as kernels
 from fastlr.forms import FORMS
-from fastlr.solvers import descent
+from fastlr.network import Layer, Network, one_hot
+from fastlr.solvers import descent, minibatch
 from fastlr.solvers.problem import Problem
 
 RTOL = {np.float64: 1e-11, np.float32: 1e-4}
@@ -141,6 +142,66 @@ def test_steps_in_whole_numbers_follow_plain_steps(team, m, n, work):
         assert error < (1e-11 if work == "float64" else 1e-4), f"{name}: off by {error:.1e}"
 
 
+@pytest.mark.parametrize("work", ["float64", "float32"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float64])
+@pytest.mark.parametrize("form", [*FORMS, "batches"])
+@pytest.mark.parametrize(("m", "n", "units"), [(1, 1, (1, 1)), (9, 5, (3,)), (61, 20, (4, 3, 2, 1)), (61, 40, (5, 3))])
+def test_fused_networks_follow_plain_ones(team, monkeypatch, form, m, n, units, dtype, work):
+    """Two networks from any weights, with l2 and rates of their own: every number of the state, call by call."""
+    monkeypatch.setattr(kernels, "ALONE", 0)
+    monkeypatch.setattr(kernels, "BATCH_ROWS", 8)
+    rng, data, network = np.random.default_rng(n), examples(m, n, dtype), Network(units[:-1], units[-1])
+    numba, numpy = choose_backend("numba", dtype=work), choose_backend("numpy", dtype="float64")
+    layers = [[rng.normal(size=(2, *part.shape)) * 0.3 for part in layer] for layer in network.draw(n, 0)]
+    scale = 1 / 255 if dtype is np.uint8 else 1.0
+    Y = one_hot(rng.integers(0, max(2, units[-1]), m), units[-1])[np.newaxis]
+    rates, l2 = rng.uniform(0.01, 0.1, (2, 1, 1)), rng.uniform(0, 0.2, (2, 1, 1))
+    states, problems = [], []
+    for backend in (numba, numpy):
+        X = data.T if backend is numpy or dtype is np.uint8 else data.astype(work).T
+        first, *deeper = (Layer(*map(backend.floats, layer)) for layer in layers)
+        space = FORMS["primal" if form == "batches" else form].of(X, first.W, scale, backend.kernels)
+        problems.append(Problem(space, *map(backend.floats, (Y, rates, l2)), network))
+        states.append(descent.start(problems[-1], first.b, tuple(deeper)))
+    tolerance = 1e-10 if work == "float64" else 2e-4
+    for call, count in enumerate([1, 2, 7, 30]):
+        before = [array.copy() for array in (*states[0].parameters, states[0].Z)]
+        if form == "batches":
+            batches = rng.integers(0, m, (count, 21))
+            moved = kernels.batch_steps(problems[0], states[0]._replace(t=np.zeros((2, 1, 1))), batches)
+            assert (moved.t == count).all()
+            wanted = states[1]
+            for row in batches:
+                wanted = minibatch.step(problems[1], row, wanted)
+        else:
+            moved = descent.advance(numba, problems[0], states[0], count)
+            wanted = descent.advance(numpy, problems[1], states[1], count)
+        for old, kept in zip(before, (*states[0].parameters, states[0].Z), strict=True):
+            assert (old == kept).all(), "a step changes nothing that it is given"
+        states = [moved, wanted]
+        for i, (got, expected) in enumerate(
+            zip((*moved.parameters, moved.Z), (*wanted.parameters, wanted.Z), strict=True)
+        ):
+            assert got.dtype == work
+            assert got.shape == expected.shape
+            error = np.abs(got - expected).max() / max(np.abs(expected).max(), 1e-3)
+            assert error < tolerance, f"array {i} after call {call}: off by {error:.1e}"
+
+
+def test_large_networks_go_the_plain_way(monkeypatch):
+    """Above the first layer, where a BLAS does better."""
+    import fastlr
+
+    X, labels = examples(40, 30, np.uint8), np.arange(40) % 3
+    started, start = [], kernels._start
+    monkeypatch.setattr(kernels, "_start", lambda kernel, *rest: (started.append(kernel), start(kernel, *rest)))
+    for more in ({"form": "primal"}, {"form": "gram"}, {"batch_size": 8}):
+        for layers, fused in (((64, 64), False), ((64, 2), True)):
+            started.clear()
+            fastlr.train(X, labels, layers=layers, iterations=3, **more)
+            assert any(name.endswith("_steps") for name in started) == fused
+
+
 def test_processors_without_the_instruction(team, monkeypatch):
     """The plain loops that stand in for it: the Gram matrix, and steps on pixels in floating point."""
     from numba import njit
@@ -197,8 +258,11 @@ def test_what_is_not_finite_stays_so_in_whole_numbers(team, bad):
     assert not np.isfinite(state.Z).any()
 
 
-@pytest.mark.parametrize("form", FORMS)
-def test_the_bits_do_not_depend_on_the_number_of_threads(form, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("form", "more"),
+    [*((form, more) for form in FORMS for more in ({}, {"layers": (4, 3)})), ("primal", {"batch_size": 128})],
+)
+def test_the_bits_do_not_depend_on_the_number_of_threads(form, more, tmp_path, monkeypatch):
     import fastlr
 
     rng = np.random.default_rng(0)
@@ -208,7 +272,8 @@ def test_the_bits_do_not_depend_on_the_number_of_threads(form, tmp_path, monkeyp
     for threads in (1, 2, 3, 7):
         monkeypatch.setattr(kernels, "_size", lambda operations, threads=threads: threads)
         files.append(tmp_path / f"{threads}.safetensors")
-        fastlr.train(images, labels, iterations=120, form=form, backend="numba").model.save(files[-1])
+        settings = {"iterations": 120, "form": form, "backend": "numba"} | more
+        fastlr.train(images, labels, **settings).model.save(files[-1])
     assert len({file.read_bytes() for file in files}) == 1
 
 
@@ -253,17 +318,20 @@ def test_a_long_compilation_is_announced(monkeypatch):
 def test_warm_up_compiles_all_that_training_asks_for(fastlr_command):
     """After it, no training on pixels or floating-point features compiles anything."""
     import fastlr
-    from fastlr.kernels import cpu, gram, primal
+    from fastlr.kernels import cpu, gram, networks, primal
 
     assert fastlr_command("warmup").out == "the kernels are compiled\n"
     compiled = (cpu.project, cpu.combine, gram.gram_matrix, gram.gram_product, gram.gram_steps)
-    compiled += (primal.primal_steps, primal.pixel_steps)
+    compiled += (primal.primal_steps, primal.pixel_steps, networks.gram_network_steps, networks.batch_steps)
     before = [len(kernel.overloads) for kernel in compiled]
     for dtype in ("float64", "float32"):
         for form in FORMS:
             for read in (np.uint8, np.float32, np.float64):
                 X, labels = examples(30, 40, read), np.arange(30) % 2
-                fastlr.sweep(X, labels, learning_rates=[0.1, 0.2], l2=[0.1], iterations=5, form=form, dtype=dtype)
+                for layers in ((), (4, 3)):
+                    settings = {"l2": [0.1], "iterations": 5, "form": form, "dtype": dtype, "layers": layers}
+                    fastlr.sweep(X, labels, learning_rates=[0.1, 0.2], **settings)
+                fastlr.train(X, labels, iterations=2, batch_size=8, dtype=dtype)
     wide = examples(4, kernels.INT32_FEATURES + 5, np.uint8)
     fastlr.train(wide, [0, 1, 0, 1], iterations=2, form="gram")
     assert [len(kernel.overloads) for kernel in compiled] == before

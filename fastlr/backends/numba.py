@@ -7,6 +7,7 @@ import importlib.util
 import logging
 import threading
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +17,7 @@ from fastlr.backends import numpy as plain
 from fastlr.backends.record import Backend, UnavailableError
 from fastlr.core import Array
 from fastlr.forms import Costs, Kernels
+from fastlr.network import Deeper, Layer
 from fastlr.solvers import descent, minibatch
 from fastlr.solvers.problem import Problem, State
 
@@ -30,6 +32,7 @@ FEATURES = 1024
 PARTS = 16
 BATCH_PARTS, BATCH_ROWS = 8, 32  # the same for a batch, whose gradients are to be added up for few examples
 PART_ROWS = 64  # examples in such a part of a primal step at least: its gradient is n numbers to be added up
+DEEPER = 2**12  # numbers above a network's first layer, up to which the kernels take them one example after another
 # Operations of one call, or one step, below which a second thread costs more than it brings.
 ALONE = 1_000_000
 NOTICE_AFTER = 1.0  # seconds
@@ -188,38 +191,89 @@ def primal_steps(problem: Problem, state: State, steps: int) -> State:
     return _state(W, b, (form.project(W[:, np.newaxis, :]) + b[:, np.newaxis, np.newaxis])[:, 0, :])
 
 
-def softmax_steps(problem: Problem, state: State, steps: int) -> State:
-    """Advance a softmax on a PrimalForm. Twin: `descent.step`, `steps` times."""
+def primal_network_steps(problem: Problem, state: State, steps: int) -> State:
+    """Advance networks, or a softmax, on a PrimalForm. Twin: `descent.step`, `steps` times."""
     form: Any = problem.form
-    if not _readable(form.X):
+    if not _readable(form.X) or not _is_small(problem):
         return plain.repeat(functools.partial(descent.step, problem), state, steps)
-    W, b = _steps_on(problem, state, np.arange(form.X.shape[1])[np.newaxis], steps, PARTS)
-    return state._replace(W=W, b=b, Z=form.logits(W, b))
+    state = _steps_on(problem, state, np.arange(form.X.shape[1])[np.newaxis], steps, PARTS)
+    return state._replace(Z=form.logits(state.W, state.b))
 
 
 def batch_steps(problem: Problem, state: State, batches: Array) -> State:
     """Advance a state by a step for each row of `batches`, but for its logits. Twin: `minibatch.step`."""
     form: Any = problem.form
-    if not _readable(form.X):
+    if not _readable(form.X) or not _is_small(problem):
         for row in batches:
             state = minibatch.step(problem, row, state)
         return state
-    W, b = _steps_on(problem, state, batches, len(batches), BATCH_PARTS)
-    return state._replace(W=W, b=b, t=state.t + len(batches))
+    return _steps_on(problem, state, batches, len(batches), BATCH_PARTS)._replace(t=state.t + len(batches))
 
 
-def _steps_on(problem: Problem, state: State, batches: Array, steps: int, most: int) -> tuple[Array, Array]:
-    """Return W and b after steps on these examples in turn, each cut into at most so many parts."""
+def gram_network_steps(problem: Problem, state: State, steps: int) -> State:
+    """Advance networks, or a softmax, on a GramForm. Twin: `descent.step`, `steps` times."""
+    if not _is_small(problem):
+        return plain.repeat(functools.partial(descent.step, problem), state, steps)
     form: Any = problem.form
-    W, b = state.W.copy(), state.b[:, :, 0].copy()
+    k, units, m = state.Z.shape
+    C, s, b = _pad(state.W[..., :-1].reshape(k * units, m)), state.W[..., -1].copy(), state.b[..., 0].copy()
+    deeper, Z = _flat(state.deeper, b), state.Z.copy()
+    count = _parts(k * units * m * m)
+    size = min(count, _size(k * units * m * m))
+    sums = np.empty((count, k, units + deeper.shape[1]), C.dtype)
+    _start(
+        "gram_network_steps", size, np.zeros(1, np.int64), steps, *form.K, C.dtype.type(form.factor), form.Z,
+        *_settings_of_all(problem), C, s, b, deeper, Z, np.arange(m), np.empty((count, *C.shape), C.dtype), sums,
+    )  # fmt: skip
+    W = np.concatenate([C[:, :m].reshape(Z.shape), s[:, :, np.newaxis]], axis=2)
+    return State(W, b[:, :, np.newaxis], Z, _layers(deeper, state.deeper))
+
+
+def _steps_on(problem: Problem, state: State, batches: Array, steps: int, most: int) -> State:
+    """Return the state after steps on these examples in turn, each cut into at most so many parts; Z stays."""
+    form: Any = problem.form
+    W, b = state.W.copy(), state.b[..., 0].copy()
+    deeper = _flat(state.deeper, b)
     operations = 2 * W.size * batches.shape[1]
     count = 1 if operations < ALONE else max(1, min(most, batches.shape[1] // BATCH_ROWS))
+    sums = np.empty((count, len(W), b.shape[1] + deeper.shape[1]), W.dtype)
     _start(
         "batch_steps", min(count, _size(operations)), np.zeros(1, np.int64), steps, batches, form.X.T,
-        W.dtype.type(form.scale), problem.Y, problem.learning_rate[:, 0, 0].copy(), problem.l2[:, 0, 0].copy(),
-        W, b, np.empty((count, *W.shape), W.dtype), np.empty((count, *b.shape), W.dtype),
+        W.dtype.type(form.scale), *_settings_of_all(problem), W, b, deeper, np.empty((count, *W.shape), W.dtype), sums,
     )  # fmt: skip
-    return W, b[:, :, np.newaxis]
+    return state._replace(W=W, b=b[..., np.newaxis], deeper=_layers(deeper, state.deeper))
+
+
+def _settings_of_all(problem: Problem) -> tuple[Array, ...]:
+    """Return Y, the learning rates and l2 (k,), each layer's units, and which numbers of the deeper are weights."""
+    units = problem.network.units
+    weighted = [np.repeat([1.0, 0.0], [size * below, size]) for below, size in pairwise(units)]
+    return (
+        problem.Y, problem.learning_rate[:, 0, 0].copy(), problem.l2[:, 0, 0].copy(),
+        np.array(units, dtype=np.int64), np.concatenate([np.zeros(0), *weighted]),
+    )  # fmt: skip
+
+
+def _is_small(problem: Problem) -> bool:
+    """Return whether the layers above the first are so small that the kernels do better than a BLAS."""
+    return sum(size * (below + 1) for below, size in pairwise(problem.network.units)) <= DEEPER
+
+
+def _flat(layers: Deeper, like: Array) -> Array:
+    """Return the deeper layers of k networks as (k, P)."""
+    k = len(like)
+    parts = [array.reshape(k, -1) for layer in layers for array in layer]
+    return np.concatenate([np.empty((k, 0), like.dtype), *parts], axis=1)
+
+
+def _layers(flat: Array, like: Deeper) -> Deeper:
+    """Return (k, P) as layers of these shapes."""
+    arrays, at = [], 0
+    for array in (array for layer in like for array in layer):
+        size = array[0].size
+        arrays.append(flat[:, at : at + size].reshape(array.shape))
+        at += size
+    return tuple(Layer(*pair) for pair in zip(arrays[::2], arrays[1::2], strict=True))
 
 
 KERNELS: Kernels = {
@@ -231,7 +285,8 @@ KERNELS: Kernels = {
     "gram_product": gram_product,
     "gram_steps": gram_steps,
     "primal_steps": primal_steps,
-    "softmax_steps": softmax_steps,
+    "gram_network_steps": gram_network_steps,
+    "primal_network_steps": primal_network_steps,
     "batch_steps": batch_steps,
 }
 
@@ -265,10 +320,10 @@ def _run(kernel: str, operations: int, *arguments: Any) -> None:
 
 
 def _start(kernel: str, size: int, *arguments: Any) -> None:
-    from fastlr.kernels import batches, cpu, gram, primal
+    from fastlr.kernels import cpu, gram, networks, primal
     from fastlr.kernels.team import together
 
-    function = getattr(next(room for room in (cpu, gram, primal, batches) if hasattr(room, kernel)), kernel)
+    function = getattr(next(room for room in (cpu, networks, gram, primal) if hasattr(room, kernel)), kernel)
     types = tuple((x.dtype, x.ndim, x.flags.c_contiguous) if isinstance(x, np.ndarray) else type(x) for x in arguments)
     if (kernel, types) not in COMPILED:
         _compile(function, (0, size, *arguments))

@@ -75,7 +75,7 @@ def gram_product(member: int, size: int, counter: Any, upper: Any, diagonal: Any
     (k, m), count = Z.shape, parts.shape[0]
     for p in range(member, count, size):
         parts[p] = 0
-        _multiply(upper, ROWS * p, ROWS * count, C, parts[p])
+        multiply(upper, ROWS * p, ROWS * count, C, parts[p])
     if size > 1:
         wait_for_all(counter, size)
     zero = Z.dtype.type(0)
@@ -84,7 +84,7 @@ def gram_product(member: int, size: int, counter: Any, upper: Any, diagonal: Any
         for q in range(k):
             z = Z[q, start:stop]
             z[:] = 0
-            _gather(parts[:, q, start:stop], diagonal[start:stop], C[q, start:stop], zero + 1, zero, z, zero, z)
+            gather(parts[:, q, start:stop], diagonal[start:stop], C[q, start:stop], zero + 1, zero, z, zero, z)
 
 
 @kernel
@@ -106,7 +106,7 @@ def gram_steps(
             for q in range(k):
                 z, z0, c = Z[q, start:stop], Z0[q, start:stop], C[q, start:stop]
                 if step > 0:
-                    _gather(parts[:, q, start:stop], diagonal[start:stop], c, scale, own_s[q], z0, own_b[q], z)
+                    gather(parts[:, q, start:stop], diagonal[start:stop], c, scale, own_s[q], z0, own_b[q], z)
                 if step < steps:
                     sums[p, q] = _update(z, Y[q % Y.shape[0], start:stop], c, rates[q], l2[q], m)
         reached += size
@@ -120,7 +120,7 @@ def gram_steps(
             own_s[q] -= rates[q] * l2[q] * own_s[q]
         for p in range(member, count, size):
             parts[p] = 0
-            _multiply(upper, ROWS * p, ROWS * count, C, parts[p])
+            multiply(upper, ROWS * p, ROWS * count, C, parts[p])
         reached += size
         if size > 1:
             wait_for_all(counter, reached)
@@ -141,7 +141,7 @@ def _update(z: Any, y: Any, c: Any, rate: float, l2: float, m: int) -> float:
 
 
 @inlined
-def _gather(parts: Any, diagonal: Any, c: Any, scale: float, s: float, z0: Any, b: float, z: Any) -> None:
+def gather(parts: Any, diagonal: Any, c: Any, scale: float, s: float, z0: Any, b: float, z: Any) -> None:
     """z ← scale · (sum of the parts + diagonal c) + s z0 + b."""
     for i in range(z.shape[0]):
         z[i] = s * z0[i] + b + scale * diagonal[i] * c[i]
@@ -152,7 +152,7 @@ def _gather(parts: Any, diagonal: Any, c: Any, scale: float, s: float, z0: Any, 
 
 
 @inlined
-def _multiply(upper: Any, first: int, stride: int, C: Any, Z: Any) -> None:
+def multiply(upper: Any, first: int, stride: int, C: Any, Z: Any) -> None:
     """Add to Z, shaped as C, what rows first … first + ROWS − 1, those a stride further on, and so on, make of C."""
     (k, m), M = C.shape, upper.shape[1]
     K, lanes = upper.reshape(upper.size), 32 // C.itemsize  # whole vectors only: no row has a ragged end

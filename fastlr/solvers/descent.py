@@ -52,7 +52,7 @@ def update(problem: Problem, form: Form, Y: Array, state: State) -> State:
 
 def advance(backend: Delegate, problem: Problem, state: State, steps: int) -> State:
     """Return the state after `steps` updates, by the backend's kernel where it has one for the problem."""
-    fused = backend.kernels.get(problem.kernel or "")
+    fused = backend.kernels.get(problem.kernel)
     if fused is not None:
         advanced: State = fused(problem, state, steps)
         return advanced

@@ -36,7 +36,7 @@ class MiniBatches:
         whole, rest = divmod(m, size)
         each, done = whole + (rest > 0), int(state.t[0, 0, 0])
         last = done + steps
-        fused = backend.kernels.get("batch_steps") if problem.is_linear else None
+        fused = backend.kernels.get("batch_steps") if problem.is_plain else None
         while done < last:
             epoch, position = divmod(done, each)
             order = backend.asarray(np.random.default_rng([self.seed, epoch]).permutation(m))

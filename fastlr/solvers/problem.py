@@ -20,12 +20,8 @@ class Form(Protocol):
     name: ClassVar[str]
 
     @property
-    def kernel(self) -> str | None:
-        """Return the name of the kernel that does all of gradient descent's steps, where there can be one."""
-
-    @property
-    def softmax_kernel(self) -> str | None:
-        """Return the same for a softmax."""
+    def has_kernels(self) -> bool:
+        """Return whether kernels can do all of gradient descent's steps on it."""
 
     def origin(self) -> Array:
         """Return the coordinates of the initial weights."""
@@ -57,16 +53,16 @@ class Problem(NamedTuple):
     optimizer: Optimizer = OPTIMIZERS["gd"]
 
     @property
-    def kernel(self) -> str | None:
-        """Return the name of the kernel that does all of its steps: by gradient descent, without hidden layers."""
-        if not self.is_linear:
-            return None
-        return self.form.kernel if self.network.outputs == 1 else self.form.softmax_kernel
+    def is_plain(self) -> bool:
+        """Return whether it is gradient descent on features as they are, for which there are kernels."""
+        return self.form.has_kernels and self.optimizer.name == "gd"
 
     @property
-    def is_linear(self) -> bool:
-        """Return whether it is gradient descent on features as they are, without hidden layers."""
-        return self.form.kernel is not None and self.optimizer.name == "gd" and not self.network.hidden
+    def kernel(self) -> str:
+        """Return the name of the kernel that does all of its steps, where there is one; "" where there can be none."""
+        if not self.is_plain:
+            return ""
+        return f"{self.form.name}_steps" if self.network.is_logistic_regression else f"{self.form.name}_network_steps"
 
     def rows(self, models: Sequence[int]) -> Problem:
         """Return the problem of some of the models."""
