@@ -8,7 +8,9 @@ and JAX's compiled `fori_loop`, the last two where they are installed, are timed
 alike, and counted for as many as the problem has; their float64 copy of the pixels is made outside the clock.
 
 `sweep` trains eight learning rates on the birds at once, against eight textbook runs. `predict` is the fused kernel
-on 20,000 × 12,288 pixels against NumPy's expression. OMP_NUM_THREADS says how many threads all of them use.
+on 20,000 × 12,288 pixels against NumPy's expression. `network` is the 4-3-2-1 network on the beans' shape against the
+textbook's functions for networks. `digits` is one epoch of a softmax on 60,000 × 784 pixels in mini-batches of 256,
+against the same steps in PyTorch. OMP_NUM_THREADS says how many threads all of them use.
 """
 
 from __future__ import annotations
@@ -35,6 +37,8 @@ from fastlr.benchmark.trajectory import MismatchError, check_costs, float_pixels
 RATES = 8  # learning rates of the sweep
 TURN = 0.5  # seconds that a turn lasts at least
 PREDICTED = (20_000, 12_288)
+HIDDEN = (4, 3, 2)
+BATCH = 256
 
 Loop = Callable[[], Any]
 
@@ -138,6 +142,90 @@ def compare_predictions(runs: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def compare_network(runs: int, loop_steps: int) -> dict[str, Any]:
+    """Check, then time the training of a network against the textbook's functions."""
+    p, steps, rate = open_problem("beans"), 1000, 0.001
+    X, Y = float_pixels(p), p.data.labels[np.newaxis].astype(float)
+    drawn = textbook.initialise_parameters([p.shape.n, *HIDDEN, 1], seed=0)
+
+    def ours(count: int = steps, every: int = 100) -> fastlr.Run:
+        return fastlr.train(p.data, iterations=count, learning_rate=rate, layers=HIDDEN, record_every=every)
+
+    checked = ours(loop_steps, 1)
+    costs = textbook.train_network(X, Y, drawn, loop_steps, rate, 1)[1]
+    worst = check_costs(checked.costs, costs, checked.dtype)
+    ours()
+    theirs, mine = measure.in_turn([lambda: textbook.train_network(X, Y, drawn, loop_steps, rate), ours], runs, TURN)
+    return described("network", p.source, checked, mine, worst) | {
+        "steps": steps, "loop_steps_timed": loop_steps, "layers": HIDDEN,
+        "others": {"textbook": against([seconds * steps / loop_steps for seconds in theirs], mine)},
+    }  # fmt: skip
+
+
+def compare_batches(runs: int) -> dict[str, Any]:
+    """Check, then time an epoch of mini-batches against the textbook's functions, and PyTorch where it is installed."""
+    rng = np.random.default_rng(0)
+    pixels, labels = rng.integers(0, 256, (60_000, 784), dtype=np.uint8), rng.integers(0, 10, 60_000)
+    steps, rate = -(-len(labels) // BATCH), 0.01
+    order = np.random.default_rng([0, 0]).permutation(len(labels))  # as fastlr draws it
+    batches = [order[start : start + BATCH] for start in range(0, len(labels), BATCH)]
+    one_hot = np.eye(10)[:, labels]
+
+    def ours(every: int = steps) -> fastlr.Run:
+        settings = {"iterations": steps, "learning_rate": rate, "batch_size": BATCH, "record_every": every}
+        return fastlr.train(pixels, labels, **settings)
+
+    def book() -> dict[str, Any]:
+        now = {"W1": np.zeros((10, 784)), "b1": np.zeros((10, 1))}
+        for some in batches:
+            grads = textbook.back_prop(textbook.forward_prop(pixels[some].T / 255, now), now, one_hot[:, some])
+            now = {name: value - rate * grads[f"d{name}"] for name, value in now.items()}
+        return now
+
+    run = ours()
+    wanted, got = book()["W1"], run.model.layers[0].W
+    worst = float(np.abs(got - wanted).max() / np.abs(wanted).max())
+    if worst > 1e-9:
+        raise MismatchError(f"the weights differ by {worst}")
+    loops: dict[str, Loop] = {"textbook": book}
+    if importlib.util.find_spec("torch"):
+        loops["torch"] = torch_batches(pixels, labels, batches, rate)
+        loops["torch"]()
+    *theirs, mine = measure.in_turn([*loops.values(), ours], runs, TURN)
+    return described("digits", "drawn", run, mine, worst) | {
+        "steps": steps, "batch_size": BATCH, "classes": 10,
+        "others": {name: against(seconds, mine) for name, seconds in zip(loops, theirs, strict=True)},
+    }  # fmt: skip
+
+
+def torch_batches(pixels: np.ndarray, labels: np.ndarray, batches: list[np.ndarray], rate: float) -> Loop:
+    """Return the same epoch in PyTorch: its own cross entropy, gradients and optimizer, float64."""
+    import torch
+
+    torch.set_num_threads(measure.threads())
+    X, y, picked = torch.from_numpy(pixels), torch.from_numpy(labels), [torch.from_numpy(some) for some in batches]
+
+    def run() -> None:
+        W, b = (torch.zeros(shape, dtype=torch.float64, requires_grad=True) for shape in ((784, 10), (10,)))
+        optimizer = torch.optim.SGD([W, b], lr=rate)
+        for some in picked:
+            loss = torch.nn.functional.cross_entropy(X[some].to(torch.float64) / 255 @ W + b, y[some])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+
+    return run
+
+
+def described(name: str, pixels: str, run: fastlr.Run, seconds: list[float], worst: float) -> dict[str, Any]:
+    """Return what is said of a run of ours beside its figure."""
+    return {
+        "problem": name, "pixels": pixels, "m": run.n_train, "n": run.n_features, "models": 1, "form": run.form,
+        "backend": run.backend, "dtype": run.dtype, "device": run.device, "worst_difference": worst,
+        "fastlr_seconds": seconds,
+    }  # fmt: skip
+
+
 def against(theirs: list[float], mine: list[float]) -> dict[str, Any]:
     """Return the seconds, and their ratio to ours, turn by turn."""
     return {"seconds": theirs, "ratio": measure.spread([a / b for a, b in zip(theirs, mine, strict=True)])}
@@ -158,7 +246,7 @@ def show(row: dict[str, Any]) -> None:
 def main() -> None:
     """Run the comparison and print, or write, its table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--problems", default=",".join((*SHAPES, "sweep", "predict")))
+    parser.add_argument("--problems", default=",".join((*SHAPES, "sweep", "predict", "network", "digits")))
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--loop-steps", type=int, default=50)
     parser.add_argument("--out", type=Path)
@@ -168,6 +256,10 @@ def main() -> None:
         try:
             if name == "predict":
                 rows.append(compare_predictions(arguments.runs))
+            elif name == "network":
+                rows.append(compare_network(arguments.runs, min(arguments.loop_steps, 30)))
+            elif name == "digits":
+                rows.append(compare_batches(arguments.runs))
             else:
                 p = open_problem("birds" if name == "sweep" else name)
                 rows.append(compare(p, arguments.runs, arguments.loop_steps, RATES if name == "sweep" else 1))

@@ -14,6 +14,7 @@ from numba import njit
 
 from fastlr.kernels.vector import number
 
+TILE = 4  # examples that are converted at a time, where several models read them: they stay in the first cache
 # What the compiler may do to the sums: reorder them, fuse multiply and add. NaN and infinity keep their meaning.
 FAST = {"reassoc", "contract", "nsz"}
 
@@ -40,7 +41,7 @@ def share(member: int, size: int, count: int, unit: int) -> tuple[int, int]:
 
 
 @inlined
-def fetch(row: Any, target: Any) -> None:
+def convert(row: Any, target: Any) -> None:
     """target ← row, in target's dtype."""
     for j in range(row.shape[0]):
         target[j] = number(row[j], target[j])
@@ -76,19 +77,67 @@ def add8(rows: Any, i: int, last: int, d: Any, g: Any) -> None:
         )
 
 
+@inlined
+def multiply_tile(tile: Any, W: Any, Z: Any) -> None:
+    """Z (units, 4) ← W tileᵀ for W (units, n): two units at a time, so that a load of the tile serves both."""
+    for u in range(0, W.shape[0], 2):
+        w, v = W[u], W[min(u + 1, W.shape[0] - 1)]
+        x0, x1, x2, x3 = tile[0], tile[1], tile[2], tile[3]
+        a0 = a1 = a2 = a3 = b0 = b1 = b2 = b3 = W.dtype.type(0)
+        for j in range(w.shape[0]):
+            a0 += x0[j] * w[j]
+            a1 += x1[j] * w[j]
+            a2 += x2[j] * w[j]
+            a3 += x3[j] * w[j]
+            b0 += x0[j] * v[j]
+            b1 += x1[j] * v[j]
+            b2 += x2[j] * v[j]
+            b3 += x3[j] * v[j]
+        _set(Z[min(u + 1, W.shape[0] - 1)], b0, b1, b2, b3)
+        _set(Z[u], a0, a1, a2, a3)
+
+
+@inlined
+def _set(z: Any, a0: float, a1: float, a2: float, a3: float) -> None:
+    z[0], z[1], z[2], z[3] = a0, a1, a2, a3
+
+
+@inlined
+def add_tile(tile: Any, D: Any, G: Any) -> None:
+    """G (units, n) ← G + D tile for D (units, 4), two units at a time."""
+    for u in range(0, G.shape[0] - 1, 2):
+        x0, x1, x2, x3 = tile[0], tile[1], tile[2], tile[3]
+        d, e, g, h = D[u], D[u + 1], G[u], G[u + 1]
+        d0, d1, d2, d3, e0, e1, e2, e3 = d[0], d[1], d[2], d[3], e[0], e[1], e[2], e[3]
+        for j in range(g.shape[0]):
+            g[j] += (x0[j] * d0 + x1[j] * d1) + (x2[j] * d2 + x3[j] * d3)
+            h[j] += (x0[j] * e0 + x1[j] * e1) + (x2[j] * e2 + x3[j] * e3)
+    if G.shape[0] % 2:
+        x0, x1, x2, x3 = tile[0], tile[1], tile[2], tile[3]
+        d, g = D[-1], G[-1]
+        d0, d1, d2, d3 = d[0], d[1], d[2], d[3]
+        for j in range(g.shape[0]):
+            g[j] += (x0[j] * d0 + x1[j] * d1) + (x2[j] * d2 + x3[j] * d3)
+
+
 @kernel
 def project(member: int, size: int, rows: Any, W: Any, Z: Any) -> None:
     """Z (k, m) ← W rowsᵀ. Twin: `core.project` with scale 1."""
     start, stop = share(member, size, rows.shape[0], 8)
-    tile = np.empty((8, rows.shape[1]), W.dtype)
-    for i in range(start, stop, 8):
-        if W.shape[0] > 1:  # converted once for all the models
-            for r in range(8):
-                fetch(rows[min(i + r, stop - 1)], tile[r])
-        for q in range(W.shape[0]):
-            dots = dot8(tile, 0, 7, W[q]) if W.shape[0] > 1 else dot8(rows, i, stop - 1, W[q])
+    if W.shape[0] == 1:
+        for i in range(start, stop, 8):
+            dots = dot8(rows, i, stop - 1, W[0])
             for r in range(min(8, stop - i)):
-                Z[q, i + r] = dots[r]
+                Z[0, i + r] = dots[r]
+        return
+    tile, products = np.empty((TILE, rows.shape[1]), W.dtype), np.empty((W.shape[0], TILE), W.dtype)
+    for i in range(start, stop, TILE):  # converted once for all the models
+        for r in range(TILE):
+            convert(rows[min(i + r, stop - 1)], tile[r])
+        multiply_tile(tile, W, products)
+        for r in range(min(TILE, stop - i)):
+            for q in range(W.shape[0]):
+                Z[q, i + r] = products[q, r]
 
 
 @kernel

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from fastlr.kernels.cpu import add8, dot8, fetch, inlined, kernel, share
+from fastlr.kernels.cpu import TILE, add_tile, convert, inlined, kernel, multiply_tile, share
 from fastlr.kernels.gram import ROWS, gather, multiply
 from fastlr.kernels.primal import descend
 from fastlr.kernels.team import wait_for_all
@@ -27,35 +27,35 @@ def batch_steps(
     """Advance W (k, units, n), b (k, units) and the deeper layers in place by `steps` steps. Twin: `minibatch.step`.
 
     Each row of `batches` holds the examples of a step, and after the last comes the first again: with one row of all
-    examples the twin is `descent.step`. Eight examples at a time are fetched, converted once, multiplied with all the
+    examples the twin is `descent.step`. Four examples at a time are fetched, converted once, multiplied with all the
     weights and added to all the gradients, `parts (count, k, units, n)`; `sums (count, k, units + P)` are those of b
     and of the deeper layers, of which `weighted (P,)` is 1 for weights and 0 for intercepts.
     """
     (k, first, n), m, count = W.shape, batches.shape[1], parts.shape[0]
     left, right = share(member, size, n, 8)
-    tile, d, room = np.empty((8, n), W.dtype), np.empty((first, 8), W.dtype), _room(units, W)
+    tile, d, room = np.empty((TILE, n), W.dtype), np.empty((first, TILE), W.dtype), _room(units, W)
     own_b, own_deeper = b.copy(), deeper.copy()  # the same in every member
+    own_sums = np.empty(sums.shape[1:], sums.dtype)  # not shared: two members must not write to one line of a cache
     reached = 0
     for step in range(steps):
         picked = batches[step % batches.shape[0]]
         for p in range(member, count, size):
             start, stop = share(p, count, m, 8)
             parts[p] = 0
-            sums[p] = 0
-            for i in range(start, stop, 8):
-                for r in range(8):
-                    fetch(rows[picked[min(i + r, stop - 1)]], tile[r])
-                some = picked[i : min(i + 8, stop)]
+            own_sums[:] = 0
+            for i in range(start, stop, TILE):
+                for r in range(TILE):
+                    convert(rows[picked[min(i + r, stop - 1)]], tile[r])
+                some = picked[i : min(i + TILE, stop)]
                 for q in range(k):
+                    multiply_tile(tile, W[q], d)
                     for u in range(first):
-                        dots = dot8(tile, 0, 7, W[q, u])
-                        for r in range(8):
-                            d[u, r] = scale * dots[r] + own_b[q, u]
-                    _backward(d, Y[q % Y.shape[0]], some, units, own_deeper[q], sums[p, q], room)
+                        for r in range(TILE):
+                            d[u, r] = scale * d[u, r] + own_b[q, u]
+                    _backward(d, Y[q % Y.shape[0]], some, units, own_deeper[q], own_sums[q], room)
                     d[:, some.shape[0] :] = 0
-                    for u in range(first):
-                        e = d[u]
-                        add8(tile, 0, 7, (e[0], e[1], e[2], e[3], e[4], e[5], e[6], e[7]), parts[p, q, u])
+                    add_tile(tile, d, parts[p, q])
+            sums[p] = own_sums
         reached += size
         if size > 1:
             wait_for_all(counter, reached)
@@ -86,11 +86,12 @@ def gram_network_steps(
     (k, first, m), count = Z.shape, parts.shape[0]
     room, like = _room(units, Z), Z.dtype.type(0)
     own_s, own_b, own_deeper = s.copy(), b.copy(), deeper.copy()  # the same in every member
+    own_sums = np.empty(sums.shape[1:], sums.dtype)  # not shared, as above
     reached = 0
     for step in range(steps + 1):
         for p in range(member, count, size):
             start, stop = share(p, count, m, 8)
-            sums[p] = 0
+            own_sums[:] = 0
             d = np.empty((first, stop - start), Z.dtype)
             for q in range(k):
                 for u in range(first):
@@ -102,11 +103,12 @@ def gram_network_steps(
                         )  # fmt: skip
                     d[u] = z
                 if step < steps:
-                    _backward(d, Y[q % Y.shape[0]], columns[start:stop], units, own_deeper[q], sums[p, q], room)
+                    _backward(d, Y[q % Y.shape[0]], columns[start:stop], units, own_deeper[q], own_sums[q], room)
                     for u in range(first):
                         c, e = C[q * first + u, start:stop], d[u]
                         for i in range(stop - start):
                             c[i] -= rates[q] * (e[i] / m + l2[q] * c[i])
+            sums[p] = own_sums
         reached += size
         if size > 1:
             wait_for_all(counter, reached)
