@@ -6,13 +6,14 @@ import os
 import time
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from fastlr import core
 from fastlr.backends import Backend, choose_backend
+from fastlr.core import Array
 from fastlr.data.dataset import Dataset
 from fastlr.data.given import test_set, training_set
 from fastlr.data.reading import as_dataset
@@ -24,7 +25,7 @@ from fastlr.network import Layer, Network, classes_of, fold, one_hot
 from fastlr.settings import Settings, hidden_units, real
 from fastlr.solvers.optimizers import choose_optimizer
 from fastlr.solvers.problem import Problem, Solver, State
-from fastlr.trajectory import Callback, Path, follow
+from fastlr.trajectory import Callback, Measure, Path, follow
 
 PIXEL_SCALE = 1 / 255
 
@@ -49,12 +50,16 @@ class Run:
     n_features: int
     layers: tuple[int, ...] = ()  # the units of the hidden layers
     seed: int = 0
+    test_costs: list[float] | None = None  # on the test set, beside `costs`, where they were asked for
     warning: str | None = None  # what went wrong and what to try, where a run diverged
     notes: tuple[str, ...] = ()  # what else is worth knowing, a line each
+    train_set: Dataset | None = field(default=None, repr=False)
+    test_set: Dataset | None = field(default=None, repr=False)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the run as plain values, for JSON."""
-        fields = {name: value for name, value in vars(self).items() if name != "model"}
+        """Return the run as plain values, for JSON: all but the model and the data."""
+        left_out = ("model", "train_set", "test_set")
+        fields = {name: value for name, value in vars(self).items() if name not in left_out}
         return fields | {"classes": list(self.model.classes)}
 
 
@@ -78,6 +83,7 @@ def train(
     device: str | None = None,
     dtype: str | None = None,
     precision: str = "full",
+    test_costs: bool = False,
     callback: Callback | None = None,
 ) -> Run:
     """Train a classifier: logistic regression for two classes, a softmax for more, over hidden layers if asked for.
@@ -86,7 +92,8 @@ def train(
     library that has a backend: the model's arrays are then in that library and on that device;
     `test` is a Dataset or a pair `(examples, labels)`. `iterations` updates with step `learning_rate` minimise
     the mean log-loss plus l2/2 ‖W‖²; the cost (without the l2 term) is recorded before the updates
-    0, record_every, …, and `callback(iteration, cost)` is called there.
+    0, record_every, …, and `callback(iteration, cost)` is called there. With `test_costs` that of the test set is
+    recorded beside it, which reads all the data each time.
 
     `layers` holds the units of the hidden ReLU layers, whose initial weights are drawn from `seed`; without any, the
     weights start at zero. `optimizer` is "gd", "momentum", "nesterov" or "adam". With a `batch_size` each iteration
@@ -107,7 +114,7 @@ def train(
     data, test = as_dataset(data), as_dataset(test, "test")
     target = _backend_for(data, backend, device, dtype, precision)
     with target.scope():
-        (run,) = _train_all(data, labels, test, target, settings, [(learning_rate, l2)], callback)
+        (run,) = _train_all(data, labels, test, target, settings, [(learning_rate, l2)], callback, test_costs)
     if run.warning:
         warnings.warn(run.warning, DivergenceWarning, stacklevel=2)
     return run
@@ -133,6 +140,7 @@ def sweep(
     device: str | None = None,
     dtype: str | None = None,
     precision: str = "full",
+    test_costs: bool = False,
     callback: Callback | None = None,
 ) -> list[Run]:
     """Train one model for each learning rate and each l2, all in one pass over the data, and return their runs.
@@ -152,7 +160,7 @@ def sweep(
     target = _backend_for(data, backend, device, dtype, precision)
     models = [(rate, penalty) for rate in rates for penalty in penalties]
     with target.scope():
-        return _train_all(data, labels, test, target, settings, models, callback)
+        return _train_all(data, labels, test, target, settings, models, callback, test_costs)
 
 
 def _train_all(
@@ -163,6 +171,7 @@ def _train_all(
     settings: Settings,
     models: Sequence[tuple[float, float]],
     callback: Callback | None,
+    test_costs: bool,
 ) -> list[Run]:
     """Train one model for each pair of learning rate and l2, within the backend's scope."""
     started = time.perf_counter()
@@ -175,7 +184,8 @@ def _train_all(
         )
     space, problem, state = set_up(backend, train_data, settings, models)
     solver = settings.choose_solver()
-    paths = follow(backend, solver, problem, state, settings.iterations, settings.record_every, callback)
+    measure = _measure(backend, test_data, problem.network, space) if test_costs and test_data is not None else None
+    paths = follow(backend, solver, problem, state, settings.iterations, settings.record_every, callback, measure)
     # All the weights at once: the Gram form reads the data for them.
     weights = space.weights(backend.xp.concat([path.state.W for path in paths], axis=0))
     # What came from the host goes back there; what came on a device stays.
@@ -219,8 +229,11 @@ def _train_all(
                 n_features=train_data.n_features,
                 layers=settings.layers,
                 seed=settings.seed,
+                test_costs=None if measure is None else path.test_costs,
                 warning=_advice(path, solver, problem.rows([i]), learning_rate),
                 notes=_notes(path, network, settings, space),
+                train_set=train_data,
+                test_set=test_data,
             )
         )
     seconds = time.perf_counter() - started
@@ -266,6 +279,20 @@ def _choose_form(backend: Backend, settings: Settings, n: int, m: int, rows: int
         return PrimalForm.name
     itemsize = np.dtype(backend.dtype).itemsize
     return choose_form(settings.form, n, m, rows, settings.iterations, backend.costs, itemsize)
+
+
+def _measure(backend: Backend, data: Dataset, network: Network, space: Form) -> Measure:
+    """Return what gives the cost of a state on a test set, each time from the weights themselves."""
+    X = backend.asarray(data.images.reshape(len(data), -1)).T
+    Y = backend.floats(one_hot(data.labels, network.outputs)[np.newaxis])
+
+    def cost(problem: Problem, state: State) -> Array:
+        form: Any = problem.form
+        W = form.weights(state.W)
+        test = PrimalForm.of(X, W, _scale(data), backend.kernels, space.moments)
+        return network.cost(test.logits(W, state.b), state.deeper, Y)
+
+    return cost
 
 
 def _scale(data: Dataset) -> float:

@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from fastlr.backends import Backend
+from fastlr.core import Array
 from fastlr.solvers.problem import Problem, Solver, State
 
 Callback = Callable[[int, float], object]
+Measure = Callable[[Problem, State], Array]  # the cost (k, 1, 1) of a state on examples that it is not trained on
 
 
 @dataclass
@@ -21,6 +23,7 @@ class Path:
     state: State
     costs: list[float] = field(default_factory=list)
     recorded_at: list[int] = field(default_factory=list)
+    test_costs: list[float] = field(default_factory=list)
     diverged_at: int | None = None
 
 
@@ -32,18 +35,19 @@ def follow(
     iterations: int,
     record_every: int = 100,
     callback: Callback | None = None,
+    measure: Measure | None = None,
 ) -> list[Path]:
     """Advance k models by `iterations` steps, many at a time, and record their costs in between.
 
     A model whose cost is not finite at a recording ends there, with the state of the recording before; the others
-    go on without it. `callback(iteration, cost)` is given the lowest cost.
+    go on without it. `callback(iteration, cost)` is given the lowest cost; what `measure` returns is recorded as
+    `test_costs`.
     """
     paths = [Path(state.rows([row])) for row in range(state.b.shape[0])]
     going, done, before = list(range(len(paths))), 0, state
     while True:
         with np.errstate(over="ignore", invalid="ignore"):
-            J = problem.network.cost(state.Z, state.deeper, problem.Y)
-            costs = [float(cost) for cost in backend.to_host(J).reshape(-1)]
+            costs = _on_host(backend, problem.network.cost(state.Z, state.deeper, problem.Y))
         finite = [row for row, cost in enumerate(costs) if math.isfinite(cost)]
         for row, model in enumerate(going):
             if row not in finite:
@@ -58,8 +62,15 @@ def follow(
         for model, cost in zip(going, costs, strict=True):
             paths[model].costs.append(cost)
             paths[model].recorded_at.append(done)
+        if measure is not None:
+            for model, cost in zip(going, _on_host(backend, measure(problem, state)), strict=True):
+                paths[model].test_costs.append(cost)
         if callback is not None:
             callback(done, min(costs))
         before, steps = state, min(record_every, iterations - done)
         state = solver.advance(backend, problem, state, steps)
         done += steps
+
+
+def _on_host(backend: Backend, costs: Array) -> list[float]:
+    return [float(cost) for cost in backend.to_host(costs).reshape(-1)]

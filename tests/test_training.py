@@ -259,3 +259,22 @@ def test_nothing_of_the_users_numpy_settings_changes():
         warnings.simplefilter("error")
         fastlr.train(*draw_images(), iterations=50)
     assert np.geterr() == before
+
+
+@pytest.mark.parametrize("form", ["primal", "gram"])
+@pytest.mark.parametrize("standardize", [False, True])
+@pytest.mark.parametrize("layers", [(), (3,)])
+def test_costs_on_the_test_set(form, layers, standardize, backend):
+    """Those that the textbook's cost has for the model that was trained so far."""
+    rng = np.random.default_rng(0)
+    X, labels = rng.integers(0, 256, (40, 12), dtype=np.uint8), rng.integers(0, 3, 40)
+    test = (X[::2] // 2, labels[::2])
+    settings = {"record_every": 5, "form": form, "layers": layers, "standardize": standardize, "backend": backend.name}
+    run = fastlr.train(X, labels, test=test, iterations=15, test_costs=True, **settings)
+    assert len(run.test_costs) == len(run.costs) == 3
+    for i, steps in ((1, 5), (2, 10)):
+        model = fastlr.train(X, labels, iterations=steps, **settings).model
+        proba = model.predict_proba(test[0])
+        assert run.test_costs[i] == pytest.approx(-np.mean(np.log(proba[np.arange(20), test[1]])), rel=1e-9)
+    assert run.as_dict()["test_costs"] == run.test_costs
+    assert fastlr.train(X, labels, test=test, iterations=1, **settings).test_costs is None
