@@ -1,0 +1,58 @@
+"""The command `fastlr`."""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from fastlr.cli.converting import convert
+from fastlr.cli.demonstration import demo
+from fastlr.cli.machine import backends, bench, warmup
+from fastlr.cli.predicting import evaluate, predict
+from fastlr.cli.training import train
+from fastlr.errors import InputError
+from fastlr.terminal import fail
+
+app = typer.Typer(
+    help="Logistic regression on images and embeddings, on any array library.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,  # plain help loads in half the time
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+for command in (train, predict, evaluate, convert, backends, bench, warmup, demo):
+    app.command()(command)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit status: 0 done, 2 wrong input, 1 anything else."""
+    if sys.stderr is None:  # closed by the caller: what would go there goes nowhere
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 (for as long as the process lives)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a file's name may be no text in the terminal's encoding
+    logging.getLogger("PIL").addHandler(logging.NullHandler())  # damaged pictures are reported here, not by Pillow
+    try:
+        return int(app(arguments, prog_name="fastlr", standalone_mode=False) or 0)
+    except InputError as error:
+        return fail(str(error), 2)
+    except typer.TyperException as error:
+        message = error.format_message()  # empty where no command was given, and the help was shown
+        return fail(message, error.exit_code) if message else error.exit_code
+    except typer.Exit as stop:
+        return int(stop.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        return fail("interrupted", 1)
+    except MemoryError as error:
+        return fail(f"out of memory ({error}); use fewer or smaller examples", 1)
+    except BrokenPipeError:  # the reader of our output went away, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains as it ends
+        return 1
+    except OSError as error:
+        return fail(str(error), 1)

@@ -1,0 +1,43 @@
+"""convert: any data that fastlr reads as one file."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fastlr.cli.options import DataPath, Resample, Size, SkipBad
+from fastlr.errors import InputError
+
+if TYPE_CHECKING:
+    from fastlr.data import Dataset
+
+
+def convert(
+    data: DataPath,
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The file to write: OUT.h5 or OUT.npz.")],
+    size: Size = 64,
+    resample: Resample = "bicubic",
+    skip_bad: SkipBad = False,
+) -> None:
+    """Write any data that fastlr reads as one HDF5 or npz file."""
+    from fastlr.data import arrays, hdf5, open_dataset, splits_of
+    from fastlr.files import check_writable, whole_file
+
+    writer = {".h5": hdf5.write, ".hdf5": hdf5.write, ".npz": arrays.write}.get(out.suffix.lower())
+    if writer is None:
+        raise InputError(f"{out}: its name must end in .h5 or .npz")
+    check_writable(out)
+    parts: dict[str, Dataset] = {}
+    for split in splits_of(data) or ("",):
+        part = open_dataset(data, split, size=size, resample=resample, skip_bad=skip_bad)
+        first = next(iter(parts.values()), part)
+        parts[split] = part.aligned(first.classes, first.class_of)
+    with whole_file(out) as beside:
+        writer(beside, parts)
+    for split, part in parts.items():
+        for bad in part.skipped:
+            print(f"skipped {bad}", file=sys.stderr)
+        print(f"{out}: {len(part)} {split + ' ' if split else ''}examples of {part.n_features} numbers")
