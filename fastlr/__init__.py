@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from fastlr.data import Dataset, open_dataset
     from fastlr.errors import DivergenceWarning, InputError
     from fastlr.model import Model, load
-    from fastlr.training import Run, sweep, train
+    from fastlr.run import Run
+    from fastlr.training import sweep, train
 
 __version__ = "0.1.0"
 
@@ -37,7 +38,7 @@ _HOME = {
     "DivergenceWarning": "fastlr.errors",
     "InputError": "fastlr.errors",
     "Model": "fastlr.model",
-    "Run": "fastlr.training",
+    "Run": "fastlr.run",
     "load": "fastlr.model",
     "open_dataset": "fastlr.data",
     "sweep": "fastlr.training",

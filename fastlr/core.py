@@ -38,11 +38,15 @@ def logits(W: Array, b: Array, X: Array, scale: float = 1.0) -> Array:
     return project(W, X, scale) + b
 
 
-def cost(Z: Array, Y: Array) -> Array:
-    """Return J (k, 1) from the logits Z (k, m); finite for every finite z, since log(A) is never taken."""
+def losses(Z: Array, Y: Array) -> Array:
+    """Return each example's loss from its logit, the shape of Z; finite for every finite z: log(A) is never taken."""
     xp = array_namespace(Z)
-    losses = xp.maximum(Z, xp.zeros_like(Z)) - Y * Z + xp.log1p(xp.exp(-xp.abs(Z)))
-    return xp.mean(losses, axis=-1, keepdims=True)
+    return xp.maximum(Z, xp.zeros_like(Z)) - Y * Z + xp.log1p(xp.exp(-xp.abs(Z)))
+
+
+def cost(Z: Array, Y: Array) -> Array:
+    """Return J (k, 1), the mean of the losses, from the logits Z (k, m)."""
+    return array_namespace(Z).mean(losses(Z, Y), axis=-1, keepdims=True)
 
 
 def softmax(Z: Array) -> Array:
@@ -52,12 +56,11 @@ def softmax(Z: Array) -> Array:
     return e / xp.sum(e, axis=-2, keepdims=True)
 
 
-def softmax_cost(Z: Array, Y: Array) -> Array:
-    """Return J = mean(log Σ e^z − z_y), (…, 1, 1), from the logits Z (…, units, m) and one-hot Y of that shape."""
+def softmax_losses(Z: Array, Y: Array) -> Array:
+    """Return log Σ e^z − z_y of each example, (…, 1, m), from logits Z (…, units, m) and one-hot Y of that shape."""
     xp = array_namespace(Z)
     Z = Z - xp.max(Z, axis=-2, keepdims=True)
-    losses = xp.log(xp.sum(xp.exp(Z), axis=-2, keepdims=True)) - xp.sum(Y * Z, axis=-2, keepdims=True)
-    return xp.mean(losses, axis=-1, keepdims=True)
+    return xp.log(xp.sum(xp.exp(Z), axis=-2, keepdims=True)) - xp.sum(Y * Z, axis=-2, keepdims=True)
 
 
 def relu(Z: Array) -> Array:

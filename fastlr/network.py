@@ -75,15 +75,21 @@ class Network:
         last = self.logits(Z, deeper)[-1]
         return core.sigmoid(last) if self.outputs == 1 else core.softmax(last)
 
-    def cost(self, Z: Array, deeper: Deeper, Y: Array) -> Array:
-        """Return J `(k, 1, 1)` for labels `Y (1 or k, outputs, m)`, one-hot where there are more than two classes."""
-        last = self.logits(Z, deeper)[-1]
-        return core.cost(last, Y) if self.outputs == 1 else core.softmax_cost(last, Y)
+    def cost(self, Z: Array, deeper: Deeper, Y: Array, weights: Array | None = None) -> Array:
+        """Return J `(k, 1, 1)` for labels `Y (1 or k, outputs, m)`, one-hot where there are more than two classes.
 
-    def backward(self, Z: Array, deeper: Deeper, Y: Array) -> tuple[Array, Deeper]:
+        `weights (k, 1, m)` multiply the losses before their mean is taken.
+        """
+        last = self.logits(Z, deeper)[-1]
+        losses = core.losses(last, Y) if self.outputs == 1 else core.softmax_losses(last, Y)
+        weighted = losses if weights is None else losses * weights
+        return array_namespace(Z).mean(weighted, axis=-1, keepdims=True)
+
+    def backward(self, Z: Array, deeper: Deeper, Y: Array, weights: Array | None = None) -> tuple[Array, Deeper]:
         """Return D₁ `(k, units, m)`, and dW and db of the deeper layers."""
         logits = self.logits(Z, deeper)
         D = core.residuals(logits[-1], Y) if self.outputs == 1 else core.softmax(logits[-1]) - Y
+        D = D if weights is None else D * weights
         xp, gradients = array_namespace(Z), []
         for layer, below in zip(reversed(deeper), reversed(logits[:-1]), strict=True):
             dW = D @ xp.matrix_transpose(core.relu(below)) / D.shape[-1]

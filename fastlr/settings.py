@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from itertools import product
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -58,6 +59,24 @@ class Settings:
     def as_dict(self) -> dict[str, Any]:
         """Return the settings as plain values, for a model file."""
         return asdict(self) | {"layers": list(self.layers)}
+
+
+class Candidate(NamedTuple):
+    """One of the models that are trained side by side."""
+
+    learning_rate: float
+    l2: float = 0.0
+    seed: int = 0
+
+
+def candidates(learning_rates: Sequence[Any], l2: Sequence[Any], seeds: Sequence[Any]) -> list[Candidate]:
+    """Return one for each learning rate, for each of them each l2, and for each of these each seed."""
+    rates = [real("learning rate", rate, above=0.0) for rate in learning_rates]
+    penalties = [real("l2", penalty, least=0.0) for penalty in l2]
+    numbers = [whole("seed", seed, 0) for seed in seeds]
+    if not (rates and penalties and numbers):
+        raise InputError("sweep: at least one learning rate, one l2 and one seed are needed")
+    return [Candidate(*values) for values in product(rates, penalties, numbers)]
 
 
 def whole(name: str, value: Any, least: int) -> int:

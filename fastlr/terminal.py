@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fastlr.data import Dataset
     from fastlr.model import Results
-    from fastlr.training import Run
+    from fastlr.run import Run
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from fastlr.backends import Backend
 from fastlr.core import Array
 from fastlr.solvers.problem import Problem, Solver, State
 
-Callback = Callable[[int, float], object]
+Callback = Callable[[int, list[float]], object]
 Measure = Callable[[Problem, State], Array]  # the cost (k, 1, 1) of a state on examples that it is not trained on
 
 
@@ -40,14 +40,14 @@ def follow(
     """Advance k models by `iterations` steps, many at a time, and record their costs in between.
 
     A model whose cost is not finite at a recording ends there, with the state of the recording before; the others
-    go on without it. `callback(iteration, cost)` is given the lowest cost; what `measure` returns is recorded as
-    `test_costs`.
+    go on without it. `callback(iteration, costs)` is given each cost, NaN for models that ended; what `measure` returns
+    is recorded as `test_costs`.
     """
     paths = [Path(state.rows([row])) for row in range(state.b.shape[0])]
     going, done, before = list(range(len(paths))), 0, state
     while True:
         with np.errstate(over="ignore", invalid="ignore"):
-            costs = _on_host(backend, problem.network.cost(state.Z, state.deeper, problem.Y))
+            costs = _on_host(backend, problem.cost(state))
         finite = [row for row, cost in enumerate(costs) if math.isfinite(cost)]
         for row, model in enumerate(going):
             if row not in finite:
@@ -66,7 +66,8 @@ def follow(
             for model, cost in zip(going, _on_host(backend, measure(problem, state)), strict=True):
                 paths[model].test_costs.append(cost)
         if callback is not None:
-            callback(done, min(costs))
+            now = dict(zip(going, costs, strict=True))
+            callback(done, [now.get(model, math.nan) for model in range(len(paths))])
         before, steps = state, min(record_every, iterations - done)
         state = solver.advance(backend, problem, state, steps)
         done += steps

@@ -13,14 +13,14 @@ import fastlr
 from fastlr import core, textbook
 from fastlr.backends import DTYPES, choose_backend
 from fastlr.data import from_arrays
+from fastlr.fitting import set_up
 from fastlr.forms import FORMS
 from fastlr.namespace import dtype_name, library_of, to_host
 from fastlr.network import Layer, Network, one_hot
-from fastlr.settings import Settings
+from fastlr.settings import Candidate, Settings
 from fastlr.solvers import descent, minibatch
 from fastlr.solvers.optimizers import OPTIMIZERS
 from fastlr.solvers.problem import Problem
-from fastlr.training import set_up
 
 TOLERANCE = {"float64": 1e-9, "float32": 1e-4}
 
@@ -107,7 +107,7 @@ def test_gradients_are_those_of_the_cost(form, classes, layers, standardize):
     X, labels = examples(classes, m=12, n=6)
     backend = choose_backend("numpy")
     settings = Settings(layers=layers, form=form, standardize=standardize, seed=1)
-    space, problem, state = set_up(backend, from_arrays("data", X, labels), settings, [(0.1, 0.0)])
+    space, problem, state = set_up(backend, from_arrays("data", X, labels), settings, [Candidate(0.1)])
     state = descent.advance(backend, problem, state, 3)
     D, deeper = problem.network.backward(state.Z, state.deeper, problem.Y)
     gradients = [space.gradient(D), core.intercept_gradient(D), *(array for layer in deeper for array in layer)]

@@ -3,7 +3,9 @@ import pytest
 from conftest import draw_images, first_difference
 
 import fastlr
+from fastlr.folds import assign, weights
 from fastlr.forms import FORMS
+from fastlr.run import best_of
 
 RATES, L2 = [0.1, 0.01, 0.001], [0.0, 0.05]
 
@@ -44,3 +46,97 @@ def test_an_empty_sweep_is_refused():
         fastlr.sweep(*draw_images(), learning_rates=[])
     with pytest.raises(fastlr.InputError, match=r"learning rate: -1\.0; a positive number"):
         fastlr.sweep(*draw_images(), learning_rates=[0.1, -1.0])
+
+
+def test_seeds_are_networks_of_their_own(backend):
+    images, labels = draw_images(20, side=5)
+    settings = {"layers": (4, 3), "iterations": 60, "record_every": 10, "backend": backend.name}
+    runs = fastlr.sweep(images, labels, learning_rates=[0.01, 0.1], seeds=range(3), **settings)
+    assert [(run.model.settings["learning_rate"], run.seed) for run in runs] == [
+        (rate, seed) for rate in (0.01, 0.1) for seed in range(3)
+    ]
+    for run in runs:
+        rate = run.model.settings["learning_rate"]
+        alone = fastlr.train(images, labels, learning_rate=rate, seed=run.seed, **settings)
+        assert first_difference(run.costs, alone.costs, 1e-11) is None
+        assert run.notes == alone.notes
+        np.testing.assert_allclose(run.model.layers[0].W, alone.model.layers[0].W, rtol=1e-9, atol=1e-14)
+
+
+@pytest.mark.parametrize("layers", [(), (3,)])
+@pytest.mark.parametrize("form", FORMS)
+def test_folds_are_trainings_without_their_examples(backend, form, layers):
+    """Against as many trainings on copies; the models themselves are as if there were no folds."""
+    images, labels = draw_images(23, side=5)
+    settings = {"iterations": 80, "record_every": 10, "form": form, "backend": backend.name, "layers": layers}
+    rates = [0.1, 0.001]
+    runs = fastlr.sweep(images, labels, learning_rates=rates, folds=4, seed=3, **settings)
+    plain = fastlr.sweep(images, labels, learning_rates=rates, seed=3, **settings)
+    fold = assign(labels, 4, 3)
+    for run, without, rate in zip(runs, plain, rates, strict=True):
+        assert first_difference(run.costs, without.costs, 1e-11) is None
+        np.testing.assert_allclose(run.model.layers[0].W, without.model.layers[0].W, rtol=1e-9, atol=1e-14)
+        expected = []
+        for number in range(4):
+            kept = fold != number
+            rest = (images[~kept], labels[~kept])
+            alone = fastlr.train(images[kept], labels[kept], test=rest, learning_rate=rate, seed=3, **settings)
+            expected.append(alone.test_accuracy)
+        assert run.fold_accuracies == pytest.approx(expected)
+        assert without.fold_accuracies == ()
+    assert best_of(runs).score == max(np.mean(run.fold_accuracies) for run in runs)
+
+
+def test_folds_are_alike():
+    labels = np.array([0] * 31 + [1] * 17 + [2] * 9)
+    fold = assign(labels, 5, 0)
+    assert set(np.bincount(fold)) == {11, 12}
+    for label in range(3):
+        counts = np.bincount(fold[labels == label], minlength=5)
+        assert counts.max() - counts.min() <= 1
+    assert (fold == assign(labels, 5, 0)).all()
+    assert (fold != assign(labels, 5, 1)).any()
+    counted = weights(fold, 2)
+    assert counted.shape == (12, 1, 57)
+    np.testing.assert_allclose(counted.mean(axis=2), 1)
+    assert (counted[:2] == 1).all()
+    assert ((counted[2 + 3, 0] == 0) == (fold == 3)).all()
+
+
+def test_folds_with_mini_batches_of_many_classes():
+    rng = np.random.default_rng(0)
+    X, labels = rng.normal(size=(60, 5)), np.arange(60) % 3
+    X[np.arange(60), labels] += 2
+    settings = {"iterations": 200, "batch_size": 16, "learning_rates": [0.1], "folds": 3}
+    (run,) = fastlr.sweep(X, labels, **settings)
+    assert len(run.fold_accuracies) == 3
+    assert np.mean(run.fold_accuracies) > 70
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"folds": 1}, "folds: 1; a whole number of at least 2"),
+        ({"folds": 7}, "folds: 7, but the smallest class has 6 examples"),
+        ({"seeds": [0, -1]}, "seed: -1"),
+        ({"seeds": []}, "at least one learning rate, one l2 and one seed"),
+    ],
+)
+def test_wrong_folds_and_seeds(settings, says):
+    with pytest.raises(fastlr.InputError, match=says):
+        fastlr.sweep(*draw_images(12), **settings)
+
+
+def test_the_callback_sees_every_cost():
+    images, labels = draw_images(20, side=5)
+    seen = []
+    runs = fastlr.sweep(
+        images, labels, learning_rates=[0.01, 1e200], l2=[10.0], iterations=30, record_every=10, folds=2,
+        callback=lambda iteration, costs: seen.append((iteration, costs)),
+    )  # fmt: skip
+    assert [iteration for iteration, _ in seen] == [0, 10, 20]
+    assert [costs[0] for _, costs in seen] == runs[0].costs
+    assert [np.isfinite(costs[1]) for _, costs in seen] == [True, False, False]
+    assert all(len(costs) == 2 for _, costs in seen)
+    assert best_of(runs) is runs[0]
+    assert runs[1].score == -np.inf

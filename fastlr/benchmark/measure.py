@@ -17,12 +17,12 @@ from fastlr import textbook
 from fastlr.backends import Backend
 from fastlr.benchmark.problems import Problem, Shape
 from fastlr.benchmark.trajectory import check, float_pixels
+from fastlr.fitting import set_up
 from fastlr.forms import FORMS, MEMORY_LIMIT, Form, GramForm
-from fastlr.settings import Settings
+from fastlr.settings import Candidate, Settings
 from fastlr.solvers import choose_solver
 from fastlr.solvers.problem import Problem as Task
 from fastlr.solvers.problem import State
-from fastlr.training import set_up
 
 PAUSE = 0.1  # seconds before each timing, in which a BLAS's threads, which wait busily for more work, fall asleep
 TURN = 0.2  # seconds that a timing of many steps lasts at least
@@ -116,7 +116,7 @@ class Job:
 
     def set_up(self) -> tuple[Form, Task, State]:
         """Do what is done once: bring the data there, and compute K."""
-        models = [(self.problem.shape.learning_rate, 0.0)]
+        models = [Candidate(self.problem.shape.learning_rate)]
         with self.backend.scope():
             made = set_up(self.backend, self.problem.data, Settings(self.problem.shape.steps, form=self.form), models)
         self.backend.synchronize((getattr(made[0], "K", ()), made[1].Y))

@@ -14,6 +14,7 @@ from fastlr.cli.converting import convert
 from fastlr.cli.demonstration import demo
 from fastlr.cli.machine import backends, bench, warmup
 from fastlr.cli.predicting import evaluate, predict
+from fastlr.cli.sweeping import sweep
 from fastlr.cli.training import train
 from fastlr.errors import InputError
 from fastlr.terminal import fail
@@ -27,7 +28,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for command in (train, predict, evaluate, convert, backends, bench, warmup, demo):
+for command in (train, predict, evaluate, sweep, convert, backends, bench, warmup, demo):
     app.command()(command)
 
 

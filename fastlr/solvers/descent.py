@@ -16,7 +16,7 @@ from fastlr import core
 from fastlr.core import Array
 from fastlr.namespace import array_namespace
 from fastlr.network import Deeper
-from fastlr.solvers.problem import Delegate, Form, Problem, State
+from fastlr.solvers.problem import Delegate, Problem, State
 
 
 def start(problem: Problem, b: Array, deeper: Deeper = ()) -> State:
@@ -30,14 +30,14 @@ def start(problem: Problem, b: Array, deeper: Deeper = ()) -> State:
 
 def step(problem: Problem, state: State) -> State:
     """Return the state after one update."""
-    moved = update(problem, problem.form, problem.Y, state)
+    moved = update(problem, state)
     return moved._replace(Z=problem.form.logits(moved.W, moved.b))
 
 
-def update(problem: Problem, form: Form, Y: Array, state: State) -> State:
-    """Return the state with its parameters moved along the gradient over a form's examples, whose logits it has."""
-    D, deeper = problem.network.backward(state.Z, state.deeper, Y)
-    gradients = [form.gradient(D), core.intercept_gradient(D), *(array for layer in deeper for array in layer)]
+def update(problem: Problem, state: State) -> State:
+    """Return the state with its parameters moved along the gradient, and the logits that it had."""
+    D, deeper = problem.network.backward(state.Z, state.deeper, problem.Y, problem.weights)
+    gradients = [problem.form.gradient(D), core.intercept_gradient(D), *(array for layer in deeper for array in layer)]
     t = () if isinstance(state.t, tuple) else state.t + 1
     moved, memory = [], []
     for i, (p, g) in enumerate(zip(state.parameters, gradients, strict=True)):

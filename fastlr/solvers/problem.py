@@ -10,6 +10,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol, Self, TypeVar
 
 from fastlr import core
 from fastlr.core import Array
+from fastlr.namespace import array_namespace
 from fastlr.network import Deeper, Network
 from fastlr.solvers.optimizers import OPTIMIZERS, Memory, Optimizer
 
@@ -43,7 +44,10 @@ class Form(Protocol):
 
 
 class Problem(NamedTuple):
-    """k models to fit: labels `Y (1 or k, outputs, m)`, `learning_rate` and `l2` as `(k, 1, 1)`."""
+    """k models to fit: labels `Y (1 or k, outputs, m)`, `learning_rate` and `l2` as `(k, 1, 1)`.
+
+    `weights (k, 1, m)`, of mean 1 for each model, say how much an example counts; None is all alike.
+    """
 
     form: Form
     Y: Array
@@ -51,11 +55,12 @@ class Problem(NamedTuple):
     l2: Array
     network: Network = Network()
     optimizer: Optimizer = OPTIMIZERS["gd"]
+    weights: Array | None = None
 
     @property
     def is_plain(self) -> bool:
-        """Return whether it is gradient descent on features as they are, for which there are kernels."""
-        return self.form.has_kernels and self.optimizer.name == "gd"
+        """Return whether it is gradient descent on examples that are as they are, for which there are kernels."""
+        return self.form.has_kernels and self.optimizer.name == "gd" and self.weights is None
 
     @property
     def kernel(self) -> str:
@@ -71,7 +76,21 @@ class Problem(NamedTuple):
             Y=core.rows(self.Y, models) if self.Y.shape[0] > 1 else self.Y,
             learning_rate=core.rows(self.learning_rate, models),
             l2=core.rows(self.l2, models),
+            weights=None if self.weights is None else core.rows(self.weights, models),
         )
+
+    def batch(self, examples: Array) -> Problem:
+        """Return the problem of some of the examples, given by an array of their indices."""
+        xp = array_namespace(examples)
+        return self._replace(
+            form=self.form.batch(examples),
+            Y=xp.take(self.Y, examples, axis=-1),
+            weights=None if self.weights is None else xp.take(self.weights, examples, axis=-1),
+        )
+
+    def cost(self, state: State) -> Array:
+        """Return J `(k, 1, 1)`."""
+        return self.network.cost(state.Z, state.deeper, self.Y, self.weights)
 
 
 class State(NamedTuple):

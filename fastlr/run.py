@@ -1,0 +1,61 @@
+"""Run: a finished training, and which of several is the best."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from fastlr.data.dataset import Dataset
+from fastlr.model import Model
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished training: the model, its cost curve, its accuracies in percent, and what it ran on."""
+
+    model: Model
+    costs: list[float]
+    recorded_at: list[int]
+    train_accuracy: float
+    test_accuracy: float | None
+    seconds: float
+    form: str
+    backend: str
+    device: str
+    dtype: str
+    precision: str
+    n_train: int
+    n_test: int
+    n_features: int
+    layers: tuple[int, ...] = ()  # the units of the hidden layers
+    seed: int = 0
+    fold_accuracies: tuple[float, ...] = ()  # of cross-validation, each on the examples that its fold left out
+    test_costs: list[float] | None = None  # on the test set, beside `costs`, where they were asked for
+    warning: str | None = None  # what went wrong and what to try, where a run diverged
+    notes: tuple[str, ...] = ()  # what else is worth knowing, a line each
+    train_set: Dataset | None = field(default=None, repr=False)
+    test_set: Dataset | None = field(default=None, repr=False)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the run as plain values, for JSON: all but the model and the data."""
+        left_out = ("model", "train_set", "test_set")
+        fields = {name: value for name, value in vars(self).items() if name not in left_out}
+        return fields | {"classes": list(self.model.classes)}
+
+    @property
+    def score(self) -> float:
+        """Return what it is chosen by: the mean accuracy of its folds, or that on the test set, or minus its last cost.
+
+        A run that diverged is worse than any other.
+        """
+        if self.warning is not None or not self.costs:
+            return float("-inf")
+        if self.fold_accuracies:
+            return sum(self.fold_accuracies) / len(self.fold_accuracies)
+        return -self.costs[-1] if self.test_accuracy is None else self.test_accuracy
+
+
+def best_of(runs: Sequence[Run]) -> Run:
+    """Return the run of the highest score, of several the first."""
+    return max(runs, key=lambda run: run.score)

@@ -1,0 +1,170 @@
+"""fastlr sweep: its table, its JSON, its best model, and what it refuses."""
+
+import json
+import os
+import pty
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from conftest import draw_images, write_folder
+
+import fastlr
+from fastlr.cli.options import numbers, seeds
+
+
+@pytest.fixture
+def folder(tmp_path):
+    rng = np.random.default_rng(0)
+    for split in ("train", "test"):
+        images, labels = draw_images(24, seed=len(split))
+        noise = rng.integers(-40, 40, images.shape)
+        noisy = (images.astype(int) + noise).clip(0, 255).astype(np.uint8)
+        write_folder(tmp_path / "data" / split, noisy, labels)
+    return tmp_path / "data"
+
+
+def test_the_published_sweep(real_data, published, fastlr_command):
+    outcome = fastlr_command(
+        "sweep", real_data / "cifar10" / "data_batch_1", "--positive", "bird", "--balance", "--holdout", 164,
+        "--seed", 0, "--iterations", 2000, "--lr", "0.01,0.001,0.0001", "--json",
+    ).json  # fmt: skip
+    for run, (rate, accuracies) in zip(outcome["runs"], published["birds"]["sweep"].items(), strict=True):
+        assert run["learning_rate"] == float(rate)
+        assert [run["train_accuracy"], run["test_accuracy"]] == accuracies
+    assert outcome["best"] == 0
+    assert outcome["seconds"] > 0
+
+
+def test_json_holds_what_is_promised(folder, fastlr_command):
+    options = ["--size", 8, "--lr", "0.1,0.01", "--l2", "0,0.1", "--iterations", 60, "--record-every", 20]
+    outcome = fastlr_command("sweep", folder, *options, "--folds", 3, "--json")
+    assert outcome.status == 0
+    told = outcome.json
+    assert [(run["learning_rate"], run["l2"]) for run in told["runs"]] == [(0.1, 0), (0.1, 0.1), (0.01, 0), (0.01, 0.1)]
+    train, test = (fastlr.open_dataset(folder, split, size=8) for split in ("train", "test"))
+    for run in told["runs"]:
+        settings = {"learning_rate": run["learning_rate"], "l2": run["l2"], "iterations": 60, "record_every": 20}
+        alone = fastlr.train(train, test=test, **settings)
+        assert run["costs"] == pytest.approx(alone.costs)
+        assert (run["train_accuracy"], run["test_accuracy"]) == (alone.train_accuracy, alone.test_accuracy)
+        assert run["recorded_at"] == [0, 20, 40]
+        assert len(run["fold_accuracies"]) == 3
+    assert (told["backend"], told["n_train"], told["classes"]) == ("numba", 24, ["dark", "light"])
+    assert "Lowest cost after iteration 40" in outcome.err
+
+
+def test_the_best_is_marked_and_kept(folder, tmp_path, fastlr_command):
+    file = tmp_path / "m.safetensors"
+    options = ["--size", 8, "--lr", "1e-7,0.05", "--iterations", 1000, "--model", file]
+    outcome = fastlr_command("sweep", folder, *options)
+    rows = [line.split() for line in outcome.out.splitlines()]
+    assert rows[0] == ["learning", "rate", "l2", "cost", "train", "test"]
+    assert "best" not in rows[1]
+    assert rows[2][-1] == "best"
+    assert f"model: {file}, the best of 2" in outcome.out
+    assert fastlr.load(file).settings["learning_rate"] == 0.05
+    assert fastlr.load(file).accuracy(fastlr.open_dataset(folder, "test", size=8)) == float(rows[2][-3])
+
+
+def test_without_a_test_set_the_last_cost_chooses(folder, tmp_path, fastlr_command):
+    told = fastlr_command("sweep", folder / "train", "--size", 8, "--lr", "1e-6,0.01,0.001", "--json").json
+    assert told["best"] == 1
+    assert told["runs"][0]["test_accuracy"] is None
+
+
+def test_what_diverges_or_dies_is_marked(folder, fastlr_command):
+    outcome = fastlr_command("sweep", folder, "--size", 8, "--lr", "1e200,0.01", "--l2", "1", "--iterations", 50)
+    assert outcome.status == 0
+    rows = [line.split() for line in outcome.out.splitlines()]
+    assert [row[-1] for row in rows[1:3]] == ["diverged", "best"]
+    assert "note: 1 of them diverged: the cost was no longer finite" in outcome.out
+    every = fastlr_command("sweep", folder, "--size", 8, "--lr", "1e200", "--l2", "1e200", "--iterations", 500)
+    assert every.status == 1
+    networks = fastlr_command(
+        "sweep", folder, "--size", 8, "--layers", "2,1", "--seeds", "0-11", "--lr", 0.001, "--iterations", 30
+    )
+    marks = [line.split()[-1] for line in networks.out.splitlines()[1:13]]
+    assert "dead" in marks
+    assert "best" in marks
+    assert networks.out.splitlines()[0].split()[:4] == ["learning", "rate", "l2", "seed"]
+
+
+def test_a_live_table_on_a_terminal(folder):
+    """In a pseudo-terminal of its own; the costs of the last recording are in the last table."""
+    leader, follower = pty.openpty()
+    command = [
+        sys.executable,
+        "-m",
+        "fastlr",
+        "sweep",
+        folder,
+        "--size",
+        "8",
+        "--lr",
+        "0.1,0.01",
+        "--iterations",
+        "300",
+    ]
+    environment = os.environ | {"TERM": "xterm", "COLUMNS": "80"}
+    with subprocess.Popen(command, stderr=follower, stdout=subprocess.PIPE, env=environment) as process:
+        os.close(follower)
+        seen = b""
+        while True:
+            try:
+                part = os.read(leader, 65536)
+            except OSError:  # Linux's end of a pseudo-terminal
+                break
+            if not part:
+                break
+            seen += part
+        out = process.stdout.read().decode()
+    os.close(leader)
+    text = seen.decode()
+    assert process.returncode == 0
+    assert "iteration 200 of 300" in text
+    assert "learning rate" in text
+    assert "Lowest cost" not in text
+    assert out.splitlines()[-1].startswith("2 models in")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("0.1", [0.1]), ("0.1,1e-3", [0.1, 1e-3]), ("1e-2:1e2:5", [0.01, 0.1, 1, 10, 100]), ("1,2:8:3", [1, 2, 4, 8])],
+)
+def test_lists_of_numbers(text, expected):
+    assert numbers("--lr", text) == pytest.approx(expected)
+
+
+def test_lists_of_seeds():
+    assert seeds("0-3") == [0, 1, 2, 3]
+    assert seeds("5,0-1") == [5, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--lr", "0.1,fast"], "--lr: '0.1,fast'; numbers are needed"),
+        (["--lr", ""], "--lr: ''; numbers are needed"),
+        (["--lr", "0.1,-1"], "learning rate: -1.0; a positive number"),
+        (["--l2", "1:0:5"], "--l2: '1:0:5'; numbers are needed"),
+        (["--l2", "1:2:1000000"], "--l2: '1:2:1000000'; numbers are needed"),
+        (["--l2", "nan"], "l2: nan"),
+        (["--seeds", "3-1"], "--seeds: '3-1'; whole numbers are needed, such as 0-7"),
+        (["--seeds", "0-99999999999"], "--seeds: '0-99999999999'"),
+        (["--folds", "1"], "folds: 1; a whole number of at least 2"),
+        (["--folds", "20"], "folds: 20, but the smallest class has 12 examples"),
+        (["--model", "m.txt"], "m.txt: its name must end in .safetensors"),
+        (["--layers", "0"], "--layers: '0'"),
+        (["--optimizer", "adam", "--form", "gram"], "form: 'gram' cannot be had"),
+    ],
+)
+def test_what_a_sweep_refuses(folder, refused, tmp_path, options, says):
+    refused("sweep", folder, "--size", 8, *options, says=(says,))
+    assert not list(tmp_path.glob("*.safetensors"))
+
+
+def test_the_result_is_json_alone(folder, fastlr_command):
+    outcome = fastlr_command("sweep", folder, "--size", 8, "--iterations", 20, "--json")
+    assert list(json.loads(outcome.out)["runs"][0])[:2] == ["learning_rate", "l2"]
