@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from fastlr.backends import DTYPES
-from fastlr.backends.numba import INT32_FEATURES, READS, gram_matrix, gram_product
 from fastlr.forms import FORMS
+from fastlr.kernels.arrays import INT32_FEATURES, READS, gram_matrix, gram_product
 from fastlr.training import train
 
 

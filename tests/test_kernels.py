@@ -7,8 +7,8 @@ import pytest
 
 from fastlr import core, textbook
 from fastlr.backends import choose_backend
-from fastlr.backends import numba as kernels
 from fastlr.forms import FORMS
+from fastlr.kernels import arrays, starting, steps
 from fastlr.network import Layer, Network, one_hot
 from fastlr.solvers import descent, minibatch
 from fastlr.solvers.problem import Problem
@@ -20,8 +20,8 @@ SHAPES = [(1, 1), (7, 3), (8, 64), (9, 100), (66, 65), (130, 2050)]
 @pytest.fixture(params=[1, 2, 3], ids=lambda size: f"team of {size}")
 def team(request, monkeypatch):
     """Every kernel in a team of this size, however small the work and whatever the machine."""
-    monkeypatch.setattr("fastlr.backends.numba._size", lambda operations: request.param)
-    monkeypatch.setattr("fastlr.backends.numba._parts", lambda operations: 5)
+    monkeypatch.setattr("fastlr.kernels.starting.size_for", lambda operations: request.param)
+    monkeypatch.setattr("fastlr.kernels.starting.parts_for", lambda operations: 5)
     return request.param
 
 
@@ -40,8 +40,8 @@ def test_project_and_combine(team, m, n, k, dtype, work):
     X, rng = examples(m, n, dtype).T, np.random.default_rng(k)
     W, C = rng.normal(size=(k, n)).astype(work), rng.normal(size=(k, m)).astype(work)
     for got, expected in (
-        (kernels.project(W, X, 0.5), core.project(W.astype(float), X, 0.5)),
-        (kernels.combine(C, X, 0.5), core.combine(C.astype(float), X, 0.5)),
+        (arrays.project(W, X, 0.5), core.project(W.astype(float), X, 0.5)),
+        (arrays.combine(C, X, 0.5), core.combine(C.astype(float), X, 0.5)),
     ):
         assert got.dtype == work
         np.testing.assert_allclose(got, expected, rtol=RTOL[work], atol=RTOL[work] * np.abs(expected).max())
@@ -54,26 +54,26 @@ def test_predict(team, few, monkeypatch):
     X, rng = examples(30, 40, np.uint8).T, np.random.default_rng(0)
     W, b = rng.normal(size=(1, 40)), rng.normal(size=(1, 1))
     expected = textbook.sigmoid(W @ (X / 255) + b)
-    np.testing.assert_allclose(kernels.predict(W, b, X, 1 / 255), expected, rtol=1e-12)
+    np.testing.assert_allclose(arrays.predict(W, b, X, 1 / 255), expected, rtol=1e-12)
 
 
 @pytest.mark.parametrize(("m", "n"), [*SHAPES, (70, 33_026)])
 def test_the_gram_matrix_of_pixels_is_exact(team, m, n):
     X = examples(m, n, np.uint8).T
     X[:, 0] = 255
-    K = kernels.gram_matrix(X, np.float64)
+    K = arrays.gram_matrix(X, np.float64)
     assert K.upper.dtype == (np.int32 if n <= 33_025 else np.float64)
     exact = X.T.astype(np.float64) @ X.astype(np.float64)
-    assert (exact == kernels.gram_product(np.eye(m), K)).all()
+    assert (exact == arrays.gram_product(np.eye(m), K)).all()
     if n == 33_026:
         assert K.diagonal[0] > 2**31
 
 
 def test_the_largest_int32_gram_matrix():
-    X = np.full((kernels.INT32_FEATURES, 2), 255, np.uint8, order="F")
-    K = kernels.gram_matrix(X, np.float64)
+    X = np.full((arrays.INT32_FEATURES, 2), 255, np.uint8, order="F")
+    K = arrays.gram_matrix(X, np.float64)
     assert K.upper.dtype == np.int32
-    assert (kernels.gram_product(np.eye(2), K) == kernels.INT32_FEATURES * 255**2).all()
+    assert (arrays.gram_product(np.eye(2), K) == arrays.INT32_FEATURES * 255**2).all()
 
 
 @pytest.mark.parametrize("work", [np.float64, np.float32])
@@ -83,16 +83,16 @@ def test_the_largest_int32_gram_matrix():
 def test_the_gram_product(team, m, n, k, dtype, work):
     X = examples(m, n, dtype).T
     C = np.random.default_rng(k).normal(size=(k, m)).astype(work)
-    got = kernels.gram_product(C, kernels.gram_matrix(X, work))
+    got = arrays.gram_product(C, arrays.gram_matrix(X, work))
     expected = core.gram_product(C.astype(float), core.gram_matrix(X, np.float64))
     assert got.dtype == work
     np.testing.assert_allclose(got, expected, rtol=RTOL[work], atol=RTOL[work] * np.abs(expected).max())
 
 
-def test_the_numbers_that_the_backend_repeats_are_the_kernels_own():
+def test_the_numbers_that_are_repeated_are_the_kernels_own():
     from fastlr.kernels import gram, pixels
 
-    assert (kernels.PANEL, kernels.FEATURES) == (pixels.PANEL, gram.FEATURES)
+    assert (arrays.PANEL, arrays.FEATURES) == (pixels.PANEL, gram.FEATURES)
 
 
 @pytest.mark.parametrize("work", ["float64", "float32"])
@@ -148,8 +148,8 @@ def test_steps_in_whole_numbers_follow_plain_steps(team, m, n, work):
 @pytest.mark.parametrize(("m", "n", "units"), [(1, 1, (1, 1)), (9, 5, (3,)), (61, 20, (4, 3, 2, 1)), (61, 40, (5, 3))])
 def test_fused_networks_follow_plain_ones(team, monkeypatch, form, m, n, units, dtype, work):
     """Two networks from any weights, with l2 and rates of their own: every number of the state, call by call."""
-    monkeypatch.setattr(kernels, "ALONE", 0)
-    monkeypatch.setattr(kernels, "BATCH_ROWS", 8)
+    monkeypatch.setattr(starting, "ALONE", 0)
+    monkeypatch.setattr(steps, "BATCH_ROWS", 8)
     rng, data, network = np.random.default_rng(n), examples(m, n, dtype), Network(units[:-1], units[-1])
     numba, numpy = choose_backend("numba", dtype=work), choose_backend("numpy", dtype="float64")
     layers = [[rng.normal(size=(2, *part.shape)) * 0.3 for part in layer] for layer in network.draw(n, 0)]
@@ -168,7 +168,7 @@ def test_fused_networks_follow_plain_ones(team, monkeypatch, form, m, n, units, 
         before = [array.copy() for array in (*states[0].parameters, states[0].Z)]
         if form == "batches":
             batches = rng.integers(0, m, (count, 21))
-            moved = kernels.batch_steps(problems[0], states[0]._replace(t=np.zeros((2, 1, 1))), batches)
+            moved = steps.batch_steps(problems[0], states[0]._replace(t=np.zeros((2, 1, 1))), batches)
             assert (moved.t == count).all()
             wanted = states[1]
             for row in batches:
@@ -193,8 +193,8 @@ def test_large_networks_go_the_plain_way(monkeypatch):
     import fastlr
 
     X, labels = examples(40, 30, np.uint8), np.arange(40) % 3
-    started, start = [], kernels._start
-    monkeypatch.setattr(kernels, "_start", lambda kernel, *rest: (started.append(kernel), start(kernel, *rest)))
+    started, start = [], starting.start
+    monkeypatch.setattr(starting, "start", lambda kernel, *rest: (started.append(kernel), start(kernel, *rest)))
     for more in ({"form": "primal"}, {"form": "gram"}, {"batch_size": 8}):
         for layers, fused in (((64, 64), False), ((64, 2), True)):
             started.clear()
@@ -215,7 +215,7 @@ def test_processors_without_the_instruction(team, monkeypatch):
     njit(pixels.products.py_func)(packed, 8, 0, 4, 1, sums)
     assert (sums == rows[4:8, :16] @ rows[16:, :16].T).all()
 
-    monkeypatch.setattr(kernels, "_has_vectors", lambda: False)
+    monkeypatch.setattr(steps, "_has_vectors", lambda: False)
     X, labels = examples(50, 30, np.uint8), np.arange(50) % 2
     plain, fused = (steps_of(backend, X, labels, 40) for backend in ("numpy", "numba"))
     np.testing.assert_allclose(fused, plain, rtol=1e-12)
@@ -267,10 +267,10 @@ def test_the_bits_do_not_depend_on_the_number_of_threads(form, more, tmp_path, m
 
     rng = np.random.default_rng(0)
     images, labels = rng.integers(0, 256, (300, 15, 15, 3), dtype=np.uint8), np.arange(300) % 2
-    monkeypatch.setattr(kernels, "ALONE", 0)
+    monkeypatch.setattr(starting, "ALONE", 0)
     files = []
     for threads in (1, 2, 3, 7):
-        monkeypatch.setattr(kernels, "_size", lambda operations, threads=threads: threads)
+        monkeypatch.setattr(starting, "size_for", lambda operations, threads=threads: threads)
         files.append(tmp_path / f"{threads}.safetensors")
         settings = {"iterations": 120, "form": form, "backend": "numba"} | more
         fastlr.train(images, labels, **settings).model.save(files[-1])
@@ -306,12 +306,12 @@ def test_a_long_compilation_is_announced(monkeypatch):
             assert done.wait(timeout=30)
 
     done = threading.Event()
-    monkeypatch.setattr(kernels, "NOTICE_AFTER", 0.0)
-    monkeypatch.setattr(kernels.LOG, "warning", lambda text: (messages.append(text), done.set()))
-    kernels._announce.cache_clear()
+    monkeypatch.setattr(starting, "NOTICE_AFTER", 0.0)
+    monkeypatch.setattr(starting.LOG, "warning", lambda text: (messages.append(text), done.set()))
+    starting.announce.cache_clear()
     messages: list[str] = []
-    kernels._compile(Slow(), ())
-    kernels._compile(Slow(), ())
+    starting.compile_now(Slow(), ())
+    starting.compile_now(Slow(), ())
     assert messages == ["compiling the kernels; this happens once after installation"]
 
 
@@ -332,7 +332,7 @@ def test_warm_up_compiles_all_that_training_asks_for(fastlr_command):
                     settings = {"l2": [0.1], "iterations": 5, "form": form, "dtype": dtype, "layers": layers}
                     fastlr.sweep(X, labels, learning_rates=[0.1, 0.2], **settings)
                 fastlr.train(X, labels, iterations=2, batch_size=8, dtype=dtype)
-    wide = examples(4, kernels.INT32_FEATURES + 5, np.uint8)
+    wide = examples(4, arrays.INT32_FEATURES + 5, np.uint8)
     fastlr.train(wide, [0, 1, 0, 1], iterations=2, form="gram")
     assert [len(kernel.overloads) for kernel in compiled] == before
     assert min(before) > 0
@@ -369,6 +369,6 @@ def test_what_no_kernel_reads_goes_the_plain_way():
     rng = np.random.default_rng(0)
     X = rng.integers(0, 9, (20, 12)).astype(np.int16)
     W = rng.normal(size=(1, 12))
-    np.testing.assert_allclose(kernels.project(W, X.T), W @ X.T, rtol=1e-12)
+    np.testing.assert_allclose(arrays.project(W, X.T), W @ X.T, rtol=1e-12)
     strided = rng.normal(size=(40, 24))[::2, ::2].T
-    np.testing.assert_allclose(kernels.project(W, strided), W @ strided, rtol=1e-12)
+    np.testing.assert_allclose(arrays.project(W, strided), W @ strided, rtol=1e-12)
