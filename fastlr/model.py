@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,11 +17,14 @@ from fastlr import core
 from fastlr.backends import Backend, choose_backend
 from fastlr.core import Array
 from fastlr.data.dataset import Dataset, Name, check_finite, is_real
-from fastlr.data.format import RESAMPLING, Pictures
+from fastlr.data.format import RESAMPLING
 from fastlr.errors import InputError
 from fastlr.files import whole_file
 from fastlr.namespace import array_namespace, dtype_name, library_of, to_host
 from fastlr.network import Layer, Network
+
+if TYPE_CHECKING:
+    from fastlr.data.picture import Encoded
 
 FORMAT = 1
 KEY = "fastlr"  # all metadata is JSON under one key: safetensors writes several keys in a random order
@@ -134,22 +137,17 @@ class Model:
         stacked = tuple(Layer(layer.W[None, ...], layer.b[None, ...]) for layer in deeper)
         return network.probabilities(Z[None, ...], stacked)[0, ...]
 
-    def predict_files(self, files: Sequence[str | os.PathLike[str]]) -> list[dict[str, Any]]:
+    def predict_files(
+        self, files: Sequence[str | os.PathLike[str] | Encoded], top: int | None = None
+    ) -> list[dict[str, Any]]:
         """Return for each picture file `{"image", "label", "probability"}`, the probability that of the label.
 
+        With `top`, a row also holds `"top"`: so many labels, the most probable first, each with its probability.
         Pictures of any size and mode are brought to the model's. Raises InputError for the first that cannot be read.
         """
-        from fastlr.data.picture import decode_all
+        from fastlr.predictions import predict_pictures
 
-        if self.image_shape is None:
-            raise InputError("model: it was trained on features, not on pictures")
-        pictures = Pictures(self.image_shape, self.resample or Pictures().resample)
-        pixels, _ = decode_all([Path(file) for file in files], pictures)
-        proba = self.predict_proba(pixels)
-        return [
-            {"image": str(file), "label": str(self.classes[row.argmax()]), "probability": float(row.max())}
-            for file, row in zip(files, proba, strict=True)
-        ]
+        return predict_pictures(self, files, top).rows
 
     def accuracy(self, data: Dataset) -> float:
         """Return the percentage of the examples that are classified as labelled; classes are matched by name."""
