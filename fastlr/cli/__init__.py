@@ -22,7 +22,6 @@ from fastlr.terminal import fail
 app = typer.Typer(
     help="Logistic regression on images and embeddings, on any array library.",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,  # plain help loads in half the time
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
