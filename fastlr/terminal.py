@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any, TextIO
 
-if TYPE_CHECKING:
-    from fastlr.data import Dataset
-    from fastlr.model import Results
-    from fastlr.run import Run
+from fastlr.text import escaped, isolated, shortened
+
+WIDTH = 80  # columns of a line for people
 
 
 @contextmanager
-def progress(iterations: int) -> Iterator[tuple[Callable[[int, float], None], Callable[[], None]]]:
+def progress(iterations: int, quiet: bool = False) -> Iterator[tuple[Callable[[int, float], None], Callable[[], None]]]:
     """Give the callback for `train`, and what to call when all iterations are done.
 
-    They show a bar where standard error is a terminal, else a line for each recorded cost.
+    They show a bar where standard error is a terminal that can move its cursor, else a line for each recorded cost.
     """
-    if not sys.stderr.isatty():
-        yield lambda i, cost: print(f"Cost after iteration {i}: {_cost(cost)}", file=sys.stderr), _nothing
+    if quiet:
+        yield lambda i, cost: None, _nothing
+        return
+    if not sys.stderr.isatty() or os.environ.get("TERM") in ("dumb", "unknown"):
+        yield lambda i, cost: print(f"Cost after iteration {i}: {short_cost(cost)}", file=sys.stderr), _nothing
         return
 
     from rich.console import Console
@@ -34,45 +38,14 @@ def progress(iterations: int) -> Iterator[tuple[Callable[[int, float], None], Ca
         TextColumn("cost {task.fields[cost]}"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+    # NO_COLOR is honoured here: rich itself would still print bold and dim.
+    console = Console(stderr=True, color_system=None if os.environ.get("NO_COLOR") else "auto")
+    with Progress(*columns, console=console) as bar:
         task = bar.add_task("", total=iterations, cost="")
         yield (
-            lambda iteration, cost: bar.update(task, completed=iteration, cost=_cost(cost)),
+            lambda iteration, cost: bar.update(task, completed=iteration, cost=short_cost(cost)),
             lambda: bar.update(task, completed=iterations),
         )
-
-
-def summary(data: Dataset, run: Run) -> str:
-    """Return what was trained on what, in how long, and how well it does."""
-    classes = ", ".join(str(name) for name in run.model.classes)
-    tf32 = "" if run.precision == "full" else f" with {run.precision} products"
-    lines = [
-        f"{data.source}: {run.n_train} examples of {run.n_features} numbers; classes {classes}",
-        f"trained in {run.seconds:.2f} s ({run.backend} on {run.device}, {run.dtype}{tf32}, {run.form} form)",
-        f"train accuracy: {run.train_accuracy} %",
-    ]
-    if run.layers:
-        lines.insert(1, f"hidden layers of {', '.join(map(str, run.layers))} units, drawn from seed {run.seed}")
-    if run.test_accuracy is not None:
-        lines.append(f"test accuracy: {run.test_accuracy} % of {run.n_test} examples")
-    return "\n".join([*lines, *(f"note: {note}" for note in run.notes)])
-
-
-def print_predictions(rows: list[dict[str, Any]], as_json: bool = False) -> None:
-    """Print a line for each picture: its file, its label, and the probability of that label."""
-    width = max(len(row["image"]) for row in rows)
-    for row in rows:
-        say(f"{row['image']:{width}}  {row['label']}  {row['probability']:.4f}", as_json)
-
-
-def print_confusion(classes: Sequence[Any], results: Results, as_json: bool) -> None:
-    """Print each class's accuracy, and how often it was taken for which."""
-    names = [str(name) for name in classes]
-    width, column = max(map(len, names)), max(8, len(str(results.matrix.max())))
-    say(" " * (width + 10) + "taken for " + " ".join(f"{name[:column]:>{column}}" for name in names), as_json)
-    for name, row, accuracy in zip(names, results.matrix, results.class_accuracy, strict=True):
-        share = "-" if accuracy is None else f"{accuracy:.1f} %"
-        say(f"{name:{width}} {share:>8} " + " " * 10 + " ".join(f"{count:>{column}}" for count in row), as_json)
 
 
 def print_timings(machine: dict[str, Any], rows: list[dict[str, Any]], as_json: bool) -> None:
@@ -106,8 +79,63 @@ def say(text: str, as_json: bool) -> None:
 
 def fail(message: str, status: int) -> int:
     """Print one line on standard error and return the exit status."""
-    print(f"fastlr: {' '.join(message.split())}", file=sys.stderr)
+    print(f"fastlr: {shown(' '.join(message.split()), stream=sys.stderr)}", file=sys.stderr)
     return status
+
+
+def print_skipped(problems: Iterable[str]) -> None:
+    """Print on standard error what was left out, a line each."""
+    for problem in problems:
+        print(f"skipped {shown(problem, stream=sys.stderr)}", file=sys.stderr)
+
+
+def print_curve(costs: Sequence[float], recorded_at: Sequence[int]) -> None:
+    """Draw the learning curve where standard output is a terminal and there are costs enough for one."""
+    width = columns(sys.stdout)
+    if width is not None and len(costs) > 2:
+        from fastlr.curve import draw_curve
+
+        for line in draw_curve(costs, recorded_at, width, 6, can_print("⠿│", sys.stdout)):
+            print(line)
+
+
+def shown(text: object, room: int | None = None, stream: TextIO | None = None) -> str:
+    """Return text from outside as it may be printed: what a terminal would act on is written out.
+
+    At most `room` columns are taken, if that is given. On a terminal, right-to-left text keeps to its place.
+    """
+    stream = stream or sys.stdout
+    encoding = stream.encoding or "utf-8"
+    printable = escaped(str(text)).encode(encoding, "backslashreplace").decode(encoding)
+    if room is not None:
+        printable = shortened(printable, room, "…" if can_print("…", stream) else "...")
+    return isolated(printable) if stream.isatty() and can_print("\u2068", stream) else printable
+
+
+def fitted(text: object, beside: int, as_json: bool = False) -> str:
+    """Return text from outside as it may be printed in a line with `beside` other columns; a pipe gets it whole."""
+    stream = sys.stderr if as_json else sys.stdout
+    room = columns(stream)
+    return shown(text, None if room is None else room - beside, stream)
+
+
+def can_print(characters: str, stream: TextIO) -> bool:
+    """Return whether the stream's encoding has these characters."""
+    try:
+        characters.encode(stream.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def columns(stream: TextIO) -> int | None:
+    """Return how many columns a line may take, 80 at the most; None where it is no terminal that is written to."""
+    return max(20, min(WIDTH, shutil.get_terminal_size().columns)) if stream.isatty() else None
+
+
+def short_cost(cost: float) -> str:
+    """Return a cost as the tutorials print it, and one that grew out of hand in short."""
+    return f"{cost:f}" if cost < 1e6 else f"{cost:.6g}"
 
 
 def _nothing() -> None:
@@ -119,8 +147,3 @@ def _seconds(seconds: float) -> str:
         if seconds * factor >= 1:
             return f"{seconds * factor:.2f} {unit}"
     return f"{seconds * 1e6:.2f} µs"
-
-
-def _cost(cost: float) -> str:
-    """Return a cost as the tutorials print it, and one that grew out of hand in short."""
-    return f"{cost:f}" if cost < 1e6 else f"{cost:.6g}"

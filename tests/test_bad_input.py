@@ -352,7 +352,6 @@ def test_a_model_cut_short(refused, model, pictures, tmp_path):
 def test_predict_what_cannot_be_predicted(refused, model, pictures, tmp_path):
     good, out = pictures / "dark" / "picture_000.png", tmp_path / "out"
     refused("predict", model, good, tmp_path / "none.png", "--annotate", out, says=("none.png: no such file",))
-    refused("predict", model, pictures, says=("pictures: is a folder; name picture files",))
     refused("predict", model, model, "--annotate", out, says=("trained.safetensors: not a picture",))
     refused("predict", model, says=("Missing argument 'IMAGE...'",))
     refused("predict", tmp_path / "none.safetensors", good, says=("none.safetensors: no such model file",))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fastlr.cli.options import DataPath, Resample, Size, SkipBad
+from fastlr.cli.options import DataPath, Quiet, Resample, Size, SkipBad
 from fastlr.errors import InputError
+from fastlr.terminal import fitted, print_skipped
 
 if TYPE_CHECKING:
     from fastlr.data import Dataset
@@ -21,6 +21,7 @@ def convert(
     size: Size = 64,
     resample: Resample = "bicubic",
     skip_bad: SkipBad = False,
+    quiet: Quiet = False,
 ) -> None:
     """Write any data that fastlr reads as one HDF5 or npz file."""
     from fastlr.data import arrays, hdf5, open_dataset, splits_of
@@ -38,6 +39,7 @@ def convert(
     with whole_file(out) as beside:
         writer(beside, parts)
     for split, part in parts.items():
-        for bad in part.skipped:
-            print(f"skipped {bad}", file=sys.stderr)
-        print(f"{out}: {len(part)} {split + ' ' if split else ''}examples of {part.n_features} numbers")
+        print_skipped(part.skipped)
+        if not quiet:
+            count = f"{len(part)} {split + ' ' if split else ''}examples of {part.n_features} numbers"
+            print(f"{fitted(out, len(count) + 2)}: {count}")

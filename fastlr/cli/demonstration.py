@@ -11,7 +11,7 @@ import typer
 from fastlr.cli.predicting import caption
 from fastlr.cli.training import run_training
 from fastlr.errors import InputError
-from fastlr.terminal import print_predictions, summary
+from fastlr.terminal import fitted
 
 
 def demo(
@@ -26,6 +26,7 @@ def demo(
     from fastlr.data.drawn import CLASSES, draw_dataset
     from fastlr.files import check_writable, make_folder, whole_file
     from fastlr.report import annotate_all
+    from fastlr.tables import print_predictions, summary
 
     check_seed(seed)
     mark = out / ".fastlr-demo"  # says that what lies here may be drawn anew
@@ -34,7 +35,7 @@ def demo(
         raise InputError(f"{out}: exists and is not an earlier demo's; give another folder with --out")
     check_writable(mark)
     mark.touch()
-    print(f"drawing pictures of an {CLASSES[0]} or a {CLASSES[1]} in {out}")
+    print(f"drawing pictures of an {CLASSES[0]} or a {CLASSES[1]} in {fitted(out, 46)}")
     draw_dataset(out, seed=seed)
     train_set, test_set = open_dataset(out, "train"), open_dataset(out, "test")
     run = run_training(train_set, test_set, iterations=500, learning_rate=0.002, seed=seed)
@@ -47,5 +48,5 @@ def demo(
     rows = run.model.predict_files(files)
     annotate_all(files, [caption(row) for row in rows], out / "annotated")
     print_predictions(rows)
-    print(f"model: {out / 'model.safetensors'}\nannotated pictures: {out / 'annotated'}")
+    print(f"model: {fitted(out / 'model.safetensors', 7)}\nannotated pictures: {fitted(out / 'annotated', 20)}")
     return 0 if run.warning is None else 1

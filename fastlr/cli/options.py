@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,12 +16,16 @@ if TYPE_CHECKING:
 
 MOST = 10_000  # models of a sweep's one option
 
+
 DATA_HELP = (
     "A folder of class folders, an HDF5, npz, npy, parquet or CIFAR-10 file, or a folder of IDX or parquet files."
 )
 DataPath = Annotated[Path, typer.Argument(metavar="DATA", help=DATA_HELP)]
 ModelPath = Annotated[Path, typer.Argument(metavar="MODEL", help="A model file that `fastlr train` wrote.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON value on standard output, nothing else there.")]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", callback=hush, help="Print no progress and no summary, only what is wrong.")
+]
 Size = Annotated[int, typer.Option(help="Side in pixels to which picture files are brought.")]
 Resample = Annotated[str, typer.Option(help="nearest, box, bilinear, hamming, bicubic or lanczos.")]
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave out files that are not pictures, and count them.")]
@@ -46,6 +51,12 @@ BackendName = Annotated[str | None, typer.Option(help="Array library; by default
 DeviceName = Annotated[str | None, typer.Option(help="By default FASTLR_DEVICE, else the library's first.")]
 DtypeName = Annotated[str | None, typer.Option(help="float64 or float32; by default FASTLR_DTYPE.")]
 Precision = Annotated[str, typer.Option(help="full, or tf32 for float32 products on an NVIDIA GPU.")]
+
+
+def hush(quiet: bool) -> bool:
+    """Keep what is only said of the work, such as that kernels are compiled, off the terminal, or back on it."""
+    logging.getLogger("fastlr").setLevel(logging.ERROR if quiet else logging.NOTSET)
+    return quiet
 
 
 def read_data(

@@ -25,6 +25,7 @@ from fastlr.cli.options import (
     OptimizerName,
     Positive,
     Precision,
+    Quiet,
     RecordEvery,
     Resample,
     Seed,
@@ -36,7 +37,7 @@ from fastlr.cli.options import (
     hidden_units,
     read_data,
 )
-from fastlr.terminal import print_json, progress, say, summary
+from fastlr.terminal import fitted, print_curve, print_json, print_skipped, progress, say
 
 if TYPE_CHECKING:
     from fastlr.data import Dataset
@@ -68,8 +69,11 @@ def train(
     dtype: DtypeName = None,
     precision: Precision = "full",
     as_json: Json = False,
+    quiet: Quiet = False,
 ) -> int:
     """Train a classifier and report its accuracy."""
+    from fastlr.tables import summary
+
     if model is not None:
         check_model_path(model)
     train_set, test_set = read_data(
@@ -92,25 +96,28 @@ def train(
         device=device,
         dtype=dtype,
         precision=precision,
+        quiet=quiet,
     )
     if model is not None:
         run.model.save(model)
     if as_json:
         print_json(run.as_dict() | {"model": None if model is None else str(model)})
-    for bad in (*train_set.skipped, *(test_set.skipped if test_set else ())):
-        print(f"skipped {bad}", file=sys.stderr)
-    say(summary(train_set, run), as_json)
-    if model is not None:
-        say(f"model: {model}", as_json)
+    print_skipped((*train_set.skipped, *(test_set.skipped if test_set else ())))
+    if not quiet:
+        say(summary(train_set, run, as_json), as_json)
+        if not as_json:
+            print_curve(run.costs, run.recorded_at)
+        if model is not None:
+            say(f"model: {fitted(model, 7, as_json)}", as_json)
     return 0 if run.warning is None else 1
 
 
-def run_training(train_set: Dataset, test_set: Dataset | None, **settings: Any) -> Run:
+def run_training(train_set: Dataset, test_set: Dataset | None, quiet: bool = False, **settings: Any) -> Run:
     """Train with the progress on standard error and a divergence as one line there."""
     from fastlr.errors import DivergenceWarning
     from fastlr.training import train
 
-    with warnings.catch_warnings(), progress(settings["iterations"]) as (callback, done):
+    with warnings.catch_warnings(), progress(settings["iterations"], quiet) as (callback, done):
         warnings.simplefilter("ignore", DivergenceWarning)
         run = train(train_set, test=test_set, callback=callback, **settings)
         if run.warning is None:
