@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 MOST = 10_000  # models of a sweep's one option
 
 
+def hush(quiet: bool) -> bool:
+    """Keep what is only said of the work, such as that kernels are compiled, off the terminal, or back on it."""
+    logging.getLogger("fastlr").setLevel(logging.ERROR if quiet else logging.NOTSET)
+    return quiet
+
+
 DATA_HELP = (
     "A folder of class folders, an HDF5, npz, npy, parquet or CIFAR-10 file, or a folder of IDX or parquet files."
 )
@@ -51,12 +57,6 @@ BackendName = Annotated[str | None, typer.Option(help="Array library; by default
 DeviceName = Annotated[str | None, typer.Option(help="By default FASTLR_DEVICE, else the library's first.")]
 DtypeName = Annotated[str | None, typer.Option(help="float64 or float32; by default FASTLR_DTYPE.")]
 Precision = Annotated[str, typer.Option(help="full, or tf32 for float32 products on an NVIDIA GPU.")]
-
-
-def hush(quiet: bool) -> bool:
-    """Keep what is only said of the work, such as that kernels are compiled, off the terminal, or back on it."""
-    logging.getLogger("fastlr").setLevel(logging.ERROR if quiet else logging.NOTSET)
-    return quiet
 
 
 def read_data(
