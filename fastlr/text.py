@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-# Compiled when they are first used, which a command that prints its help does without.
+# Compiled when they are first used: printing the help does without them.
 # Control characters, the marks that turn the direction of the text after them, and halves of characters.
 _ACTING = "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 _RTL = "[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\U00010800-\U00010fff\U0001e800-\U0001efff]"
@@ -30,7 +30,7 @@ def cells(text: str) -> int:
         return len(text)
     from rich.cells import cell_len
 
-    return cell_len(text)
+    return cell_len(text.replace("\u2068", "").replace("\u2069", ""))  # early versions count these as one
 
 
 def padded(text: str, width: int, right: bool = False) -> str:
