@@ -13,7 +13,7 @@ from fastlr.text import cells, listed, padded
 if TYPE_CHECKING:
     from fastlr.data import Dataset
     from fastlr.model import Results
-    from fastlr.training import Run
+    from fastlr.run import Run
 
 LONGEST = 30  # columns that a class's name may take in a list of them
 BAR = 20  # columns of a probability of 1

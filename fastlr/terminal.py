@@ -24,11 +24,10 @@ def progress(iterations: int, quiet: bool = False) -> Iterator[tuple[Callable[[i
     if quiet:
         yield lambda i, cost: None, _nothing
         return
-    if not sys.stderr.isatty() or os.environ.get("TERM") in ("dumb", "unknown"):
+    if not moves_its_cursor():
         yield lambda i, cost: print(f"Cost after iteration {i}: {short_cost(cost)}", file=sys.stderr), _nothing
         return
 
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (
@@ -38,14 +37,25 @@ def progress(iterations: int, quiet: bool = False) -> Iterator[tuple[Callable[[i
         TextColumn("cost {task.fields[cost]}"),
         TimeRemainingColumn(),
     )
-    # NO_COLOR is honoured here: rich itself would still print bold and dim.
-    console = Console(stderr=True, color_system=None if os.environ.get("NO_COLOR") else "auto")
-    with Progress(*columns, console=console) as bar:
+    with Progress(*columns, console=error_console()) as bar:
         task = bar.add_task("", total=iterations, cost="")
         yield (
             lambda iteration, cost: bar.update(task, completed=iteration, cost=short_cost(cost)),
             lambda: bar.update(task, completed=iterations),
         )
+
+
+def moves_its_cursor() -> bool:
+    """Return whether standard error is a terminal on which what was printed can be printed over."""
+    return sys.stderr.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
+
+
+def error_console() -> Any:
+    """Return rich's console on standard error."""
+    from rich.console import Console
+
+    # NO_COLOR is honoured here: rich itself would still print bold and dim.
+    return Console(stderr=True, color_system=None if os.environ.get("NO_COLOR") else "auto")
 
 
 def print_timings(machine: dict[str, Any], rows: list[dict[str, Any]], as_json: bool) -> None:

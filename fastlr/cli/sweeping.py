@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -23,6 +22,7 @@ from fastlr.cli.options import (
     OptimizerName,
     Positive,
     Precision,
+    Quiet,
     RecordEvery,
     Resample,
     Seed,
@@ -36,7 +36,7 @@ from fastlr.cli.options import (
     read_data,
     seeds,
 )
-from fastlr.terminal import print_json, say
+from fastlr.terminal import fitted, print_json, print_skipped, say
 
 if TYPE_CHECKING:
     from fastlr.run import Run
@@ -75,11 +75,12 @@ def sweep(
     dtype: DtypeName = None,
     precision: Precision = "full",
     as_json: Json = False,
+    quiet: Quiet = False,
 ) -> int:
     """Train a model for each learning rate, l2 and seed in one pass over the data; --model keeps the best."""
     from fastlr.run import best_of
     from fastlr.settings import candidates
-    from fastlr.table import live_table, results
+    from fastlr.sweep_table import live_table, results
     from fastlr.training import sweep as train_all
 
     if model is not None:
@@ -90,7 +91,7 @@ def sweep(
     train_set, test_set = read_data(
         data, test, positive, balance, holdout, seed, size=size, resample=resample, skip_bad=skip_bad
     )
-    with live_table(models, iterations) as callback:
+    with live_table(models, iterations, quiet) as callback:
         runs = train_all(
             train_set,
             test=test_set,
@@ -117,11 +118,11 @@ def sweep(
         best.model.save(model)
     if as_json:
         print_json(_as_dict(runs, best) | {"model": None if model is None else str(model)})
-    for bad in (*train_set.skipped, *(test_set.skipped if test_set else ())):
-        print(f"skipped {bad}", file=sys.stderr)
-    say(results(runs, best), as_json)
-    if model is not None:
-        say(f"model: {model}, the best of {len(runs)}", as_json)
+    print_skipped((*train_set.skipped, *(test_set.skipped if test_set else ())))
+    if not quiet:
+        say(results(runs, best), as_json)
+        if model is not None:
+            say(f"model: {fitted(model, 25, as_json)}, the best of {len(runs)}", as_json)
     return 1 if best.warning else 0
 
 

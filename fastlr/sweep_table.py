@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+from fastlr.terminal import error_console, moves_its_cursor, short_cost
+
 if TYPE_CHECKING:
     from fastlr.run import Run
     from fastlr.settings import Candidate
@@ -18,16 +20,18 @@ Watch = Callable[[int, list[float]], None]
 
 
 @contextmanager
-def live_table(models: Sequence[Candidate], iterations: int) -> Iterator[Watch]:
+def live_table(models: Sequence[Candidate], iterations: int, quiet: bool = False) -> Iterator[Watch]:
     """Give the callback for `sweep`: a table that changes on a terminal, else a line for each recording."""
-    if not sys.stderr.isatty():
+    if quiet:
+        yield lambda iteration, costs: None
+        return
+    if not moves_its_cursor():
         yield lambda iteration, costs: print(_line(iteration, costs), file=sys.stderr)
         return
 
-    from rich.console import Console
     from rich.live import Live
 
-    with Live(console=Console(stderr=True), auto_refresh=False, transient=True) as live:
+    with Live(console=error_console(), auto_refresh=False, transient=True) as live:
         yield lambda iteration, costs: live.update(_now(models, iteration, iterations, costs), refresh=True)
 
 
@@ -40,7 +44,7 @@ def results(runs: Sequence[Run], best: Run) -> str:
     for run in runs:
         settings: Any = run.model.settings
         row = [f"{settings['learning_rate']:g}", f"{settings['l2']:g}", *([str(run.seed)] if network else [])]
-        row += [f"{run.costs[-1]:.6f}" if run.costs else "-", _percent(run.train_accuracy)]
+        row += [short_cost(run.costs[-1]) if run.costs else "-", _percent(run.train_accuracy)]
         row += [_percent(fmean(run.fold_accuracies))] if folds else []
         row += [_percent(run.test_accuracy)] if run.test_accuracy is not None else []
         note = "diverged" if run.warning else "dead" if any("dead" in note for note in run.notes) else ""
@@ -64,7 +68,7 @@ def _now(models: Sequence[Candidate], iteration: int, iterations: int, costs: li
         table.add_column(name, justify="right")
     ranked = sorted(zip(costs, models, strict=True), key=lambda pair: (math.isnan(pair[0]), pair[0]))
     for cost, model in ranked[:ROWS]:
-        shown = "diverged" if math.isnan(cost) else f"{cost:.6f}"
+        shown = "diverged" if math.isnan(cost) else short_cost(cost)
         table.add_row(f"{model.learning_rate:g}", f"{model.l2:g}", str(model.seed), shown)
     return table
 
@@ -72,7 +76,7 @@ def _now(models: Sequence[Candidate], iteration: int, iterations: int, costs: li
 def _line(iteration: int, costs: list[float]) -> str:
     finite = [cost for cost in costs if not math.isnan(cost)]
     diverged = f", {len(costs) - len(finite)} diverged" if len(finite) < len(costs) else ""
-    return f"Lowest cost after iteration {iteration}: {min(finite):f} of {len(finite)} models{diverged}"
+    return f"Lowest cost after iteration {iteration}: {short_cost(min(finite))} of {len(finite)} models{diverged}"
 
 
 def _percent(value: float | None) -> str:
