@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from fastlr.data import Dataset, open_dataset
     from fastlr.errors import DivergenceWarning, InputError
     from fastlr.model import Model, load
+    from fastlr.reporting import report
     from fastlr.run import Run
     from fastlr.training import sweep, train
 
@@ -28,6 +29,7 @@ __all__ = [
     "core",
     "load",
     "open_dataset",
+    "report",
     "sweep",
     "textbook",
     "train",
@@ -41,6 +43,7 @@ _HOME = {
     "Run": "fastlr.run",
     "load": "fastlr.model",
     "open_dataset": "fastlr.data",
+    "report": "fastlr.reporting",
     "sweep": "fastlr.training",
     "train": "fastlr.training",
 }

@@ -24,6 +24,8 @@ from fastlr.namespace import array_namespace, dtype_name, library_of, to_host
 from fastlr.network import Layer, Network
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from fastlr.data.picture import Encoded
 
 FORMAT = 1
@@ -187,6 +189,12 @@ class Model:
         }
         with whole_file(Path(path)) as beside:
             beside.write_bytes(save(tensors, {KEY: json.dumps(meta, sort_keys=True, allow_nan=False)}))
+
+    def show_weights(self) -> Figure:
+        """Return the first layer's weights as a Matplotlib figure, an image for each class or unit."""
+        from fastlr.reporting.notebook import show_weights
+
+        return show_weights(self)
 
     def _rows(self, images: Any) -> Array:
         """Return the examples as `(m, n)` of what the model was trained on, or say what differs."""

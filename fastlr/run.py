@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastlr.data.dataset import Dataset
 from fastlr.model import Model
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -43,17 +46,28 @@ class Run:
         fields = {name: value for name, value in vars(self).items() if name not in left_out}
         return fields | {"classes": list(self.model.classes)}
 
+    def plot(self) -> Figure:
+        """Return the learning curve as a Matplotlib figure."""
+        from fastlr.reporting.notebook import plot
+
+        return plot(self)
+
+    def _repr_html_(self) -> str:
+        """Return the accuracies and the learning curve, for a notebook."""
+        from fastlr.reporting.notebook import show
+
+        return show(self)
+
     @property
-    def score(self) -> float:
-        """Return what it is chosen by: the mean accuracy of its folds, or that on the test set, or minus its last cost.
+    def score(self) -> tuple[float, float]:
+        """Return what it is chosen by: the mean accuracy of its folds, or on the test set; then its last cost.
 
         A run that diverged is worse than any other.
         """
         if self.warning is not None or not self.costs:
-            return float("-inf")
-        if self.fold_accuracies:
-            return sum(self.fold_accuracies) / len(self.fold_accuracies)
-        return -self.costs[-1] if self.test_accuracy is None else self.test_accuracy
+            return float("-inf"), float("-inf")
+        accuracies = self.fold_accuracies or (() if self.test_accuracy is None else (self.test_accuracy,))
+        return sum(accuracies) / max(1, len(accuracies)), -self.costs[-1]
 
 
 def best_of(runs: Sequence[Run]) -> Run:

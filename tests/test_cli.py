@@ -13,7 +13,7 @@ from conftest import draw_images, write_folder
 from PIL import Image
 
 import fastlr
-from fastlr import report
+from fastlr.reporting import annotate as report
 
 
 @pytest.fixture

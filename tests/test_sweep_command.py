@@ -168,3 +168,15 @@ def test_what_a_sweep_refuses(folder, refused, tmp_path, options, says):
 def test_the_result_is_json_alone(folder, fastlr_command):
     outcome = fastlr_command("sweep", folder, "--size", 8, "--iterations", 20, "--json")
     assert list(json.loads(outcome.out)["runs"][0])[:2] == ["learning_rate", "l2"]
+
+
+def test_a_report_of_the_sweep(folder, tmp_path, fastlr_command):
+    out = tmp_path / "report"
+    options = ["--size", 8, "--lr", "0.1,0.01", "--iterations", 300, "--report", out]
+    told = fastlr_command("sweep", folder, *options, "--json").json
+    page = (out / "report.html").read_text()
+    assert told["report"] == str(out / "report.html")
+    assert "learning rate 0.1" in page
+    assert "learning rate 0.01" in page
+    assert (out / "learning-curve.png").is_file()
+    assert f"report: {out / 'report.html'}" in fastlr_command("sweep", folder, *options).out

@@ -20,12 +20,13 @@ def demo(
     ] = Path("fastlr-demo"),
     seed: Annotated[int, typer.Option(help="Seed of the drawn pictures.")] = 0,
 ) -> int:
-    """Draw a data set, train on it, evaluate, save the model, annotate some pictures."""
+    """Draw a data set, train on it, evaluate, save the model, annotate some pictures, write a report."""
     from fastlr.data import open_dataset
     from fastlr.data.dataset import check_seed
     from fastlr.data.drawn import CLASSES, draw_dataset
     from fastlr.files import check_writable, make_folder, whole_file
-    from fastlr.report import annotate_all
+    from fastlr.reporting import report
+    from fastlr.reporting.annotate import annotate_all
     from fastlr.tables import print_predictions, summary
 
     check_seed(seed)
@@ -38,7 +39,7 @@ def demo(
     print(f"drawing pictures of an {CLASSES[0]} or a {CLASSES[1]} in {fitted(out, 46)}")
     draw_dataset(out, seed=seed)
     train_set, test_set = open_dataset(out, "train"), open_dataset(out, "test")
-    run = run_training(train_set, test_set, iterations=500, learning_rate=0.002, seed=seed)
+    run = run_training(train_set, test_set, iterations=500, learning_rate=0.002, seed=seed, test_costs=True)
     run.model.save(out / "model.safetensors")
     with whole_file(out / "results.json") as beside:
         beside.write_text(json.dumps(run.as_dict(), indent=1, allow_nan=False))
@@ -49,4 +50,5 @@ def demo(
     annotate_all(files, [caption(row) for row in rows], out / "annotated")
     print_predictions(rows)
     print(f"model: {fitted(out / 'model.safetensors', 7)}\nannotated pictures: {fitted(out / 'annotated', 20)}")
+    print(f"report: {fitted(report(run, out), 8)}")
     return 0 if run.warning is None else 1

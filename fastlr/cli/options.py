@@ -35,6 +35,7 @@ Quiet = Annotated[
 Size = Annotated[int, typer.Option(help="Side in pixels to which picture files are brought.")]
 Resample = Annotated[str, typer.Option(help="nearest, box, bilinear, hamming, bicubic or lanczos.")]
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave out files that are not pictures, and count them.")]
+Report = Annotated[Path | None, typer.Option(metavar="DIR", help="Folder for a report: report.html and its figures.")]
 LearningRate = Annotated[float, typer.Option("--lr", "--learning-rate", help="Step of the gradient descent.")]
 TestPath = Annotated[Path | None, typer.Option(help="Data to test on; by default DATA's own test split.")]
 ModelOut = Annotated[Path | None, typer.Option(help="File to save the model in, .safetensors.")]

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fastlr.cli.options import DataPath, Json, ModelPath, Quiet, SkipBad
+from fastlr.cli.options import DataPath, Json, ModelPath, Quiet, Report, SkipBad
 from fastlr.errors import InputError
-from fastlr.terminal import print_json, print_skipped, say
+from fastlr.terminal import fitted, print_json, print_skipped, say
 from fastlr.text import escaped
 
 if TYPE_CHECKING:
@@ -64,6 +64,7 @@ def evaluate(
     data: DataPath,
     split: Annotated[str, typer.Option(help="train or test, where DATA holds both.")] = "test",
     skip_bad: SkipBad = False,
+    report: Report = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -71,28 +72,35 @@ def evaluate(
     from fastlr.data.format import Pictures
     from fastlr.data.reading import read
     from fastlr.model import Results, load
+    from fastlr.reporting import check_folder, report_on_model
     from fastlr.tables import print_confusion
 
+    if report is not None:
+        check_folder(report, "--report")
     classifier = load(model)
     shape = classifier.image_shape or Pictures().shape
     examples = read(data, split, Pictures(shape, classifier.resample or "bicubic", skip_bad))
     results = Results(classifier.confusion_matrix(examples))
+    page = None if report is None else report_on_model(classifier, examples, report)
     print_skipped(examples.skipped)
     if as_json:
         print_json({"model": str(model), "data": str(data), "accuracy": results.accuracy, "n": len(examples),
                      "classes": list(classifier.classes), "class_accuracy": results.class_accuracy,
-                     "confusion_matrix": results.matrix.tolist(), "skipped": len(examples.skipped)})  # fmt: skip
+                     "confusion_matrix": results.matrix.tolist(), "skipped": len(examples.skipped),
+                     "report": None if page is None else str(page)})  # fmt: skip
     if not (as_json and quiet):
         say(f"accuracy: {results.accuracy} % of {len(examples)} examples", as_json)
     if not quiet:
         print_confusion(classifier.classes, results, as_json)
+        if page is not None:
+            say(f"report: {fitted(page, 8, as_json)}", as_json)
 
 
 def write_annotated(pictures: Sequence[Picture], captions: Sequence[str], out: Path) -> None:
     """Write each picture with its caption below it in the folder `out`, that of standard input under a free name."""
     from fastlr.data.picture import load_picture
     from fastlr.files import whole_file
-    from fastlr.report import annotate, annotate_all
+    from fastlr.reporting.annotate import annotate, annotate_all
 
     files = {i: picture for i, picture in enumerate(pictures) if isinstance(picture, Path)}
     written = annotate_all(list(files.values()), [captions[i] for i in files], out)

@@ -24,6 +24,7 @@ from fastlr.cli.options import (
     Precision,
     Quiet,
     RecordEvery,
+    Report,
     Resample,
     Seed,
     Size,
@@ -74,10 +75,13 @@ def sweep(
     device: DeviceName = None,
     dtype: DtypeName = None,
     precision: Precision = "full",
+    report: Report = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
     """Train a model for each learning rate, l2 and seed in one pass over the data; --model keeps the best."""
+    from fastlr.reporting import check_folder
+    from fastlr.reporting import report as write_report
     from fastlr.run import best_of
     from fastlr.settings import candidates
     from fastlr.sweep_table import live_table, results
@@ -85,6 +89,8 @@ def sweep(
 
     if model is not None:
         check_model_path(model)
+    if report is not None:
+        check_folder(report, "--report")
     rates, penalties = numbers("--lr", lr), numbers("--l2", l2)
     chosen = [seed] if seed_list is None else seeds(seed_list)
     models = candidates(rates, penalties, chosen)
@@ -111,18 +117,23 @@ def sweep(
             device=device,
             dtype=dtype,
             precision=precision,
+            test_costs=report is not None and test_set is not None,
             callback=callback,
         )
     best = best_of(runs)
     if model is not None:
         best.model.save(model)
+    page = None if report is None else write_report(runs, report)
     if as_json:
-        print_json(_as_dict(runs, best) | {"model": None if model is None else str(model)})
+        paths = {"model": model and str(model), "report": page and str(page)}
+        print_json(_as_dict(runs, best) | paths)
     print_skipped((*train_set.skipped, *(test_set.skipped if test_set else ())))
     if not quiet:
         say(results(runs, best), as_json)
         if model is not None:
             say(f"model: {fitted(model, 25, as_json)}, the best of {len(runs)}", as_json)
+        if page is not None:
+            say(f"report: {fitted(page, 8, as_json)}", as_json)
     return 1 if best.warning else 0
 
 

@@ -27,6 +27,7 @@ from fastlr.cli.options import (
     Precision,
     Quiet,
     RecordEvery,
+    Report,
     Resample,
     Seed,
     Size,
@@ -68,14 +69,19 @@ def train(
     device: DeviceName = None,
     dtype: DtypeName = None,
     precision: Precision = "full",
+    report: Report = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
     """Train a classifier and report its accuracy."""
+    from fastlr.reporting import check_folder
+    from fastlr.reporting import report as write_report
     from fastlr.tables import summary
 
     if model is not None:
         check_model_path(model)
+    if report is not None:
+        check_folder(report, "--report")
     train_set, test_set = read_data(
         data, test, positive, balance, holdout, seed, size=size, resample=resample, skip_bad=skip_bad
     )
@@ -96,12 +102,14 @@ def train(
         device=device,
         dtype=dtype,
         precision=precision,
+        test_costs=report is not None and test_set is not None,
         quiet=quiet,
     )
     if model is not None:
         run.model.save(model)
+    page = None if report is None else write_report(run, report)
     if as_json:
-        print_json(run.as_dict() | {"model": None if model is None else str(model)})
+        print_json(run.as_dict() | {"model": model and str(model), "report": page and str(page)})
     print_skipped((*train_set.skipped, *(test_set.skipped if test_set else ())))
     if not quiet:
         say(summary(train_set, run, as_json), as_json)
@@ -109,6 +117,8 @@ def train(
             print_curve(run.costs, run.recorded_at)
         if model is not None:
             say(f"model: {fitted(model, 7, as_json)}", as_json)
+        if page is not None:
+            say(f"report: {fitted(page, 8, as_json)}", as_json)
     return 0 if run.warning is None else 1
 
 

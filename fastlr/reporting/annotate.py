@@ -1,4 +1,4 @@
-"""Pictures for people: so far, a picture with what the model makes of it written below."""
+"""Annotated pictures: a picture with what the model makes of it written below."""
 
 from __future__ import annotations
 

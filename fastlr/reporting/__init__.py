@@ -1,0 +1,78 @@
+"""The report: one HTML page that needs nothing beside it, and its figures as PNG files."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fastlr.files import check_writable, make_folder, whole_file
+
+if TYPE_CHECKING:
+    from fastlr.data.dataset import Dataset
+    from fastlr.model import Model
+    from fastlr.reporting.subject import Subject
+    from fastlr.run import Run
+
+PAGE = "report.html"
+FIGURES = re.compile(r"(learning-curve|confusion|calibration|mistakes|examples|weights-\d\d)\.png")
+
+
+def report(runs: Run | Sequence[Run], path: str | os.PathLike[str]) -> Path:
+    """Write a report of a run, or of all runs of a sweep, in the folder `path`; return where its page is.
+
+    The page `report.html` holds its pictures and needs no network; they are beside it as PNG files too. It shows the
+    costs, and, on the test set where there is one, the accuracy, what was taken for what, the most confident mistakes
+    and the calibration; then the weights, examples and settings. Of a sweep, these are of the best
+    run. What needs pictures is left out for features. Raises InputError where the folder cannot be made.
+    """
+    from fastlr.reporting.subject import subject_of_runs
+    from fastlr.run import Run
+
+    subject = subject_of_runs([runs] if isinstance(runs, Run) else list(runs))
+    return _write(subject, check_folder(path, "report"))
+
+
+def report_on_model(model: Model, data: Dataset, path: str | os.PathLike[str]) -> Path:
+    """Write a report of a model on labelled data, such as a saved one on a test set; return where its page is."""
+    from fastlr.reporting.subject import subject_of_model
+
+    return _write(subject_of_model(model, data), check_folder(path, "report"))
+
+
+def check_folder(path: str | os.PathLike[str], option: str) -> Path:
+    """Make the folder of a report, or say why it cannot be; ask before long work, not after it."""
+    folder = Path(path)
+    make_folder(folder, option)
+    check_writable(folder / PAGE)
+    return folder
+
+
+def _write(subject: Subject, folder: Path) -> Path:
+    """Write the page and its figures, each whole; what an earlier report left under their names goes."""
+    from fastlr.reporting.sections import whole_page
+
+    text, figures = whole_page(subject)
+    page = folder / PAGE
+    if _is_ours(page):
+        for old in folder.iterdir():
+            if FIGURES.fullmatch(old.name) and old.name not in figures:
+                old.unlink()
+    for name, content in figures.items():
+        with whole_file(folder / name) as beside:
+            beside.write_bytes(content)
+    with whole_file(page) as beside:
+        beside.write_text(text, encoding="utf-8")
+    return page
+
+
+def _is_ours(page: Path) -> bool:
+    """Return whether an earlier report lies there."""
+    from fastlr.reporting.page import GENERATOR_TAG
+
+    if not page.is_file():
+        return False
+    with page.open("rb") as file:
+        return GENERATOR_TAG.encode() in file.read(2000)

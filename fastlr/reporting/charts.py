@@ -1,0 +1,98 @@
+"""The parts of a report that show charts. Each adds the PNG files of its figures to `files`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fastlr.reporting import figures, page
+from fastlr.reporting.figures import Curve
+from fastlr.reporting.findings import Findings, calibration_error
+from fastlr.reporting.markup import Markup, details, element, image, join, name, table
+from fastlr.reporting.style import DARK, LIGHT, Chart, drawable
+from fastlr.reporting.subject import Subject
+from fastlr.reporting.words import percent, plain_cost
+
+MOST_CLASSES = 20  # more make a long table, to be opened
+Files = dict[str, bytes]
+
+
+def learning(curve: Curve, files: Files) -> Markup:
+    """Return the learning curve of one run."""
+    chart = figures.learning_curve([curve])
+    verb = "rises" if curve.costs[-1] > curve.costs[0] else "falls"
+    alt = f"The training cost {verb} from {curve.costs[0]:.4g} to {curve.costs[-1]:.4g} over the iterations."
+    about = "Lower is better."
+    if curve.test_costs:
+        alt += f" The test cost ends at {curve.test_costs[-1]:.4g}."
+        about += " Where the test cost climbs while the training cost falls, the model learns by heart."
+    return page.section("Learning curve", about, drawn("learning-curve", chart, alt, files), numbers(chart))
+
+
+def all_runs(subject: Subject, curves: Sequence[Curve], files: Files) -> Markup:
+    """Return the learning curves of all runs in one figure, and how well each does."""
+    chart = figures.learning_curve(curves)
+    rows = [
+        [label, plain_cost(run.costs), percent(run.train_accuracy),
+         "" if run.test_accuracy is None else percent(run.test_accuracy)]
+        for label, run in zip(subject.labels, subject.runs, strict=True)
+    ]  # fmt: skip
+    best = next(label for label, run in zip(subject.labels, subject.runs, strict=True) if run is subject.run)
+    dotted = ", dotted the test cost" if any(curve.test_costs for curve in curves) else ""
+    about = (
+        f"The training cost of each run{dotted}; lower is better. The rest of the page is about the best run: {best}."
+    )
+    alt = f"The costs of {len(curves)} runs over the iterations."
+    listed = table(["run", "last cost", "training accuracy", "test accuracy"], rows, "How well each run does")
+    return page.section("All runs", about, drawn("learning-curve", chart, alt, files), listed, numbers(chart))
+
+
+def confusion(found: Findings, files: Files) -> Markup:
+    """Return what was taken for what."""
+    results, classes = found.results, found.data.classes
+    chart = figures.confusion(classes, results)
+    right, total = int(results.matrix.trace()), int(results.matrix.sum())
+    about = f"{right:,} of {total:,} {found.examples} are labelled right: those on the diagonal."
+    alt = f"The confusion matrix of {len(classes)} classes: {right} of {total} on its diagonal."
+    return page.section("Right and wrong", about, drawn("confusion", chart, alt, files), numbers(chart))
+
+
+def classes(found: Findings) -> Markup:
+    """Return the accuracy of each class."""
+    results = found.results
+    rows = [
+        [label, int(row.sum()), int(row[i]), "none" if accuracy is None else percent(accuracy)]
+        for i, (label, row, accuracy) in enumerate(
+            zip(found.data.classes, results.matrix, results.class_accuracy, strict=True)
+        )
+    ]
+    listed = table(["class", "examples", "right", "accuracy"], rows, "The accuracy of each class")
+    shown = listed if len(rows) <= MOST_CLASSES else details("As a table", listed)
+    return page.section("Each class", f"How many of its {found.examples} are labelled right.", shown)
+
+
+def calibration(found: Findings, files: Files) -> Markup:
+    """Return whether things come true as often as the model says."""
+    bins = found.calibration()
+    if len(found.data.classes) == 2:
+        second = found.data.classes[1]
+        shown = drawable(second, 2)
+        chart = figures.calibration(bins, f"probability of {shown}, %", f"is {shown}, %")
+        meaning = join(["Of the examples that get 80 % for ", name(second), ", 80 % should be that: the dashed line."])
+    else:
+        chart = figures.calibration(bins, "probability of the label, %", "labelled right, %")
+        meaning = join(["Of the labels that get 80 %, 80 % should be right: the dashed line."])
+    error = f"{100 * calibration_error(bins):.1f} points"
+    about = join([meaning, f" The model is {error} off on average. Upright lines are 95 % intervals."])
+    alt = f"Calibration: {len(bins)} points about the diagonal, {error} off on average."
+    return page.section("Calibration", about, drawn("calibration", chart, alt, files), numbers(chart))
+
+
+def drawn(file: str, chart: Chart, alt: str, files: Files) -> Markup:
+    """Return a figure for light and dark screens; the light one is also a file."""
+    files[f"{file}.png"] = chart.png(LIGHT)
+    return element("div", image(files[f"{file}.png"], alt, chart.png(DARK), class_="chart"))
+
+
+def numbers(chart: Chart) -> Markup:
+    """Return the numbers of a figure, to be opened."""
+    return details("As a table", table(chart.header, chart.rows, "The numbers of the figure"))

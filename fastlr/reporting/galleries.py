@@ -1,0 +1,83 @@
+"""The parts of a report that show pictures: mistakes and examples. Each adds its figure to `files`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from fastlr.reporting import page
+from fastlr.reporting.figures import gallery
+from fastlr.reporting.findings import Findings, Mistake, spread_over_classes
+from fastlr.reporting.markup import Markup, details, element, image, isolated, join, name, table
+from fastlr.reporting.pictures import has_pictures, pictures_of, png
+from fastlr.reporting.style import drawable, figure_png
+from fastlr.reporting.subject import Subject
+from fastlr.reporting.words import percent
+
+MOST_PICTURES = 12
+
+
+def mistakes(found: Findings, files: dict[str, bytes]) -> Markup:
+    """Return the most confident mistakes, the worst first."""
+    classes, worst = found.data.classes, found.mistakes(MOST_PICTURES)
+    title = "Most confident mistakes"
+    if not worst:
+        return page.section(title, f"There are none: all {len(found.data):,} labels are right.")
+    count = int(found.results.matrix.sum() - found.results.matrix.trace())
+    about = f"{count:,} of {len(found.data):,} {found.examples} are labelled wrong. " + (
+        f"These are the {len(worst)} of which the model was surest, the surest first."
+        if count > len(worst)
+        else "The one of which the model was surest comes first."
+    )
+    header = ["example", "is", "taken for", "probability"]
+    rows = [[m.example, classes[m.true], classes[m.predicted], percent(100 * m.probability)] for m in worst]
+    listed = table(header, rows, title)
+    if not has_pictures(found.data):
+        return page.section(title, about, listed)
+    images = pictures_of(found.data, [m.example for m in worst])
+    items = [
+        (image(png(picture), _in_words(m, classes)), _caption(m, classes))
+        for m, picture in zip(worst, images, strict=True)
+    ]
+    captions = [
+        f"{drawable(classes[m.predicted], m.predicted + 1)} {percent(100 * m.probability)}\n"
+        f"is {drawable(classes[m.true], m.true + 1)}"
+        for m in worst
+    ]
+    files["mistakes.png"] = figure_png(gallery(images, captions))
+    return page.section(title, about, page.pictures(items), details("As a table", listed))
+
+
+def examples(subject: Subject, files: dict[str, bytes]) -> Markup:
+    """Return some of the data with their labels, as many of each class."""
+    data = subject.examples
+    if data is None or not has_pictures(data) or not len(data):
+        return Markup("")
+    chosen = spread_over_classes(data, MOST_PICTURES)
+    images, labels = pictures_of(data, chosen), [data.classes[data.labels[i]] for i in chosen]
+    items = [
+        (image(png(picture), f"Example {i}: {isolated(label)}."), element("strong", name(label)))
+        for i, picture, label in zip(chosen, images, labels, strict=True)
+    ]
+    captions = [drawable(label, data.labels[i] + 1) for i, label in zip(chosen, labels, strict=True)]
+    files["examples.png"] = figure_png(gallery(images, captions))
+    listed = table(["example", "label"], [[i, label] for i, label in zip(chosen, labels, strict=True)], "Examples")
+    height, width = data.images.shape[1:3]
+    about = join(
+        [f"{len(data):,} pictures of {width} × {height} pixels in ", name(data.source), ", some of each class."]
+    )
+    return page.section("Examples", about, page.pictures(items, "small"), details("As a table", listed))
+
+
+def _caption(mistake: Mistake, classes: Sequence[Any]) -> Markup:
+    """Return what stands below a mistake."""
+    taken_for = element("strong", name(classes[mistake.predicted]))
+    is_really = element("strong", name(classes[mistake.true]))
+    probability = percent(100 * mistake.probability)
+    return page.lines(join(["taken for ", taken_for, " ", probability]), join(["is ", is_really]))
+
+
+def _in_words(mistake: Mistake, classes: Sequence[Any]) -> str:
+    """Return a mistake as a sentence."""
+    true, predicted = isolated(classes[mistake.true]), isolated(classes[mistake.predicted])
+    return f"Example {mistake.example} is {true} but was taken for {predicted}, {percent(100 * mistake.probability)}."

@@ -1,0 +1,99 @@
+"""The page and its parts, in the order in which they are read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastlr.reporting import charts, page
+from fastlr.reporting.galleries import examples, mistakes
+from fastlr.reporting.markup import Markup, element, isolated, join, name
+from fastlr.reporting.subject import Subject, plain, versions
+from fastlr.reporting.weights import weights
+from fastlr.reporting.words import class_list, percent
+
+
+def whole_page(subject: Subject) -> tuple[str, dict[str, bytes]]:
+    """Return the page of a report, and the files beside it by their names."""
+    files: dict[str, bytes] = {}
+    found, classes = subject.findings, subject.model.classes
+    curves = [curve for curve in subject.curves if len(curve.costs)]
+    side_by_side, below = [], []
+    top = charts.all_runs(subject, curves, files) if len(subject.curves) > 1 and curves else Markup("")
+    if len(subject.curves) == 1 and curves:
+        side_by_side.append(charts.learning(curves[0], files))
+    if found is not None and len(found.data):
+        side_by_side += [charts.confusion(found, files), charts.calibration(found, files)]
+        side_by_side += [charts.classes(found)] if len(classes) > 2 else []
+        below.append(mistakes(found, files))
+    one_image = len(classes) == 2 and not subject.model.network.hidden
+    (side_by_side if one_image else below).append(weights(subject.model, files))
+    below += [examples(subject, files), settings(subject)]
+    title = " or ".join(map(isolated, classes)) if len(classes) <= 4 else f"{len(classes)} classes"
+    body = [
+        heading(subject),
+        alerts(subject),
+        element("div", top, class_="stack"),
+        element("div", *side_by_side, class_="grid"),
+        element("div", *below, class_="stack"),
+    ]
+    return page.document(f"fastlr report: {title}", *body), files
+
+
+def heading(subject: Subject) -> Markup:
+    """Return what the page is about, and the figures that matter most."""
+    model, run, found = subject.model, subject.run, subject.findings
+    kind = "A network" if model.network.hidden else "A softmax" if len(model.classes) > 2 else "Logistic regression"
+    lead = f"{kind} on {model.n_features:,} numbers an example."
+    if run is not None:
+        lead = f"{kind}, trained on {run.n_train:,} examples of {model.n_features:,} numbers."
+    if subject.runs[1:]:
+        lead += f" The best of {len(subject.runs)} runs."
+    source = join(["fastlr report on ", name(subject.data.source)]) if subject.data is not None else "fastlr report"
+    title = class_list(model.classes) if len(model.classes) <= 4 else f"{len(model.classes)} classes"
+    top = element(
+        "header", element("p", source, class_="over"), element("h1", title), element("p", lead, class_="lead")
+    )
+    shown = []
+    if found is not None:
+        what = f"{found.split} accuracy".strip()
+        shown.append((what, percent(found.results.accuracy), f"of {len(found.data):,} examples"))
+    if run is not None and run.test_accuracy is not None:
+        shown.append(("training accuracy", percent(run.train_accuracy), f"of {run.n_train:,} examples"))
+    if model.costs:
+        shown.append(("training cost", f"{model.costs[-1]:.4f}", f"at iteration {model.recorded_at[-1]:,}"))
+    if run is not None:
+        runs = f", all {len(subject.runs)} runs" if subject.runs[1:] else ""
+        shown.append(("time", f"{run.seconds:.2f}\N{NO-BREAK SPACE}s", f"{run.backend} on {run.device}{runs}"))
+    return join([top, page.tiles(shown)])
+
+
+def alerts(subject: Subject) -> Markup:
+    """Return what went wrong in a run, and what else is worth knowing of it."""
+    said = []
+    for label, run in zip(subject.labels, subject.runs, strict=True):
+        before = f"{label}: " if subject.runs[1:] else ""
+        said += [f"{before}{text}" for text in (run.warning, *run.notes) if text]
+    if not said:
+        return Markup("")
+    return element("section", *(element("p", text) for text in said), class_="alert")
+
+
+def settings(subject: Subject) -> Markup:
+    """Return how it was trained, on what, and with which versions."""
+    model, run, found = subject.model, subject.run, subject.findings
+    values: list[tuple[str, Any]] = []
+    if run is not None:
+        values += [("training examples", f"{run.n_train:,}"), ("test examples", f"{run.n_test:,}")]
+    elif found is not None:
+        values += [("examples", f"{len(found.data):,}")]
+    values += [("numbers an example", f"{model.n_features:,}")]
+    if model.image_shape is not None:
+        values += [("height × width × channels", " × ".join(map(str, model.image_shape)))]
+    values += [("resampling", model.resample)] if model.resample else []
+    values += [(key.replace("_", " "), plain(value)) for key, value in (model.settings or {}).items()]
+    if run is not None:
+        values += [("backend", run.backend), ("device", run.device), ("seconds", f"{run.seconds:.3f}")]
+    shown = page.facts([(what, name(value)) for what, value in values])
+    installed = ", ".join(f"{what} {version}" for what, version in versions(run.backend if run else None))
+    more = page.facts([("classes", class_list(model.classes)), ("versions", installed)], broad=True)
+    return page.section("Settings", "", shown, more)

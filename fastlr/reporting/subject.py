@@ -1,0 +1,95 @@
+"""What a report is about: one model, its runs, and the data that it is tried on."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fastlr.data.dataset import Dataset
+from fastlr.errors import InputError
+from fastlr.model import Model
+from fastlr.reporting.figures import Curve
+from fastlr.reporting.findings import Findings, find
+from fastlr.run import Run, best_of
+
+# What is installed under another name than it is imported by.
+LIBRARIES = {
+    "numba": ("numba",),
+    "torch": ("torch",),
+    "jax": ("jax", "jaxlib"),
+    "cupy": ("cupy-cuda13x", "cupy-cuda12x"),
+}
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model with its curves and what was found about it; of a sweep, that of its best run."""
+
+    model: Model
+    curves: tuple[Curve, ...]
+    findings: Findings | None
+    examples: Dataset | None  # where the examples in the report come from
+    runs: tuple[Run, ...] = ()
+    labels: tuple[str, ...] = ()  # of the runs
+    run: Run | None = None
+
+    @property
+    def data(self) -> Dataset | None:
+        """Return the data that the page is named after."""
+        return self.examples or (self.findings.data if self.findings else None)
+
+
+def subject_of_runs(runs: Sequence[Run]) -> Subject:
+    """Return what there is to say of a run, or of all runs of a sweep."""
+    if not runs:
+        raise InputError("report: there are no runs; give one or more")
+    labels = run_labels([run.model.settings or {} for run in runs])
+    curves = tuple(
+        Curve(label, run.recorded_at, run.costs, run.test_costs) for label, run in zip(labels, runs, strict=True)
+    )
+    best = best_of(runs)
+    tried, split = (best.test_set, "test") if best.test_set is not None else (best.train_set, "training")
+    findings = None if tried is None or not len(tried) else find(best.model, tried, split)
+    return Subject(best.model, curves, findings, best.train_set or tried, tuple(runs), tuple(labels), best)
+
+
+def subject_of_model(model: Model, data: Dataset) -> Subject:
+    """Return what there is to say of a saved model and the data that it is evaluated on."""
+    curves = (Curve("training", model.recorded_at, model.costs),) if model.costs else ()
+    findings = find(model, data, "")
+    return Subject(model, curves, findings, findings.data)
+
+
+def run_labels(settings: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return what tells the runs apart: "learning rate 0.01, l2 0.1"."""
+    names = dict.fromkeys(name for each in settings for name in each)
+    differing = [name for name in names if len({repr(each.get(name)) for each in settings}) > 1]
+    labels = [", ".join(f"{name.replace('_', ' ')} {plain(each.get(name))}" for name in differing) for each in settings]
+    if len(set(labels)) == len(labels) and all(labels):
+        return labels
+    return [f"run {i}" + (f": {label}" if label else "") for i, label in enumerate(labels, start=1)]
+
+
+def plain(value: Any) -> str:
+    """Return a setting's value as people write it."""
+    if value is None or value == []:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:g}"
+    return ", ".join(map(plain, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def versions(backend: str | None) -> list[tuple[str, str]]:
+    """Return the versions of what took part."""
+    found = [("Python", platform.python_version())]
+    for package in ("fastlr", "numpy", *LIBRARIES.get(backend or "", ())):
+        try:
+            found.append((package, importlib.metadata.version(package)))
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
