@@ -1,14 +1,11 @@
 """fastlr sweep: its table, its JSON, its best model, and what it refuses."""
 
 import json
-import os
-import pty
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 from conftest import draw_images, write_folder
+from pseudo import on_a_terminal
 
 import fastlr
 from fastlr.cli.options import numbers, seeds
@@ -92,41 +89,20 @@ def test_what_diverges_or_dies_is_marked(folder, fastlr_command):
 
 
 def test_a_live_table_on_a_terminal(folder):
-    """In a pseudo-terminal of its own; the costs of the last recording are in the last table."""
-    leader, follower = pty.openpty()
-    command = [
-        sys.executable,
-        "-m",
-        "fastlr",
-        "sweep",
-        folder,
-        "--size",
-        "8",
-        "--lr",
-        "0.1,0.01",
-        "--iterations",
-        "300",
-    ]
-    environment = os.environ | {"TERM": "xterm", "COLUMNS": "80"}
-    with subprocess.Popen(command, stderr=follower, stdout=subprocess.PIPE, env=environment) as process:
-        os.close(follower)
-        seen = b""
-        while True:
-            try:
-                part = os.read(leader, 65536)
-            except OSError:  # Linux's end of a pseudo-terminal
-                break
-            if not part:
-                break
-            seen += part
-        out = process.stdout.read().decode()
-    os.close(leader)
-    text = seen.decode()
-    assert process.returncode == 0
-    assert "iteration 200 of 300" in text
-    assert "learning rate" in text
-    assert "Lowest cost" not in text
-    assert out.splitlines()[-1].startswith("2 models in")
+    options = ["--size", 8, "--lr", "0.1,0.01", "--iterations", 300]
+    seen = on_a_terminal("sweep", folder, *options, errors_there=True)
+    assert seen.status == 0
+    assert "iteration 200 of 300" in seen.text
+    assert "learning rate" in seen.text
+    assert "Lowest cost" not in seen.text
+    assert seen.lines[-1].startswith("2 models in")
+    dumb = on_a_terminal("sweep", folder, *options, errors_there=True, TERM="dumb")
+    assert "Lowest cost after iteration 200" in dumb.text
+
+
+def test_a_quiet_sweep(folder, fastlr_command):
+    outcome = fastlr_command("sweep", folder, "--size", 8, "--iterations", 20, "--quiet")
+    assert (outcome.status, outcome.out, outcome.err) == (0, "", "")
 
 
 @pytest.mark.parametrize(
