@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from fastlr import core, textbook
     from fastlr.data import Dataset, open_dataset
     from fastlr.errors import DivergenceWarning, InputError
-    from fastlr.model import Model, load
+    from fastlr.model import Model
+    from fastlr.model_file import load
     from fastlr.reporting import report
     from fastlr.run import Run
     from fastlr.training import sweep, train
@@ -41,7 +42,7 @@ _HOME = {
     "InputError": "fastlr.errors",
     "Model": "fastlr.model",
     "Run": "fastlr.run",
-    "load": "fastlr.model",
+    "load": "fastlr.model_file",
     "open_dataset": "fastlr.data",
     "report": "fastlr.reporting",
     "sweep": "fastlr.training",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -17,9 +16,7 @@ from fastlr import core
 from fastlr.backends import Backend, choose_backend
 from fastlr.core import Array
 from fastlr.data.dataset import Dataset, Name, check_finite, is_real
-from fastlr.data.format import RESAMPLING
 from fastlr.errors import InputError
-from fastlr.files import whole_file
 from fastlr.namespace import array_namespace, dtype_name, library_of, to_host
 from fastlr.network import Layer, Network
 
@@ -27,9 +24,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from fastlr.data.picture import Encoded
-
-FORMAT = 1
-KEY = "fastlr"  # all metadata is JSON under one key: safetensors writes several keys in a random order
 
 
 class Results(NamedTuple):
@@ -164,31 +158,9 @@ class Model:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model as safetensors; the same model gives the same bytes."""
-        from safetensors.numpy import save
+        from fastlr.model_file import write
 
-        tensors: dict[str, NDArray[Any]] = {}
-        for i, layer in enumerate(self.layers):
-            tensors |= {
-                f"layers.{i}.weight": np.ascontiguousarray(to_host(layer.W)),
-                f"layers.{i}.bias": np.ascontiguousarray(to_host(layer.b).reshape(-1)),
-            }
-        if self.moments is not None:
-            mean, deviation = (np.ascontiguousarray(to_host(values)) for values in self.moments)
-            tensors |= {"mean": mean, "deviation": deviation}
-        meta = {
-            "format": FORMAT,
-            "classes": self.classes,
-            "class_of": list((self.class_of or {}).items()),
-            "layers": [int(layer.W.shape[0]) for layer in self.layers],
-            "image_shape": self.image_shape,
-            "resample": self.resample,
-            "scale": self.scale,
-            "settings": dict(self.settings or {}),
-            "costs": self.costs,
-            "recorded_at": self.recorded_at,
-        }
-        with whole_file(Path(path)) as beside:
-            beside.write_bytes(save(tensors, {KEY: json.dumps(meta, sort_keys=True, allow_nan=False)}))
+        write(self, Path(path))
 
     def show_weights(self) -> Figure:
         """Return the first layer's weights as a Matplotlib figure, an image for each class or unit."""
@@ -222,78 +194,9 @@ class Model:
         return ", ".join(map(str, self.image_shape or (self.n_features,)))
 
 
-def load(path: str | os.PathLike[str]) -> Model:
-    """Return the model in a safetensors file that `Model.save` wrote. Nothing in the file can run code.
-
-    Raises InputError where the file is missing, cut short, or of another kind.
-    """
-    from safetensors import SafetensorError, safe_open
-
-    where = Path(path)
-    if not where.is_file():
-        raise InputError(f"{where}: no such model file")
-    try:
-        with safe_open(where, framework="numpy") as file:
-            text = (file.metadata() or {}).get(KEY)
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is not a mapping)
-    except (SafetensorError, OSError, ValueError, TypeError, OverflowError) as error:
-        raise InputError(
-            f"{where}: cannot be read as a model; it is cut short, damaged or of another kind ({error})"
-        ) from error
-    if text is None:
-        raise InputError(f"{where}: a safetensors file, but not one that fastlr saved")
-    try:
-        return _model_from(json.loads(text), tensors)
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
-        raise InputError(
-            f"{where}: its description of the model is damaged ({type(error).__name__}: {error})"
-        ) from error
-
-
 def percent_correct(predicted: Any, labels: Any) -> float:
     """Return 100 − 100 · (share of examples where the two differ), as the tutorials compute it."""
     return float(100 - np.mean(np.asarray(predicted) != np.asarray(labels)) * 100)
-
-
-def _model_from(meta: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Model:
-    if meta["format"] != FORMAT:
-        raise ValueError(f"format {meta['format']}, this version reads {FORMAT}")
-    layers: list[Layer] = []
-    for i, units in enumerate(meta["layers"]):
-        W, b = tensors[f"layers.{i}.weight"], tensors[f"layers.{i}.bias"]
-        inputs = layers[-1].W.shape[0] if layers else W.shape[-1]
-        if W.dtype.kind != "f" or W.dtype != b.dtype or W.shape != (units, inputs) or b.shape != (units,) or units < 1:
-            raise ValueError(f"layer {i} has weights {W.shape} and biases {b.shape}")
-        if layers and W.dtype != layers[0].W.dtype:
-            raise ValueError(f"layer {i} is {W.dtype}, the first {layers[0].W.dtype}")
-        if not (np.isfinite(W).all() and np.isfinite(b).all()):
-            raise ValueError(f"layer {i} holds NaN or infinity")
-        layers.append(Layer(W, b[:, np.newaxis]))
-    image_shape = tuple(int(size) for size in meta["image_shape"]) if meta["image_shape"] else None
-    model = Model(
-        layers=tuple(layers),
-        classes=tuple(meta["classes"]),
-        scale=float(meta["scale"]),
-        image_shape=image_shape,  # type: ignore[arg-type]
-        resample=meta["resample"],
-        class_of={name: int(index) for name, index in meta["class_of"]},
-        settings=dict(meta["settings"]),
-        costs=tuple(meta["costs"]),
-        recorded_at=tuple(meta["recorded_at"]),
-        moments=(tensors["mean"], tensors["deviation"]) if "mean" in tensors else None,
-    )
-    count = len(model.classes)
-    if not all(isinstance(name, str | bool | int | float) for name in model.classes) or len(set(model.classes)) < count:
-        raise ValueError("each class needs a name of its own")
-    if not set((model.class_of or {}).values()) <= set(range(count)):
-        raise ValueError(f"a class is none of 0 to {count - 1}")
-    if count < 2 or model.network.outputs != (1 if count == 2 else count):
-        raise ValueError(f"{model.network.outputs} outputs for {count} classes")
-    if image_shape and (len(image_shape) != 3 or np.prod(image_shape) != model.n_features):
-        raise ValueError(f"pictures of {image_shape}, but {model.n_features} weights")
-    if not 0 < model.scale < np.inf or model.resample not in (None, *RESAMPLING):
-        raise ValueError(f"scale {model.scale}, resampling {model.resample!r}")
-    return model
 
 
 def _is_on_host(images: Any) -> bool:

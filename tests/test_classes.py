@@ -127,13 +127,13 @@ def test_notes_on_the_form(folder, fastlr_command):
     assert "primal form" in fastlr_command("train", folder, "--size", 12, "--batch-size", 32).out
 
 
-@pytest.mark.parametrize("damage", ["outputs", "layers", "inputs", "order"])
+@pytest.mark.parametrize("damage", ["outputs", "layers", "inputs", "order", "moments"])
 def test_models_of_layers_that_do_not_fit(folder, tmp_path, fastlr_command, refused, damage):
     from safetensors import safe_open
     from safetensors.numpy import save_file
 
     file = tmp_path / "m.safetensors"
-    fastlr_command("train", folder, "--size", 12, "--layers", "4", "--model", file, "--iterations", 10)
+    fastlr_command("train", folder, "--size", 12, "--layers", "4", "--standardize", "--model", file, "--iterations", 10)
     with safe_open(file, framework="numpy") as opened:
         meta = json.loads(opened.metadata()["fastlr"])
         tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
@@ -143,6 +143,8 @@ def test_models_of_layers_that_do_not_fit(folder, tmp_path, fastlr_command, refu
         meta["layers"] = [4]
     elif damage == "inputs":
         tensors["layers.1.weight"] = tensors["layers.1.weight"][:, :3].copy()
+    elif damage == "moments":
+        tensors["deviation"] = tensors["mean"][:, 1:].copy()
     else:
         meta["layers"] = [3, 4]
     save_file(tensors, file, {"fastlr": json.dumps(meta)})

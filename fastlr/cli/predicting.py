@@ -35,7 +35,7 @@ def predict(
 ) -> None:
     """Say what pictures show."""
     from fastlr.data.named import pictures_named
-    from fastlr.model import load
+    from fastlr.model_file import load
     from fastlr.predictions import predict_pictures
     from fastlr.tables import print_predictions
 
@@ -71,7 +71,8 @@ def evaluate(
     """Measure a saved model's accuracy on labelled data."""
     from fastlr.data.format import Pictures
     from fastlr.data.reading import read
-    from fastlr.model import Results, load
+    from fastlr.model import Results
+    from fastlr.model_file import load
     from fastlr.reporting import check_folder, report_on_model
     from fastlr.tables import print_confusion
 
