@@ -2,7 +2,6 @@
 
 import json
 import os
-import pty
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 from conftest import draw_images, write_folder
 from PIL import Image
+from pseudo import on_a_terminal
 
 import fastlr
 from fastlr.reporting import annotate as report
@@ -180,27 +180,12 @@ def test_backends(fastlr_command):
 
 
 def test_progress_bar_on_a_terminal(pictures):
-    command = [sys.executable, "-m", "fastlr", "train", str(pictures), "--size", "8", "--iterations", "300", "--json"]
-    ours, theirs = pty.openpty()
-    environment = os.environ | {"TERM": "xterm", "COLUMNS": "100"}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs, env=environment) as process:
-        os.close(theirs)
-        shown = b""
-        while True:
-            try:
-                chunk = os.read(ours, 4096)
-            except OSError:  # Linux's way to say that the other side is closed
-                break
-            if not chunk:
-                break
-            shown += chunk
-        out = process.stdout.read()
-    os.close(ours)
-    assert process.returncode == 0
-    assert json.loads(out)["n_train"] == 20
-    assert b"300/300" in shown
-    assert b"cost 0." in shown
-    assert b"Cost after iteration" not in shown
+    seen = on_a_terminal("train", pictures, "--size", 8, "--iterations", 300, columns=100, errors_there=True)
+    assert seen.status == 0
+    assert "20 examples of 192 numbers" in seen.text
+    assert "300/300" in seen.text
+    assert "cost 0." in seen.text
+    assert "Cost after iteration" not in seen.text
 
 
 def test_demo_is_reproducible_and_not_trivial(fastlr_command, tmp_path, monkeypatch):
