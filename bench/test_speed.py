@@ -14,7 +14,8 @@ from fastlr.backends import choose_backend
 from fastlr.benchmark import measure
 from fastlr.benchmark.problems import SHAPES
 from fastlr.benchmark.trajectory import MismatchError
-from fastlr.forms import FORMS, choose_form
+from fastlr.choice import choose_form
+from fastlr.forms import FORMS
 
 ROUNDS = 5
 SECONDS = 0.2  # of steps in one round

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fastlr import core, textbook
     from fastlr.data import Dataset, open_dataset
-    from fastlr.errors import DivergenceWarning, InputError
+    from fastlr.errors import ConvergenceWarning, DivergenceWarning, InputError
     from fastlr.model import Model
     from fastlr.model_file import load
     from fastlr.reporting import report
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "ConvergenceWarning",
     "Dataset",
     "DivergenceWarning",
     "InputError",
@@ -37,6 +38,7 @@ __all__ = [
 ]
 
 _HOME = {
+    "ConvergenceWarning": "fastlr.errors",
     "Dataset": "fastlr.data",
     "DivergenceWarning": "fastlr.errors",
     "InputError": "fastlr.errors",

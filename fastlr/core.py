@@ -63,6 +63,24 @@ def softmax_losses(Z: Array, Y: Array) -> Array:
     return xp.log(xp.sum(xp.exp(Z), axis=-2, keepdims=True)) - xp.sum(Y * Z, axis=-2, keepdims=True)
 
 
+def losses_and_residuals(Z: Array, Y: Array, weights: Array | None = None) -> tuple[Array, Array]:
+    """Return J (…, 1, 1) and D, the shape of Z (…, units, m): one unit is a sigmoid, more are a softmax.
+
+    `weights (…, 1, m)` multiply each example's loss before the mean J is taken, and its D.
+    """
+    xp, sigmoidal = array_namespace(Z), Z.shape[-2] == 1
+    J = losses(Z, Y) if sigmoidal else softmax_losses(Z, Y)
+    D = (sigmoid(Z) if sigmoidal else softmax(Z)) - Y
+    if weights is not None:
+        J, D = J * weights, D * weights
+    return xp.mean(J, axis=-1, keepdims=True), D
+
+
+def softmax_curvature(A: Array, V: Array) -> Array:
+    """Return A (V − Σ A V), the derivative of softmax(Z) = A along V; both are (…, units, m)."""
+    return A * (V - array_namespace(A).sum(A * V, axis=-2, keepdims=True))
+
+
 def relu(Z: Array) -> Array:
     """Return max(z, 0), for any shape."""
     xp = array_namespace(Z)
@@ -150,6 +168,30 @@ def standardized_gram_matrix(X: Array, mean: Array, deviation: Array, scale: flo
         V = (scale * tile - mean[:, features].T) / deviation[:, features].T
         K = K + V.T @ V
     return K
+
+
+def second_moments(X: Array, dtype: Any, weights: Array | None = None) -> Array:
+    """Return X diag(w) Xᵀ / m (n, n), with weights `(1, m)` or none, added up tile by tile."""
+    total: Array = 0.0
+    for examples, tile in _tiles(X, dtype, axis=1, step=BLOCK // X.shape[0]):
+        total = total + (tile if weights is None else tile * weights[:, examples]) @ tile.T
+    return total / X.shape[1]
+
+
+def solve_positive(H: Array, right: Array) -> Array:
+    """Return H⁻¹ right for positive definite H (…, d, d) and right (…, d, r)."""
+    return array_namespace(H).linalg.solve(H, right)
+
+
+def diagonal(H: Array) -> Array:
+    """Return the diagonal of H (…, d, d) as (…, 1, d)."""
+    xp = array_namespace(H)
+    return xp.sum(H * xp.eye(H.shape[-1], dtype=H.dtype, device=device(H)), axis=-2, keepdims=True)
+
+
+def rounding(dtype: Any) -> float:
+    """Return 64 units in the last place of a floating-point dtype."""
+    return ROUNDING if str(dtype).endswith("64") else ROUNDING * 2.0**29
 
 
 def gram_product(C: Array, K: Array) -> Array:

@@ -9,3 +9,7 @@ class InputError(ValueError):
 
 class DivergenceWarning(RuntimeWarning):
     """A cost stopped being finite; the parameters handed back are the last finite ones."""
+
+
+class ConvergenceWarning(RuntimeWarning):
+    """A solver that converges ended before the gradient was small enough."""

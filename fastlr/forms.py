@@ -1,4 +1,4 @@
-"""How the data enters the first layer, and which way is the cheaper.
+"""How the data enters the first layer.
 
 Full-batch gradient descent only ever adds multiples of the examples to the first layer's weights, and l2 only
 shrinks them. So from initial weights W₀ every later W is  s W₀ + C (scale X)ᵀ  for some C (k, m) and s (k, 1),
@@ -20,18 +20,17 @@ are, since W ((x − mean) / deviation) = Ŵ x − Ŵ mean with Ŵ = W / deviati
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any, ClassVar, NamedTuple, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self
 
 from fastlr import core
 from fastlr.core import Array
-from fastlr.errors import InputError
 from fastlr.namespace import array_namespace
 from fastlr.solvers import problem
-
-MEMORY_LIMIT = 2**32  # bytes that K may take
+from fastlr.solvers.problem import Vector
 
 Kernels = Mapping[str, Callable[..., Any]]  # a backend's replacements for functions of the core, by their names
 NO_KERNELS: Kernels = MappingProxyType({})
@@ -100,6 +99,7 @@ class PrimalForm(_Data):
     """The weights themselves: a step reads X (n, m), twice where there is no kernel for it."""
 
     name: ClassVar[str] = "primal"
+    inner_needs_logits: ClassVar[bool] = False
 
     @property
     def has_kernels(self) -> bool:
@@ -130,9 +130,37 @@ class PrimalForm(_Data):
         """Return D (scale X)ᵀ / m."""
         return self.combine(D / D.shape[-1])
 
+    def dot(self, u: Array, v: Vector) -> Array:
+        """Return the inner products of the coordinates: they are the weights."""
+        return array_namespace(u).sum(u * v.W, axis=-1, keepdims=True)
+
     def weights(self, coordinates: Array) -> Array:
         """Return the coordinates: they are the weights."""
         return coordinates
+
+    def covariance(self, every: int, centred: bool) -> Array:
+        """Return the features' covariance (n, n), or second moments where not centred, from every so many examples."""
+        X, xp = self.X[:, ::every], array_namespace(self.W)
+        mean = core.combine(xp.ones((1, X.shape[1]), dtype=self.W.dtype), X, self.scale / X.shape[1])
+        given, deviation = self.moments or (xp.zeros_like(mean), xp.ones_like(mean))
+        about = mean if centred else given
+        moments = core.second_moments(X, self.W.dtype) * self.scale**2
+        return (moments - mean.T @ about - about.T @ mean + about.T @ about) / (deviation.T @ deviation)
+
+    def hessian(self, S: Array, intercept: bool) -> Array:
+        """Return x̃ diag(S) x̃ᵀ / m (k, n + 1, n + 1) of x̃ = [scale x; 1] for S (k, m); without the 1 where not asked."""
+        xp, m = array_namespace(S), S.shape[-1]
+        moments = [core.second_moments(self.X, S.dtype, S[i : i + 1, :]) for i in range(S.shape[0])]
+        H = xp.stack(moments) * self.scale**2
+        sums = self.combine(S[:, None, :] / m)
+        total = xp.mean(S, axis=-1)[:, None, None]
+        if self.moments is not None:
+            mean, deviation = self.moments
+            shift = xp.matrix_transpose(sums * deviation) @ mean[None, ...]  # what Σ s x is in excess of Σ s mean
+            H = (H - shift - xp.matrix_transpose(shift) - total * (mean.T @ mean)) / (deviation.T @ deviation)
+        if not intercept:
+            return H
+        return xp.concat([xp.concat([H, sums], axis=1), xp.concat([xp.matrix_transpose(sums), total], axis=1)], axis=2)
 
     def rows(self, models: Sequence[int]) -> PrimalForm:
         """Return the form for some of the models."""
@@ -150,8 +178,10 @@ class GramForm(_Data):
     K: Any  # without its factor, and exact where X is uint8; kept as the kernels that made it like to read it
     factor: float  # of K: scale², or 1 where the features are standardized
     Z: Array  # the logits of the initial weights without intercept, (k, units, m)
+    square: Array  # ‖W₀‖² of each unit, (k, units, 1)
     name: ClassVar[str] = "gram"
     has_kernels: ClassVar[bool] = True
+    inner_needs_logits: ClassVar[bool] = True
 
     @classmethod
     def of(
@@ -164,11 +194,12 @@ class GramForm(_Data):
     ) -> GramForm:
         """Return the form of the data; this is where K is computed."""
         Z = _Data(X, W, scale, kernels, moments).initial_logits()
+        square = array_namespace(W).sum(W * W, axis=-1, keepdims=True)
         if moments is None:
             gram_matrix: Callable[..., Any] = kernels.get("gram_matrix", core.gram_matrix)
-            return cls(X, W, scale, kernels, moments, gram_matrix(X, W.dtype), scale**2, Z)
+            return cls(X, W, scale, kernels, moments, gram_matrix(X, W.dtype), scale**2, Z, square)
         standardized: Callable[..., Any] = kernels.get("standardized_gram_matrix", core.standardized_gram_matrix)
-        return cls(X, W, scale, kernels, moments, standardized(X, *moments, scale), 1.0, Z)
+        return cls(X, W, scale, kernels, moments, standardized(X, *moments, scale), 1.0, Z, square)
 
     def initial_logits(self) -> Array:
         """Return Z, which is at hand."""
@@ -190,13 +221,27 @@ class GramForm(_Data):
         xp = array_namespace(D)
         return xp.concat([D / D.shape[-1], xp.zeros_like(D[..., :1])], axis=-1)
 
+    def dot(self, u: Array, v: Vector) -> Array:
+        """Return ⟨s W₀ + C (scale X)ᵀ, W_v⟩ = s ⟨W₀, W_v⟩ + C Z_v, whose ⟨W₀, W_v⟩ = s_v ‖W₀‖² + C_v Z₀."""
+        xp = array_namespace(u)
+        initial = v.W[..., -1:] * self.square + xp.sum(v.W[..., :-1] * self.Z, axis=-1, keepdims=True)
+        return u[..., -1:] * initial + xp.sum(u[..., :-1] * (v.Z - v.b), axis=-1, keepdims=True)
+
     def weights(self, coordinates: Array) -> Array:
         """Return s W₀ + C (scale X)ᵀ."""
         return coordinates[..., -1:] * self.W + self.combine(coordinates[..., :-1])
 
+    @functools.cached_property
+    def dense(self) -> Array:
+        """Return scale² K as one array (m, m)."""
+        dense: Callable[..., Array] = self.kernels.get("dense", lambda K: K)
+        m = self.X.shape[1]
+        return self.factor * dense(self.K)[:m, :m]
+
     def rows(self, models: Sequence[int]) -> GramForm:
         """Return the form for some of the models."""
-        return replace(self, W=core.rows(self.W, models), Z=core.rows(self.Z, models))
+        mine = {name: core.rows(getattr(self, name), models) for name in ("W", "Z", "square")}
+        return replace(self, **mine)
 
     def batch(self, examples: Array) -> GramForm:
         """Raise: a batch's gradient is a combination of few examples, which this form has no shorter way for."""
@@ -214,33 +259,3 @@ def _like(rows: Array, array: Array) -> Array:
 
 
 FORMS: dict[str, type[PrimalForm] | type[GramForm]] = {form.name: form for form in (PrimalForm, GramForm)}
-
-
-class Costs(NamedTuple):
-    """A backend's nanoseconds for each number of a form's work, with all its threads; only their ratios decide."""
-
-    primal: float  # of X, in one primal step
-    gram: float  # of K, in one Gram step
-    product: float  # of X times the number of examples, to compute K
-
-
-def choose_form_name(form: str) -> str:
-    """Return the name of a form, or "auto"; raise InputError for any other."""
-    if form not in ("auto", *FORMS):
-        raise InputError(f"form: {form!r} is not known; choose {', '.join(('auto', *FORMS))}")
-    return form
-
-
-def choose_form(form: str, n: int, m: int, k: int, steps: int, costs: Costs, itemsize: int = 8) -> str:
-    """Return the name of the form for n features, m examples, k models and so many steps; "auto" counts.
-
-    A primal step works through the n·m numbers of X for each model, a Gram step through the m² of K, and K takes
-    n·m² multiply-adds once (half of them, since it is symmetric) and must fit into `MEMORY_LIMIT`.
-    """
-    if choose_form_name(form) != "auto":
-        return form
-    if itemsize * m * m > MEMORY_LIMIT:
-        return PrimalForm.name
-    primal = costs.primal * steps * k * n * m
-    gram = costs.gram * steps * k * m * m + costs.product * n * m * m
-    return GramForm.name if gram < primal else PrimalForm.name

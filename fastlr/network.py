@@ -34,10 +34,14 @@ Deeper = tuple[Layer, ...]  # the layers above the first
 
 @dataclass(frozen=True)
 class Network:
-    """The units of each layer: `hidden` ones, and 1 output for two classes or one for each of more."""
+    """The units of each layer: `hidden` ones, and 1 output for two classes or one for each of more.
+
+    Only a solver that converges, for which there are no hidden layers, can leave the intercepts at zero.
+    """
 
     hidden: tuple[int, ...] = ()
     outputs: int = 1
+    intercept: bool = True
 
     @property
     def units(self) -> tuple[int, ...]:

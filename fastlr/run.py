@@ -33,6 +33,8 @@ class Run:
     n_features: int
     layers: tuple[int, ...] = ()  # the units of the hidden layers
     seed: int = 0
+    solver: str = "gd"
+    converged: bool | None = None  # whether the gradient came down to `tol`; None where the solver does not look
     fold_accuracies: tuple[float, ...] = ()  # of cross-validation, each on the examples that its fold left out
     test_costs: list[float] | None = None  # on the test set, beside `costs`, where they were asked for
     warning: str | None = None  # what went wrong and what to try, where a run diverged

@@ -10,11 +10,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastlr.choice import choose_form_name
 from fastlr.errors import InputError
-from fastlr.forms import PrimalForm, choose_form_name
-from fastlr.solvers import choose_solver
+from fastlr.forms import PrimalForm
+from fastlr.solvers import AUTO, GD, check_solver, choose_descent
 from fastlr.solvers.optimizers import choose_optimizer
 from fastlr.solvers.problem import Solver
+
+TOLERANCES = {"float64": 1e-6, "float32": 1e-4}  # of the gradient's norm, where none is asked for
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,7 @@ class Settings:
     seed: int = 0
     record_every: int = 100
     form: str = "auto"
+    tol: float | None = None
 
     def __post_init__(self) -> None:
         """Check each value, and what goes with what."""
@@ -38,8 +42,20 @@ class Settings:
         if self.batch_size is not None:
             object.__setattr__(self, "batch_size", whole("batch size", self.batch_size, 1))
         choose_optimizer(self.optimizer)
-        choose_solver(self.solver)
+        check_solver(self.solver)
         choose_form_name(self.form)
+        own = self._needs_descent
+        if self.solver == AUTO and own:
+            object.__setattr__(self, "solver", GD)
+        if self.converges and own:
+            raise InputError(f"solver: {self.solver!r} is not for {own}; leave it out, or take {GD!r}")
+        if self.tol is not None:
+            object.__setattr__(self, "tol", real("tol", self.tol, above=0.0))
+            if not self.converges:
+                raise InputError(
+                    f"tol: {self.tol}, but {GD!r} does as many iterations as it is told to; take another solver, "
+                    f"such as {AUTO!r}"
+                )
         if self.form not in ("auto", PrimalForm.name) and (reason := self.needs_primal):
             raise InputError(f"form: {self.form!r} cannot be had: {reason}; take 'primal', or leave it out")
 
@@ -52,9 +68,27 @@ class Settings:
             return "mini-batches have no Gram form"
         return None
 
-    def choose_solver(self) -> Solver:
-        """Return the solver."""
-        return choose_solver(self.solver, self.batch_size, self.seed)
+    @property
+    def converges(self) -> bool:
+        """Return whether the solver goes to the minimum, not along the trajectory of gradient descent."""
+        return self.solver != GD
+
+    @property
+    def _needs_descent(self) -> str | None:
+        """Return what only gradient descent does, None where nothing of that is asked for."""
+        if self.layers:
+            return "hidden layers"
+        if self.batch_size is not None:
+            return "mini-batches"
+        return None if self.optimizer == GD else f"the optimizer {self.optimizer}"
+
+    def choose_descent(self) -> Solver:
+        """Return the gradient descent that is asked for."""
+        return choose_descent(self.batch_size, self.seed)
+
+    def tolerance(self, dtype: str) -> float:
+        """Return the norm of the gradient at which a solver that converges stops."""
+        return TOLERANCES[dtype] if self.tol is None else self.tol
 
     def as_dict(self) -> dict[str, Any]:
         """Return the settings as plain values, for a model file."""

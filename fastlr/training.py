@@ -13,7 +13,7 @@ from fastlr.backends import Backend, choose_backend
 from fastlr.data.dataset import Dataset
 from fastlr.data.given import test_set, training_set
 from fastlr.data.reading import as_dataset
-from fastlr.errors import DivergenceWarning, InputError
+from fastlr.errors import ConvergenceWarning, DivergenceWarning, InputError
 from fastlr.fitting import fit
 from fastlr.namespace import library_of
 from fastlr.run import Run
@@ -42,6 +42,7 @@ def train(
     dtype: str | None = None,
     precision: str = "full",
     test_costs: bool = False,
+    tol: float | None = None,
     callback: Callable[[int, float], object] | None = None,
 ) -> Run:
     """Train a classifier: logistic regression for two classes, a softmax for more, over hidden layers if asked for.
@@ -52,6 +53,11 @@ def train(
     the mean log-loss plus l2/2 ‖W‖²; the cost (without the l2 term) is recorded before the updates
     0, record_every, …, and `callback(iteration, cost)` is called there. With `test_costs` that of the test set is
     recorded beside it, which reads all the data each time.
+
+    `solver` "gd" follows that trajectory. The others go to the minimum, whatever the learning rate: "newton" (with the
+    matrix of second derivatives), "newton-cg" and "lbfgs" (without), or "auto", which takes what is the least work.
+    They end where the norm of the gradient is at most `tol`, by default 1e-6 in float64 and 1e-4 in float32, or after
+    `iterations`, which warns; each of their iterations is recorded.
 
     `layers` holds the units of the hidden ReLU layers, whose initial weights are drawn from `seed`; without any, the
     weights start at zero. `optimizer` is "gd", "momentum", "nesterov" or "adam". With a `batch_size` each iteration
@@ -67,13 +73,15 @@ def train(
     """
     models = candidates([learning_rate], [l2], [seed])
     settings = Settings(
-        iterations, hidden_units(layers), solver, optimizer, batch_size, standardize, seed, record_every, form
+        iterations, hidden_units(layers), solver, optimizer, batch_size, standardize, seed, record_every, form, tol
     )
     follow_one = None if callback is None else lambda iteration, costs: callback(iteration, costs[0])
     data, target = as_dataset(data), (backend, device, dtype, precision)
     (run,) = _train(data, labels, test, target, settings, models, test_costs=test_costs, callback=follow_one)
     if run.warning:
         warnings.warn(run.warning, DivergenceWarning, stacklevel=2)
+    if run.converged is False:
+        warnings.warn(run.notes[-1], ConvergenceWarning, stacklevel=2)
     return run
 
 
@@ -100,6 +108,7 @@ def sweep(
     dtype: str | None = None,
     precision: str = "full",
     test_costs: bool = False,
+    tol: float | None = None,
     callback: Callback | None = None,
 ) -> list[Run]:
     """Train one model for each learning rate, l2 and seed, all in one pass over the data, and return their runs.
@@ -115,7 +124,7 @@ def sweep(
     """
     models = candidates(learning_rates, l2, [seed] if seeds is None else seeds)
     settings = Settings(
-        iterations, hidden_units(layers), solver, optimizer, batch_size, standardize, seed, record_every, form
+        iterations, hidden_units(layers), solver, optimizer, batch_size, standardize, seed, record_every, form, tol
     )
     data, target = as_dataset(data), (backend, device, dtype, precision)
     more = {"folds": folds, "test_costs": test_costs, "callback": callback}

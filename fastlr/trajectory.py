@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from fastlr.core import Array
 from fastlr.solvers.problem import Problem, Solver, State
 
 Callback = Callable[[int, list[float]], object]
-Measure = Callable[[Problem, State], Array]  # the cost (k, 1, 1) of a state on examples that it is not trained on
+Measure = Callable[[Problem, Any], Array]  # the cost (k, 1, 1) of a state on examples that it is not trained on
 
 
 @dataclass

@@ -8,7 +8,8 @@ import pytest
 
 from fastlr import core
 from fastlr.backends import choose_backend
-from fastlr.forms import FORMS, GramForm, PrimalForm, choose_form
+from fastlr.choice import choose_form
+from fastlr.forms import FORMS, GramForm, PrimalForm
 from fastlr.solvers import descent
 from fastlr.solvers.problem import Problem
 

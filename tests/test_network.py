@@ -13,10 +13,10 @@ import fastlr
 from fastlr import core, textbook
 from fastlr.backends import DTYPES, choose_backend
 from fastlr.data import from_arrays
-from fastlr.fitting import set_up
 from fastlr.forms import FORMS
 from fastlr.namespace import dtype_name, library_of, to_host
 from fastlr.network import Layer, Network, one_hot
+from fastlr.problems import set_up
 from fastlr.settings import Candidate, Settings
 from fastlr.solvers import descent, minibatch
 from fastlr.solvers.optimizers import OPTIMIZERS

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from fastlr.backends.record import Backend, UnavailableError, loop
+from fastlr.backends.record import Backend, Costs, UnavailableError, loop
 from fastlr.core import Array
-from fastlr.forms import Costs, Kernels
+from fastlr.forms import Kernels
 from fastlr.kernels import tensorcores
 
 FUSED = ("predict", "gram_matrix", "gram_steps", "primal_steps")

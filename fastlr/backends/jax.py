@@ -8,10 +8,10 @@ import importlib.util
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from fastlr.backends.record import Backend, S, Step, UnavailableError
+from fastlr.backends.record import Backend, Costs, S, Step, UnavailableError
 from fastlr.core import Array
 from fastlr.errors import InputError
-from fastlr.forms import Costs, GramForm, PrimalForm
+from fastlr.forms import GramForm, PrimalForm
 from fastlr.network import Network
 from fastlr.solvers.optimizers import Optimizer
 
@@ -113,7 +113,7 @@ def _register_forms() -> None:
         jax.tree_util.register_pytree_node(form, flatten, unflatten)
 
     register(PrimalForm, ("X", "W", "moments"), ("scale", "kernels"))
-    register(GramForm, ("X", "W", "moments", "K", "Z"), ("scale", "kernels", "factor"))
+    register(GramForm, ("X", "W", "moments", "K", "Z", "square"), ("scale", "kernels", "factor"))
     jax.tree_util.register_static(Network)
     jax.tree_util.register_static(Optimizer)
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 
 from fastlr.backends import numpy as plain
-from fastlr.backends.record import Backend, UnavailableError
-from fastlr.forms import Costs, Kernels
+from fastlr.backends.record import Backend, Costs, UnavailableError
+from fastlr.forms import Kernels
 from fastlr.kernels import arrays, steps
 
 KERNELS: Kernels = {
@@ -19,6 +19,8 @@ KERNELS: Kernels = {
     "gram_matrix": arrays.gram_matrix,
     "standardized_gram_matrix": arrays.standardized_gram_matrix,
     "gram_product": arrays.gram_product,
+    "dense": arrays.dense,
+    "solve_positive": arrays.solve_positive,
     "gram_steps": steps.gram_steps,
     "primal_steps": steps.primal_steps,
     "gram_network_steps": steps.gram_network_steps,

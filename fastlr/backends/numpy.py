@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastlr.backends.record import Backend, S, Step, loop
+from fastlr.backends.record import Backend, Costs, S, Step, loop
 from fastlr.core import Array
-from fastlr.forms import Costs
 
 FUSED: tuple[str, ...] = ()
 

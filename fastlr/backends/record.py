@@ -6,10 +6,10 @@ import contextlib
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from fastlr.core import Array
-from fastlr.forms import NO_KERNELS, Costs, Kernels
+from fastlr.forms import NO_KERNELS, Kernels
 
 S = TypeVar("S")
 Step = Callable[[S], S]
@@ -33,6 +33,15 @@ class UnavailableError(Exception):
     """A backend does not run here; the text says why."""
 
 
+class Costs(NamedTuple):
+    """A backend's nanoseconds for each number of a form's work, with all its threads; only their ratios decide."""
+
+    primal: float  # of X, in one primal step
+    gram: float  # of K, in one Gram step
+    product: float  # of X times the number of examples, to compute K
+    dense: float = 0.03  # of a product of two matrices of floats, for each multiply-add
+
+
 @dataclass(frozen=True)
 class Backend:
     """One array library on one device with one working dtype."""
@@ -50,6 +59,7 @@ class Backend:
     kernels: Kernels = field(
         default_factory=lambda: NO_KERNELS
     )  # fused replacements for functions of the core and for solvers' steps
+    ahead: int = 1  # short steps to do before the host asks whether more are needed: on a GPU asking costs as much
     reads: tuple[str, ...] = ()  # dtypes of X, beside the working dtype, that a primal step reads without a copy
     scope: Callable[[], AbstractContextManager[object]] = contextlib.nullcontext  # settings around all its work
 

@@ -8,10 +8,9 @@ import importlib.util
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from fastlr.backends.record import Backend, S, Step, UnavailableError, loop
+from fastlr.backends.record import Backend, Costs, S, Step, UnavailableError, loop
 from fastlr.core import Array
 from fastlr.errors import InputError
-from fastlr.forms import Costs
 
 FUSED: tuple[str, ...] = ()
 MATMUL_PRECISION = {"full": "highest", "tf32": "high"}

@@ -17,10 +17,11 @@ from fastlr import textbook
 from fastlr.backends import Backend
 from fastlr.benchmark.problems import Problem, Shape
 from fastlr.benchmark.trajectory import check, float_pixels
-from fastlr.fitting import set_up
-from fastlr.forms import FORMS, MEMORY_LIMIT, Form, GramForm
+from fastlr.choice import MEMORY_LIMIT
+from fastlr.forms import FORMS, Form, GramForm
+from fastlr.problems import set_up
 from fastlr.settings import Candidate, Settings
-from fastlr.solvers import choose_solver
+from fastlr.solvers import choose_descent
 from fastlr.solvers.problem import Problem as Task
 from fastlr.solvers.problem import State
 
@@ -111,7 +112,7 @@ class Job:
         """Check; raises `trajectory.MismatchError`."""
         self.problem, self.backend, self.form = problem, backend, form
         self.difference = check(problem, backend, form, check_steps)
-        self.solver = choose_solver("gd")
+        self.solver = choose_descent()
         self.space, self.task, self.state = self.set_up()
 
     def set_up(self) -> tuple[Form, Task, State]:

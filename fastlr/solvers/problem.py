@@ -15,10 +15,23 @@ from fastlr.network import Deeper, Network
 from fastlr.solvers.optimizers import OPTIMIZERS, Memory, Optimizer
 
 
+class Vector(NamedTuple):
+    """A point or a direction: coordinates `W (k, units, d)`, intercepts `b (k, units, 1)`, and their logits."""
+
+    W: Array
+    b: Array
+    Z: Array = ()  # (k, units, m), or () where nobody asks for it
+
+
 class Form(Protocol):
     """The part of a form that a solver uses: linear maps between coordinates `(k, units, d)` and examples."""
 
     name: ClassVar[str]
+    inner_needs_logits: ClassVar[bool]  # whether `dot` takes it from the logits of v
+
+    @property
+    def kernels(self) -> Mapping[str, Callable[..., Any]]:
+        """Return the backend's replacements for functions of the core."""
 
     @property
     def has_kernels(self) -> bool:
@@ -36,6 +49,9 @@ class Form(Protocol):
     def gradient(self, D: Array) -> Array:
         """Return the coordinates of D (scale X)ᵀ / m, which is dW without its l2 part, for `D (k, units, m)`."""
 
+    def dot(self, u: Array, v: Vector) -> Array:
+        """Return the inner product (k, units, 1) of the weights with coordinates u and those of v, unit by unit."""
+
     def rows(self, models: Sequence[int]) -> Self:
         """Return the form for some of the k models, given by their indices."""
 
@@ -46,7 +62,9 @@ class Form(Protocol):
 class Problem(NamedTuple):
     """k models to fit: labels `Y (1 or k, outputs, m)`, `learning_rate` and `l2` as `(k, 1, 1)`.
 
-    `weights (k, 1, m)`, of mean 1 for each model, say how much an example counts; None is all alike.
+    `weights (k, 1, m)`, of mean 1 for each model, say how much an example counts; None is all alike. `mean` and
+    `spectrum` are for solvers that precondition: the mean of the examples, as counted, `(1 or k, 1, d)`, and the
+    eigenvectors `(n, n)` and eigenvalues `(n,)` of the features' covariance.
     """
 
     form: Form
@@ -56,6 +74,8 @@ class Problem(NamedTuple):
     network: Network = Network()
     optimizer: Optimizer = OPTIMIZERS["gd"]
     weights: Array | None = None
+    mean: Vector | None = None
+    spectrum: tuple[Array, Array] | None = None
 
     @property
     def is_plain(self) -> bool:
@@ -77,6 +97,7 @@ class Problem(NamedTuple):
             learning_rate=core.rows(self.learning_rate, models),
             l2=core.rows(self.l2, models),
             weights=None if self.weights is None else core.rows(self.weights, models),
+            mean=each(lambda array: core.rows(array, models) if array.shape[0] > 1 else array, self.mean),
         )
 
     def batch(self, examples: Array) -> Problem:
@@ -88,8 +109,8 @@ class Problem(NamedTuple):
             weights=None if self.weights is None else xp.take(self.weights, examples, axis=-1),
         )
 
-    def cost(self, state: State) -> Array:
-        """Return J `(k, 1, 1)`."""
+    def cost(self, state: Any) -> Array:
+        """Return J `(k, 1, 1)` of a state, or of whatever has logits Z and deeper layers."""
         return self.network.cost(state.Z, state.deeper, self.Y, self.weights)
 
 
@@ -115,15 +136,15 @@ class State(NamedTuple):
 
     def rows(self, models: Sequence[int]) -> State:
         """Return the state of some of the models."""
-        chosen: State = _each(lambda array: core.rows(array, models), self)
+        chosen: State = each(lambda array: core.rows(array, models), self)
         return chosen
 
 
-def _each(function: Callable[[Array], Array], value: Any) -> Any:
-    """Return a function of every array in nested tuples, in the same tuples."""
+def each(function: Callable[[Array], Array], value: Any) -> Any:
+    """Return a function of every array in nested tuples, in the same tuples; None stays."""
     if not isinstance(value, tuple):
-        return function(value)
-    parts = [_each(function, part) for part in value]
+        return None if value is None else function(value)
+    parts = [each(function, part) for part in value]
     return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
 
 
@@ -142,6 +163,10 @@ class Delegate(Protocol):
         """Return the way of a host array to its device."""
 
     @property
+    def ahead(self) -> int:
+        """Return how many short steps are done before the host asks whether more are needed."""
+
+    @property
     def kernels(self) -> Mapping[str, Callable[..., Any]]:
         """Return its fused kernels; one named after a form and "_steps" does all of a solver's steps on it."""
 
@@ -157,3 +182,16 @@ class Solver(Protocol):
 
     def suggest_learning_rate(self, problem: Problem) -> float:
         """Return a learning rate that does not diverge, or nan where none was found."""
+
+
+class Converging(Protocol):
+    """What a solver module offers that goes to the minimum of a convex objective."""
+
+    def start(self, problem: Problem, b: Array) -> Any:
+        """Return the iterate at the form's initial weights and the intercepts `b`."""
+
+    def step(self, backend: Delegate, problem: Problem, iterate: Any) -> Any:
+        """Return the next iterate."""
+
+    def why_not(self, form: str, outputs: int) -> str | None:
+        """Return why it cannot work on a form, with so many outputs; None where it can."""

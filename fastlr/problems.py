@@ -1,0 +1,116 @@
+"""From data and settings to the problem that a solver is given, and the state in which it starts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastlr import core
+from fastlr.backends import Backend
+from fastlr.choice import Shape, choose_form, choose_solver_and_form
+from fastlr.core import Array
+from fastlr.data.dataset import Dataset
+from fastlr.folds import weights
+from fastlr.forms import FORMS, Form, GramForm, PrimalForm
+from fastlr.namespace import dtype_name
+from fastlr.network import Layer, Network, one_hot
+from fastlr.settings import Candidate, Settings
+from fastlr.solvers import SOLVERS
+from fastlr.solvers.optimizers import choose_optimizer
+from fastlr.solvers.preconditioner import prepare
+from fastlr.solvers.problem import Problem
+
+PIXEL_SCALE = 1 / 255
+
+
+def scale_of(data: Dataset) -> float:
+    """Return what the numbers are multiplied by: uint8 is pixels, 0…255."""
+    return PIXEL_SCALE if dtype_name(data.images) == "uint8" else 1.0
+
+
+def network_of(settings: Settings, classes: int, intercept: bool = True) -> Network:
+    """Return the network for so many classes: two have one output."""
+    return Network(settings.layers, 1 if classes == 2 else classes, intercept)
+
+
+def resolve(backend: Backend, settings: Settings, shape: Shape) -> Settings:
+    """Return the settings with the solver and the form that are taken where "auto" was asked for."""
+    if settings.converges:
+        solver, form = choose_solver_and_form(settings.solver, settings.form, shape, backend.costs)
+        return replace(settings, solver=solver, form=form)
+    if settings.needs_primal:
+        return replace(settings, form=PrimalForm.name)
+    n, m, k, outputs, itemsize, _ = shape
+    rows = k * (settings.layers[0] if settings.layers else outputs)
+    return replace(settings, form=choose_form(settings.form, n, m, rows, settings.iterations, backend.costs, itemsize))
+
+
+def shape_of(backend: Backend, data: Dataset, models: Sequence[Candidate], copies: int = 1) -> Shape:
+    """Return what is counted of so many copies of the models on a data set."""
+    outputs = 1 if len(data.classes) == 2 else len(data.classes)
+    itemsize, penalized = np.dtype(backend.dtype).itemsize, all(model.l2 > 0 for model in models)
+    return Shape(data.n_features, len(data), copies * len(models), outputs, itemsize, penalized)
+
+
+def set_up(
+    backend: Backend,
+    data: Dataset,
+    settings: Settings,
+    models: Sequence[Candidate],
+    fold: NDArray[np.int64] | None = None,
+) -> tuple[Form, Problem, Any]:
+    """Return the data's form on the backend's device, the problem of all models, and the state in which they start.
+
+    Where the examples are in folds, the models of the folds follow after all others.
+    """
+    counted = None if fold is None else weights(fold, len(models))
+    models = [*models, *(model for model in models for _ in range(0 if fold is None else fold.max() + 1))]
+    settings = resolve(backend, settings, shape_of(backend, data, models))
+    network, n = network_of(settings, len(data.classes)), data.n_features
+    drawn = {seed: network.draw(n, seed) for seed in {model.seed for model in models}}
+    layers = [
+        Layer(*(np.stack(parts) for parts in zip(*same, strict=True)))
+        for same in zip(*(drawn[model.seed] for model in models), strict=True)
+    ]
+    rows = data.images.reshape(len(data), n)
+    return assemble(
+        backend, rows, data.labels, network, settings, models, layers, scale=scale_of(data), counted=counted
+    )
+
+
+def assemble(
+    backend: Backend,
+    rows: Array,
+    labels: NDArray[np.int64],
+    network: Network,
+    settings: Settings,
+    models: Sequence[Candidate],
+    layers: Sequence[Layer],
+    *,
+    scale: float = 1.0,
+    counted: NDArray[Any] | None = None,
+) -> tuple[Form, Problem, Any]:
+    """Return the form of the examples `rows (m, n)`, the problem of k models, and the state at these layers.
+
+    The settings' form and solver are known; `counted (k, 1, m)` are the weights of the examples.
+    """
+    k = len(models)
+    # Converted once where every step would have to convert all of it; K is computed from what is there.
+    as_it_is = settings.form == GramForm.name or settings.batch_size is not None or dtype_name(rows) in backend.reads
+    X = (backend.asarray(rows) if as_it_is else backend.floats(rows)).T
+    moments = core.moments(X, backend.float_dtype, scale) if settings.standardize else None
+    layers = [Layer(*(backend.floats(part) for part in layer)) for layer in layers]
+    form: Form = FORMS[settings.form].of(X, layers[0].W, scale, backend.kernels, moments)
+    rates = backend.floats(np.reshape([model.learning_rate for model in models], (k, 1, 1)))
+    penalties = backend.floats(np.reshape([model.l2 for model in models], (k, 1, 1)))
+    Y = backend.floats(one_hot(labels, network.outputs)[np.newaxis])
+    weights = None if counted is None else backend.floats(counted)
+    problem = Problem(form, Y, rates, penalties, network, choose_optimizer(settings.optimizer), weights)
+    if settings.converges:
+        problem = prepare(problem)
+        return form, problem, SOLVERS[settings.solver].start(problem, layers[0].b)
+    return form, problem, settings.choose_descent().start(problem, layers[0].b, tuple(layers[1:]))

@@ -1,0 +1,61 @@
+"""A change of variables in which the objective is rounder.
+
+The intercept is taken where the mean of the logits is zero: b = b' − W μ with μ the mean of the examples, so that what
+all examples share does not couple W to b. Where the features' covariance was worked out, Σ = V Λ Vᵀ, and c is
+the mean curvature of the loss, ∇²f is close to  V (c Λ + l2) Vᵀ  for W and to c for b'; that is divided out.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastlr import core
+from fastlr.core import Array
+from fastlr.namespace import array_namespace
+from fastlr.solvers.problem import Problem, Vector
+
+LEAST = 1e-6  # curvature
+PASSES = 50  # over the data, that knowing the covariance is thought to save
+EIGEN = 10  # n³ operations that its eigenvectors take
+ENOUGH = 8  # examples for each feature, from which the covariance is known well enough
+
+
+def prepare(problem: Problem) -> Problem:
+    """Return the problem with the mean of its examples, and with the spectrum of its features where that pays."""
+    form: Any = problem.form
+    network = problem.network
+    xp, m = array_namespace(problem.Y), problem.Y.shape[-1]
+    mean = None
+    if network.intercept:
+        counted = xp.ones_like(problem.Y[:1, :1, :]) if problem.weights is None else problem.weights
+        mean = Vector(form.gradient(counted), xp.zeros_like(counted[..., :1]))
+        mean = mean._replace(Z=form.logits(mean.W, mean.b)) if form.inner_needs_logits else mean
+    spectrum = None
+    if form.name == "primal":
+        n, k = form.X.shape[0], problem.l2.shape[0]
+        seen = min(m, ENOUGH * n)
+        if seen * n * n + EIGEN * n**3 < PASSES * 2 * k * network.outputs * n * m:
+            eigenvalues, V = xp.linalg.eigh(form.covariance(-(-m // seen), centred=network.intercept))
+            largest = xp.max(eigenvalues)
+            largest = xp.where(largest > 0, largest, xp.ones_like(largest))
+            # Features that say the same have none, but for rounding, along which there is no gradient either.
+            spectrum = V, xp.maximum(eigenvalues, core.rounding(V.dtype) * largest)
+    return problem._replace(mean=mean, spectrum=spectrum)
+
+
+def precondition(problem: Problem, A: Array, r: Vector) -> Vector:
+    """Return M r, M close to the inverse of ∇²f at probabilities A; no logits are needed or returned."""
+    W, b = r.W, r.b
+    if problem.mean is not None:
+        W = W - b * problem.mean.W
+    if problem.spectrum is not None:
+        V, eigenvalues = problem.spectrum
+        xp = array_namespace(W)
+        S = A * (1 - A) if problem.weights is None else A * (1 - A) * problem.weights
+        # One for all units: what shifts all of them alike, a softmax does not see, and it must stay so.
+        c = xp.maximum(xp.mean(S, axis=(1, 2), keepdims=True), xp.full_like(problem.l2, LEAST))
+        W = ((W @ V) / (c * eigenvalues + problem.l2)) @ V.T
+        b = b / c
+    if problem.mean is not None:
+        b = b - problem.form.dot(W, problem.mean)
+    return Vector(W, b)

@@ -1,0 +1,332 @@
+"""Solvers that converge: the derivatives they rest on, where they end, and what they say on the way."""
+
+import warnings
+from typing import ClassVar
+
+import array_api_strict
+import numpy as np
+import pytest
+from conftest import every_backend
+from sklearn.linear_model import LogisticRegression
+
+import fastlr
+from fastlr import core
+from fastlr.backends import choose_backend
+from fastlr.backends.record import loop
+from fastlr.choice import Shape, choose_solver_and_form
+from fastlr.forms import FORMS
+from fastlr.kernels import arrays
+from fastlr.network import Network, one_hot
+from fastlr.solvers import SOLVERS, convex, preconditioner
+from fastlr.solvers.preconditioner import prepare
+from fastlr.solvers.problem import Problem, Vector
+
+
+class Host:
+    """The part of a backend that solvers use, with no kernels."""
+
+    kernels: ClassVar[dict] = {}
+    ahead = 1
+    repeat = staticmethod(loop)
+
+
+def classified(m, n, classes, seed=0):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(m, n)) * rng.uniform(0.3, 2, n) + rng.normal(size=n)
+    scores = X @ rng.normal(size=(n, classes)) / np.sqrt(n) + rng.gumbel(size=(m, classes))
+    return X, scores.argmax(axis=1)
+
+
+def problem_of(form, X, y, l2=0.01, weights=None, intercept=True, W=None, xp=np, moments=None):
+    outputs = 1 if y.max() == 1 else y.max() + 1
+    W = np.zeros((np.size(l2), outputs, X.shape[1])) if W is None else W
+    space = FORMS[form].of(xp.asarray(X).T, xp.asarray(W), moments=moments)
+    Y = xp.asarray(one_hot(y, outputs)[np.newaxis])
+    penalties = xp.asarray(np.reshape(np.asarray(l2, dtype=float), (-1, 1, 1)))
+    weights = None if weights is None else xp.asarray(weights)
+    return Problem(space, Y, penalties, penalties, Network((), outputs, intercept), weights=weights)
+
+
+def minimum(solver, problem, tol=1e-9, iterations=300, xp=np):
+    """Return the iterate at which a solver ends, and the objectives on the way."""
+    problem, module = prepare(problem), SOLVERS[solver]
+    k, outputs = problem.l2.shape[0], problem.network.outputs
+    iterate, objectives = module.start(problem, xp.zeros((k, outputs, 1), dtype=xp.float64)), []
+    for _ in range(iterations):
+        objectives.append(np.from_dlpack(iterate.objective).ravel())
+        if bool(xp.all((iterate.norm <= tol) | (iterate.stalled > 2))):
+            return iterate, np.array(objectives)
+        iterate = module.step(Host, problem, iterate)
+    raise AssertionError(f"the gradient's norm is {iterate.norm} after {iterations} iterations")
+
+
+def combinations():
+    return [
+        (solver, form, classes)
+        for solver in SOLVERS
+        for form in FORMS
+        for classes in (2, 3)
+        if SOLVERS[solver].why_not(form, 1 if classes == 2 else classes) is None
+    ]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_adjoint_and_the_inner_product_are_those_of_the_weights(form):
+    rng = np.random.default_rng(0)
+    X, y = classified(9, 14, 3)
+    W = rng.normal(size=(2, 3, 14))
+    space = problem_of(form, X, y, l2=[0.1, 0.1], W=W).form
+    D = rng.normal(size=(2, 3, 9))
+    u, v = (space.gradient(rng.normal(size=(2, 3, 9))) + t * space.origin() for t in (0.3, -0.7))
+    np.testing.assert_allclose((space.logits(u, 0.0) * D).sum(-1) / 9, (space.weights(u) * (D @ X / 9)).sum(-1))
+    np.testing.assert_allclose(space.weights(space.gradient(D)), D @ X / 9, rtol=1e-12)
+    b = rng.normal(size=(2, 3, 1))
+    dots = space.dot(u, Vector(v, b, space.logits(v, b)))
+    np.testing.assert_allclose(dots[..., 0], (space.weights(u) * space.weights(v)).sum(-1), rtol=1e-11)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("form", FORMS)
+def test_gradient_and_curvature_are_the_differences_of_the_objective(form, weighted, classes):
+    rng = np.random.default_rng(1)
+    X, y = classified(11, 5, classes)
+    weights = rng.uniform(0, 2, (1, 1, 11)) if weighted else None
+    problem = problem_of(form, X, y, weights=weights)
+    outputs = problem.network.outputs
+    place, way = (
+        (problem.form.gradient(rng.normal(size=(1, outputs, 11)) * 5), rng.normal(size=(1, outputs, 1))) for _ in "12"
+    )
+
+    def at(t):
+        W, b = place[0] + t * way[0], place[1] + t * way[1]
+        point = Vector(W, b, problem.form.logits(W, b))
+        J, D = convex.value(problem, point.Z)
+        return point, J + problem.l2 / 2 * convex.weights_inner(problem, point, point), convex.adjoint(problem, D, W), D
+
+    step = 1e-5
+    point, _, gradient, D = at(0.0)
+    direction = Vector(*way, problem.form.logits(*way))
+    slope = (at(step)[1] - at(-step)[1]) / (2 * step)
+    np.testing.assert_allclose(convex.inner(problem, gradient, direction), slope, rtol=1e-7)
+    A = convex.probabilities(problem, point.Z)
+    V = convex.curvature(problem, A, direction.Z)
+    np.testing.assert_allclose(V, (at(step)[3] - at(-step)[3]) / (2 * step), rtol=1e-6, atol=1e-9)
+    J, _ = convex.value(problem, point.Z)
+    np.testing.assert_allclose(J, problem.network.cost(point.Z, (), problem.Y, weights), rtol=1e-13)
+    residuals, _ = problem.network.backward(point.Z, (), problem.Y, weights)
+    np.testing.assert_allclose(D, residuals, rtol=1e-13)
+
+
+@pytest.mark.parametrize("intercept", [True, False])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize(("solver", "form", "classes"), combinations())
+def test_every_solver_ends_where_scikit_learn_does(solver, form, classes, weighted, intercept):
+    X, y = classified(60, 25, classes)
+    weights = np.random.default_rng(2).uniform(0, 2, 60) * (np.arange(60) % 7 > 0) if weighted else np.ones(60)
+    l2 = 0.02
+    peer = LogisticRegression(C=1 / (l2 * weights.sum()), solver="newton-cholesky", tol=1e-12, fit_intercept=intercept)
+    peer.fit(X, y, weights)
+    counted = (weights / weights.mean()).reshape(1, 1, -1) if weighted else None
+    problem = problem_of(form, X, y, l2, counted, intercept)
+    iterate, objectives = minimum(solver, problem)
+    np.testing.assert_allclose(problem.form.weights(iterate.W)[0], peer.coef_, rtol=1e-6, atol=1e-7)
+    b, theirs = iterate.b[0, :, 0], peer.intercept_
+    if classes > 2:  # all may be shifted alike
+        b, theirs = b - b.mean(), theirs - theirs.mean()
+    np.testing.assert_allclose(b, theirs, atol=1e-6)
+    assert (np.diff(objectives[:, 0]) <= 1e-14).all(), "the objective rose"
+    assert intercept or (iterate.b == 0).all()
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("solver", ["newton-cg", "lbfgs"])
+def test_both_forms_take_the_same_steps(solver, classes, monkeypatch):
+    """The Gram form's geometry is the primal form's, where neither knows the spectrum."""
+    monkeypatch.setattr(preconditioner, "PASSES", 0)
+    X, y = classified(20, 40, classes)
+    primal, gram = (minimum(solver, problem_of(form, X, y), tol=1e-7)[1] for form in FORMS)
+    np.testing.assert_allclose(gram[:6], primal[:6], rtol=1e-9)
+    np.testing.assert_allclose(gram[-1], primal[-1], rtol=1e-12)
+
+
+@pytest.mark.parametrize(("solver", "form", "classes"), combinations())
+def test_models_side_by_side_end_where_each_does_alone(solver, form, classes):
+    X, y = classified(40, 12, classes)
+    l2 = [1e-3, 0.1, 10.0]
+    together, _ = minimum(solver, problem_of(form, X, y, l2), tol=1e-8)
+    for i, penalty in enumerate(l2):
+        alone, _ = minimum(solver, problem_of(form, X, y, penalty), tol=1e-8)
+        np.testing.assert_allclose(together.Z[i], alone.Z[0], rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(together.objective[i], alone.objective[0], rtol=1e-12)
+
+
+@pytest.mark.parametrize(("solver", "form", "classes"), combinations())
+def test_initial_weights_do_not_move_the_minimum(solver, form, classes):
+    X, y = classified(40, 12, classes)
+    cold = problem_of(form, X, y)
+    start = np.random.default_rng(5).normal(size=cold.form.W.shape)
+    warm = problem_of(form, X, y, W=start - start.mean(axis=1, keepdims=True) * (classes > 2))
+    ends = [problem.form.weights(minimum(solver, problem)[0].W) for problem in (cold, warm)]
+    np.testing.assert_allclose(ends[1], ends[0], rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize(("solver", "form", "classes"), combinations())
+def test_solvers_keep_to_the_standard(solver, form, classes):
+    X, y = classified(25, 8, classes)
+    ends = [minimum(solver, problem_of(form, X, y, xp=xp), xp=xp)[0] for xp in (np, array_api_strict)]
+    np.testing.assert_allclose(np.from_dlpack(ends[1].Z), ends[0].Z, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("name", every_backend())
+def test_every_backend_ends_at_the_same_weights(name, dtype, solver, form):
+    X, y = classified(30, 20, 2)
+    X = X.astype(dtype)
+    tol = {"float64": 1e-10, "float32": 1e-4}[dtype]
+    run = fastlr.train(X, y, solver=solver, form=form, l2=0.05, tol=tol, backend=name, dtype=dtype)
+    plain = fastlr.train(X, y, solver="newton", form="primal", l2=0.05, tol=1e-12, backend="numpy", dtype="float64")
+    close = {"float64": 1e-7, "float32": 1e-3}[dtype]
+    ours, theirs = run.model.layers[0], plain.model.layers[0]
+    assert np.abs(ours.W - theirs.W).max() <= close * np.abs(theirs.W).max()
+    assert np.abs(ours.b - theirs.b).max() <= close
+    assert run.converged
+    assert run.solver == solver
+    assert ours.W.dtype == dtype
+    assert len(run.costs) == len(run.recorded_at) == run.recorded_at[-1] + 1
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_standardized_features(classes):
+    X, y = classified(50, 10, classes)
+    moved = X * np.logspace(-3, 3, 10) + 5
+    scaled = (moved - moved.mean(axis=0)) / moved.std(axis=0)
+    peer = LogisticRegression(C=1 / (0.01 * 50), solver="newton-cholesky", tol=1e-12).fit(scaled, y)
+    for solver, form, count in combinations():
+        if count == classes:
+            run = fastlr.train(moved, y, solver=solver, form=form, l2=0.01, standardize=True, tol=1e-9)
+            np.testing.assert_allclose(run.model.predict_proba(moved), peer.predict_proba(scaled), atol=1e-7)
+
+
+def test_pixels_are_read_as_they_are():
+    rng = np.random.default_rng(0)
+    pixels, y = rng.integers(0, 256, (50, 6, 6, 3), dtype=np.uint8), rng.integers(0, 2, 50)
+    for solver in SOLVERS:
+        for form in FORMS:
+            run = fastlr.train(pixels, y, solver=solver, form=form, l2=0.02, tol=1e-9)
+            peer = LogisticRegression(C=1 / (0.02 * 50), tol=1e-12, solver="newton-cholesky")
+            peer.fit(pixels.reshape(50, -1) / 255, y)
+            np.testing.assert_allclose(run.model.layers[0].W, peer.coef_, rtol=1e-5, atol=1e-7)
+
+
+def test_folds_are_left_out():
+    X, y = classified(60, 8, 2)
+    runs = fastlr.sweep(X, y, l2=[0.01, 1.0], folds=3, solver="auto", tol=1e-9)
+    assert [run.converged for run in runs] == [True, True]
+    assert all(len(run.fold_accuracies) == 3 for run in runs)
+    long = fastlr.sweep(X, y, l2=[0.01, 1.0], folds=3, learning_rates=[0.3], iterations=20000)
+    assert [run.fold_accuracies for run in runs] == [run.fold_accuracies for run in long]
+    for one, other in zip(runs, long, strict=True):
+        np.testing.assert_allclose(one.model.layers[0].W, other.model.layers[0].W, rtol=1e-5, atol=1e-6)
+
+
+def test_separable_classes_without_l2_are_said():
+    X = np.array([[-2.0], [-1.0], [1.0], [2.0]])
+    for solver in SOLVERS:
+        run = fastlr.train(X, [0, 0, 1, 1], solver=solver)
+        assert run.notes[0].startswith("the classes are separable and l2 is 0"), solver
+        assert run.form == "primal"
+    three = fastlr.train(np.eye(3), [0, 1, 2], solver="newton-cg")
+    assert three.notes[0].startswith("the classes are separable and l2 is 0")
+    assert fastlr.train(X, [0, 0, 1, 1], solver="newton", l2=0.1).notes == ()
+    assert fastlr.train(X, [0, 1, 0, 1], solver="newton").notes == ()
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_features_that_say_the_same_have_a_minimum_all_the_same(form):
+    X, y = classified(40, 4, 2)
+    twice = np.concatenate([X, X, X[:, :1] + X[:, 1:2]], axis=1)
+    for l2 in (0.0, 1e-9) if form == "primal" else (1e-9,):
+        plain = fastlr.train(X, y, solver="newton", form="primal", l2=0, tol=1e-10)
+        for solver in SOLVERS:
+            run = fastlr.train(twice, y, solver=solver, form=form, l2=l2, tol=1e-8)
+            np.testing.assert_allclose(run.costs[-1], plain.costs[-1], rtol=1e-7)
+            constant = fastlr.train(0 * X, y, solver=solver, form=form, l2=l2, tol=1e-8)
+            np.testing.assert_allclose(constant.costs[-1], -np.mean(np.log(np.where(y, y.mean(), 1 - y.mean()))))
+
+
+def test_what_did_not_converge_says_how_far_it_came():
+    X, y = classified(50, 10, 2)
+    with pytest.warns(fastlr.ConvergenceWarning, match=r"not converged after 2 iterations: the gradient's norm is "):
+        run = fastlr.train(X, y, solver="lbfgs", iterations=2)
+    assert run.converged is False
+    assert run.warning is None
+    assert run.recorded_at == [0, 1, 2]
+    with pytest.warns(fastlr.ConvergenceWarning, match=r"the rounding of the dtype ends it: .* take a larger tol"):
+        fastlr.train(X.astype(np.float32), y, solver="newton-cg", l2=0.1, tol=1e-12, dtype="float32")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fastlr.train(X, y, solver="lbfgs", iterations=200)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"solver": "sgd"}, "solver: 'sgd' is not known; choose gd, newton, newton-cg, lbfgs, auto"),
+        ({"solver": "newton", "layers": (3,)}, "solver: 'newton' is not for hidden layers; leave it out, or take 'gd'"),
+        ({"solver": "lbfgs", "batch_size": 5}, "solver: 'lbfgs' is not for mini-batches"),
+        ({"solver": "lbfgs", "optimizer": "adam"}, "solver: 'lbfgs' is not for the optimizer adam"),
+        ({"tol": 1e-4}, "tol: 0.0001, but 'gd' does as many iterations as it is told to; take another solver"),
+        ({"solver": "newton", "tol": -1}, "tol: -1; a positive number is needed"),
+        ({"solver": "lbfgs", "form": "gram"}, "solver: without l2 the Gram form does not determine its coefficients"),
+        ({"solver": "newton", "form": "gram", "l2": 1}, "solver: newton has no Gram form for more than two classes"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(settings, message):
+    X, y = classified(20, 3, 3)
+    with pytest.raises(fastlr.InputError) as raised:
+        fastlr.train(X, y, **settings)
+    assert str(raised.value).startswith(message)
+
+
+def test_auto_follows_descent_where_nothing_else_can():
+    X, y = classified(20, 3, 2)
+    assert fastlr.train(X, y, solver="auto", layers=(3,), iterations=2, seed=3).solver == "gd"
+    assert fastlr.train(X, y, solver="auto").solver == "newton"
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [
+        (Shape(12288, 209, 1, 1), ("newton", "gram")),
+        (Shape(12288, 1500, 1, 1), ("newton-cg", "gram")),
+        (Shape(30, 569, 1, 1), ("newton", "primal")),
+        (Shape(512, 50_000, 1, 10), ("newton-cg", "primal")),
+        (Shape(784, 60_000, 1, 1), ("newton-cg", "primal")),
+        (Shape(30_000, 100_000, 1, 1), ("newton-cg", "primal")),
+    ],
+)
+def test_the_choice_is_by_counted_work(shape, expected):
+    assert choose_solver_and_form("auto", "auto", shape, choose_backend("numba").costs) == expected
+
+
+def test_solving_by_factors_is_solving():
+    rng = np.random.default_rng(0)
+    for dtype in (np.float64, np.float32):
+        root = rng.normal(size=(2, 30, 30)).astype(dtype)
+        H, right = root @ root.swapaxes(1, 2) + 3 * np.eye(30, dtype=dtype), rng.normal(size=(2, 30, 2)).astype(dtype)
+        solved = arrays.solve_positive(H, right)
+        np.testing.assert_allclose(solved, core.solve_positive(H, right), rtol=1e-4 if dtype == np.float32 else 1e-10)
+        assert solved.dtype == dtype
+    indefinite = np.diag([1.0, -1.0])[np.newaxis]
+    np.testing.assert_allclose(arrays.solve_positive(indefinite, np.ones((1, 2, 1)))[0, :, 0], [1, -1])
+
+
+@pytest.mark.parametrize("m", [3, 16, 37])
+def test_the_triangle_that_is_kept_makes_the_whole_matrix(m):
+    rng = np.random.default_rng(m)
+    for X in (rng.integers(0, 256, (m, 50), dtype=np.uint8), rng.normal(size=(m, 50))):
+        K = arrays.dense(arrays.gram_matrix(X.T, np.float64))[:m, :m]
+        np.testing.assert_allclose(K, core.gram_matrix(X.T, np.float64), rtol=1e-13)
