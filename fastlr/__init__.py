@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from fastlr import core, textbook
     from fastlr.data import Dataset, open_dataset
     from fastlr.errors import ConvergenceWarning, DivergenceWarning, InputError
+    from fastlr.estimator import LogisticRegression
     from fastlr.model import Model
     from fastlr.model_file import load
     from fastlr.reporting import report
@@ -25,6 +26,7 @@ __all__ = [
     "Dataset",
     "DivergenceWarning",
     "InputError",
+    "LogisticRegression",
     "Model",
     "Run",
     "__version__",
@@ -42,6 +44,7 @@ _HOME = {
     "Dataset": "fastlr.data",
     "DivergenceWarning": "fastlr.errors",
     "InputError": "fastlr.errors",
+    "LogisticRegression": "fastlr.estimator",
     "Model": "fastlr.model",
     "Run": "fastlr.run",
     "load": "fastlr.model_file",

@@ -56,6 +56,13 @@ def softmax(Z: Array) -> Array:
     return e / xp.sum(e, axis=-2, keepdims=True)
 
 
+def log_softmax(Z: Array) -> Array:
+    """Return log softmax(Z) over the units of Z (…, units, m), finite for every finite Z."""
+    xp = array_namespace(Z)
+    Z = Z - xp.max(Z, axis=-2, keepdims=True)
+    return Z - xp.log(xp.sum(xp.exp(Z), axis=-2, keepdims=True))
+
+
 def softmax_losses(Z: Array, Y: Array) -> Array:
     """Return log Σ e^z − z_y of each example, (…, 1, m), from logits Z (…, units, m) and one-hot Y of that shape."""
     xp = array_namespace(Z)

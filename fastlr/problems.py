@@ -25,6 +25,7 @@ from fastlr.solvers.preconditioner import prepare
 from fastlr.solvers.problem import Problem
 
 PIXEL_SCALE = 1 / 255
+HALVES = ("float16", "bfloat16")  # dtypes whose copy would be twice as large: converted tile by tile
 
 
 def scale_of(data: Dataset) -> float:
@@ -100,7 +101,8 @@ def assemble(
     """
     k = len(models)
     # Converted once where every step would have to convert all of it; K is computed from what is there.
-    as_it_is = settings.form == GramForm.name or settings.batch_size is not None or dtype_name(rows) in backend.reads
+    kept = (*backend.reads, *HALVES)
+    as_it_is = settings.form == GramForm.name or settings.batch_size is not None or dtype_name(rows) in kept
     X = (backend.asarray(rows) if as_it_is else backend.floats(rows)).T
     moments = core.moments(X, backend.float_dtype, scale) if settings.standardize else None
     layers = [Layer(*(backend.floats(part) for part in layer)) for layer in layers]

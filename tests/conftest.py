@@ -14,10 +14,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from threadpoolctl import threadpool_limits
 
 from fastlr import cli, textbook
 from fastlr.backends import choose_backend, survey
 from fastlr.data import arrays, from_arrays, hdf5
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # As many workers as cores, each with as many threads of its BLAS, would wait for each other.
+    threadpool_limits(1)
 
 GOLDEN = Path(__file__).parent / "golden"
 

@@ -1,0 +1,126 @@
+"""What callers of the estimators bring: arrays of any library, checked, and the way back to where they live."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from array_api_compat import device
+from numpy.typing import NDArray
+from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import _check_sample_weight, column_or_1d, validate_data
+
+from fastlr.backends import REGISTRY
+from fastlr.core import Array
+from fastlr.data.dataset import check_finite, is_real
+from fastlr.namespace import array_namespace, dtype_name, library_of, to_host
+
+READ = [np.float64, np.float32, np.float16, np.uint8]  # dtypes of X that are not converted; others become the first
+NATIVE = {entry.library for entry in REGISTRY.values()} - {
+    "numpy"
+}  # libraries whose arrays are not brought to the host
+
+
+@dataclass(frozen=True)
+class Home:
+    """Where a caller's array is: its library, and the way to the host and back for one that has no backend."""
+
+    library: str
+    array: Any
+
+    @classmethod
+    def of(cls, array: Any) -> Self:
+        """Return the home of an array; whatever NumPy makes an array of is at home there."""
+        library = library_of(array)
+        known = library in NATIVE or hasattr(array, "__array_namespace__")
+        return cls(library if known else "numpy", array)
+
+    @property
+    def _is_foreign(self) -> bool:
+        return self.library not in ("numpy", *NATIVE)
+
+    def take(self, array: Array) -> Array:
+        """Return an array for a backend: itself, or NumPy's copy where there is none for the library."""
+        if not self._is_foreign:
+            return array
+        info = array_namespace(array).__array_namespace_info__()
+        return np.asarray(np.from_dlpack(array.to_device(info.default_device())))
+
+    def give(self, array: Array) -> Array:
+        """Return a backend's array as one of the library, on the device."""
+        if not self._is_foreign:
+            return array
+        return array_namespace(self.array).asarray(array, device=self.array.device)
+
+    def place(self, array: NDArray[Any]) -> Array:
+        """Return NumPy's array as one of the library, on the device."""
+        if self.library == "numpy":
+            return array
+        return array_namespace(self.array).asarray(array, device=device(self.array))
+
+
+def check_training(estimator: Any, X: Any, y: Any) -> tuple[Array, NDArray[Any]]:
+    """Return the examples `(m, n)`, not copied, and the labels on the host, checked.
+
+    What is NumPy's, or can be made so, is checked by scikit-learn, whose messages users know.
+    """
+    X, y = Home.of(X).take(X), _labels(y)
+    if library_of(X) in NATIVE:
+        X = _check_native(X)
+        estimator.n_features_in_ = X.shape[1]
+        y = column_or_1d(y, warn=True)
+        if len(y) != X.shape[0]:
+            raise ValueError(f"y: {len(y)} labels for {X.shape[0]} examples; each example needs one")
+    else:
+        X, y = validate_data(estimator, X, y, dtype=READ)
+    check_classification_targets(y)
+    return X, y
+
+
+def check_examples(estimator: Any, X: Any) -> Array:
+    """Return examples to predict for, `(m, n)`, checked as in training."""
+    X = Home.of(X).take(X)
+    if library_of(X) not in NATIVE:
+        return validate_data(estimator, X, dtype=READ, reset=False)
+    X, n = _check_native(X), estimator.n_features_in_
+    if X.shape[1] != n:
+        name = type(estimator).__name__
+        raise ValueError(f"X has {X.shape[1]} features, but {name} is expecting {n} features as input")
+    return X
+
+
+def _labels(y: Any) -> Any:
+    """Return labels, or weights, on the host where they are arrays; scikit-learn checks what they are."""
+    home = Home.of(y)
+    return y if home.library == "numpy" else to_host(home.take(y))
+
+
+def _check_native(X: Array) -> Array:
+    """Return a library's own examples, checked as scikit-learn checks NumPy's."""
+    if X.ndim != 2 or 0 in X.shape:
+        raise ValueError(
+            f"X: it has shape {tuple(X.shape)}; (m, n) with at least one example and one feature is needed"
+        )
+    if not is_real(X):
+        raise ValueError(f"X: it is {dtype_name(X)}; real numbers are needed")
+    check_finite("X", X)
+    return X
+
+
+def example_weights(
+    class_weight: Any, sample_weight: Any, classes: NDArray[Any], y: NDArray[Any], codes: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Return how much each example counts, `(m,)`, from both kinds of weights."""
+    given = _labels(sample_weight)
+    weights = _check_sample_weight(given, codes, dtype=np.float64, ensure_non_negative=True, copy=True)
+    if not weights.any():
+        raise ValueError("Sample weights must contain at least one non-zero number.")
+    if class_weight is None:
+        return np.asarray(weights)
+    if isinstance(class_weight, dict) and not class_weight.keys() <= set(classes.tolist()):
+        raise ValueError(f"class_weight: it has the keys {list(class_weight)}, but the classes are {classes.tolist()}")
+    balanced = {"sample_weight": given} if isinstance(class_weight, str) and given is not None else {}
+    each = compute_class_weight(class_weight, classes=classes, y=y, **balanced)
+    return np.asarray(weights * each[codes], dtype=np.float64)
