@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fastlr import core, textbook
+    from fastlr.cross_validation import LogisticRegressionCV
     from fastlr.data import Dataset, open_dataset
     from fastlr.errors import ConvergenceWarning, DivergenceWarning, InputError
     from fastlr.estimator import LogisticRegression
@@ -27,6 +28,7 @@ __all__ = [
     "DivergenceWarning",
     "InputError",
     "LogisticRegression",
+    "LogisticRegressionCV",
     "Model",
     "Run",
     "__version__",
@@ -45,6 +47,7 @@ _HOME = {
     "DivergenceWarning": "fastlr.errors",
     "InputError": "fastlr.errors",
     "LogisticRegression": "fastlr.estimator",
+    "LogisticRegressionCV": "fastlr.cross_validation",
     "Model": "fastlr.model",
     "Run": "fastlr.run",
     "load": "fastlr.model_file",

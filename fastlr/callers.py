@@ -12,7 +12,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, column_or_1d, validate_data
 
-from fastlr.backends import REGISTRY
+from fastlr.backends import REGISTRY, Backend, choose_backend
 from fastlr.core import Array
 from fastlr.data.dataset import check_finite, is_real
 from fastlr.namespace import array_namespace, dtype_name, library_of, to_host
@@ -61,6 +61,14 @@ class Home:
         return array_namespace(self.array).asarray(array, device=device(self.array))
 
 
+def backend_for(estimator: Any, X: Array, dtype: str | None = None) -> Backend:
+    """Return the backend for the examples; it works in float32 where they are float32 or float16, else in float64."""
+    if dtype is None:
+        dtype = "float32" if dtype_name(X) in ("float32", "float16", "bfloat16") else "float64"
+    like = X if library_of(X) in NATIVE else None
+    return choose_backend(estimator.backend, estimator.device, dtype, like=like)
+
+
 def check_training(estimator: Any, X: Any, y: Any) -> tuple[Array, NDArray[Any]]:
     """Return the examples `(m, n)`, not copied, and the labels on the host, checked.
 
@@ -68,7 +76,7 @@ def check_training(estimator: Any, X: Any, y: Any) -> tuple[Array, NDArray[Any]]
     """
     X, y = Home.of(X).take(X), _labels(y)
     if library_of(X) in NATIVE:
-        X = _check_native(X)
+        _check_native(estimator, X)
         estimator.n_features_in_ = X.shape[1]
         y = column_or_1d(y, warn=True)
         if len(y) != X.shape[0]:
@@ -84,7 +92,8 @@ def check_examples(estimator: Any, X: Any) -> Array:
     X = Home.of(X).take(X)
     if library_of(X) not in NATIVE:
         return validate_data(estimator, X, dtype=READ, reset=False)
-    X, n = _check_native(X), estimator.n_features_in_
+    _check_native(estimator, X)
+    n = estimator.n_features_in_
     if X.shape[1] != n:
         name = type(estimator).__name__
         raise ValueError(f"X has {X.shape[1]} features, but {name} is expecting {n} features as input")
@@ -97,16 +106,27 @@ def _labels(y: Any) -> Any:
     return y if home.library == "numpy" else to_host(home.take(y))
 
 
-def _check_native(X: Array) -> Array:
-    """Return a library's own examples, checked as scikit-learn checks NumPy's."""
+def _check_native(estimator: Any, X: Array) -> None:
+    """Check a library's own examples as scikit-learn checks NumPy's."""
     if X.ndim != 2 or 0 in X.shape:
         raise ValueError(
             f"X: it has shape {tuple(X.shape)}; (m, n) with at least one example and one feature is needed"
         )
     if not is_real(X):
         raise ValueError(f"X: it is {dtype_name(X)}; real numbers are needed")
-    check_finite("X", X)
-    return X
+    with backend_for(estimator, X).scope():
+        check_finite("X", X)
+
+
+def class_codes(y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Return the classes, sorted, and the number of each label's among them."""
+    classes, codes = np.unique(y, return_inverse=True)
+    if len(classes) < 2:
+        raise ValueError(
+            "This solver needs samples of at least 2 classes in the data, but the data contains only one class: "
+            f"{classes[0]!r}"
+        )
+    return classes, codes
 
 
 def example_weights(

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-
-import numpy as np
+from typing import Any
 
 from fastlr.backends import Backend
 from fastlr.core import Array
@@ -14,6 +13,7 @@ from fastlr.solvers.convex import Iterate
 from fastlr.solvers.problem import Converging, Problem, State
 from fastlr.trajectory import Callback, Measure, Path
 
+FEW = 0.75  # of the models: when no more of them go on, they do so by themselves
 PATIENCE = 3  # steps in a row that lead nowhere, after which rounding is all that is left
 
 
@@ -21,6 +21,7 @@ PATIENCE = 3  # steps in a row that lead nowhere, after which rounding is all th
 class Descent(Path):
     """Where one model's training led, with the objectives on the way and the norm of the last gradient."""
 
+    state: Any  # None while it goes on
     objectives: list[float] = field(default_factory=list)
     norm: float = math.inf
     stalled: bool = False  # rounding let it go no further
@@ -38,41 +39,36 @@ def converge(
 ) -> list[Descent]:
     """Step until the norm of each model's gradient is at most `tol`, or for so many iterations.
 
-    Models that are done end there; the others go on without them. The cost J of every iterate is recorded.
+    Models that are done end there, and what the others do does not change them. The cost J of every iterate is
+    recorded; `callback(iteration, costs)` is given each model's last.
     """
-    k = iterate.b.shape[0]
-    paths = [Descent(State(*iterate.rows([row]).point)) for row in range(k)]
-    going = list(range(k))
+    going = list(range(iterate.b.shape[0]))
+    paths = [Descent(None) for _ in going]
     for done in range(iterations + 1):
-        with np.errstate(over="ignore", invalid="ignore"):
-            costs, objectives, norms, stalled = (
-                _on_host(backend, values)
-                for values in (problem.cost(iterate), iterate.objective, iterate.norm, iterate.stalled)
-            )
+        values = (iterate.cost, iterate.objective, iterate.norm, iterate.stalled)
+        costs, objectives, norms, stalled = (_on_host(backend, each) for each in values)
+        tested = None if measure is None else _on_host(backend, measure(problem, iterate))
         for row, model in enumerate(going):
             path = paths[model]
+            if path.state is not None:
+                continue
             path.costs.append(costs[row])
             path.objectives.append(objectives[row])
             path.recorded_at.append(done)
             path.norm, path.stalled = norms[row], stalled[row] >= PATIENCE
-        if measure is not None:
-            for model, cost in zip(going, _on_host(backend, measure(problem, iterate)), strict=True):
-                paths[model].test_costs.append(cost)
-        if callback is not None:
-            now = dict(zip(going, costs, strict=True))
-            callback(done, [now.get(model, math.nan) for model in range(k)])
-        open_rows = []
-        for row, model in enumerate(going):
+            if tested is not None:
+                path.test_costs.append(tested[row])
             # `not >` so that a norm that is no number ends the run too.
-            if not norms[row] > tol or paths[model].stalled or done == iterations:
-                paths[model].state = State(*iterate.rows([row]).point)
-            else:
-                open_rows.append(row)
-        if not open_rows:
+            if not path.norm > tol or path.stalled or done == iterations:
+                path.state = State(*(part[row : row + 1, ...] for part in iterate.point))
+        if callback is not None:
+            callback(done, [path.costs[-1] for path in paths])
+        rows = [row for row, model in enumerate(going) if paths[model].state is None]
+        if not rows:
             return paths
-        if len(open_rows) < len(going):
-            problem, iterate = problem.rows(open_rows), iterate.rows(open_rows)
-            going = [going[row] for row in open_rows]
+        if len(rows) <= FEW * len(going):
+            problem, iterate = problem.rows(rows), iterate.rows(rows)
+            going = [going[row] for row in rows]
         iterate = solver.step(backend, problem, iterate)
     raise AssertionError("the last iteration ends every model")
 

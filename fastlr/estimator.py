@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -18,11 +18,10 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
 
 from fastlr import core
-from fastlr.backends import Backend, choose_backend
-from fastlr.callers import NATIVE, Home, check_examples, check_training, example_weights
+from fastlr.callers import Home, backend_for, check_examples, check_training, class_codes, example_weights
 from fastlr.core import Array
-from fastlr.linear import Fit, fit_linear
-from fastlr.namespace import array_namespace, dtype_name, library_of, to_host
+from fastlr.linear import Fit, fit_each
+from fastlr.namespace import array_namespace, dtype_name, to_host
 from fastlr.network import Layer
 from fastlr.settings import Settings, real, whole
 from fastlr.solvers import AUTO, GD
@@ -30,7 +29,59 @@ from fastlr.solvers import AUTO, GD
 ALIASES = {"newton-cholesky": "newton"}  # scikit-learn's names for solvers that are here
 
 
-class LogisticRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """What fitted coefficients predict: `coef_ (1 or classes, n)` and `intercept_ (1 or classes,)` for `classes_`."""
+
+    def decision_function(self, X: Any) -> Array:
+        """Return the logits: `(m,)` of the second of two classes, or `(m, classes)`."""
+        return self._of_logits(X, "decision_function", lambda xp, Z: Z[0, :] if Z.shape[0] == 1 else Z.T)
+
+    def predict(self, X: Any) -> Array:
+        """Return the class of each example, `(m,)`: names from the host's NumPy, numbers of the library of X."""
+
+        def choose(xp: Any, Z: Array) -> Array:
+            return xp.astype(Z[0, :] > 0, xp.int32) if Z.shape[0] == 1 else xp.argmax(Z, axis=0)
+
+        home, chosen = Home.of(X), self._of_logits(X, "predict", choose)
+        if home.library == "numpy" or self.classes_.dtype.kind not in "biuf":
+            return self.classes_[to_host(home.take(chosen))]
+        return array_namespace(chosen).take(home.place(self.classes_), chosen, axis=0)
+
+    def predict_proba(self, X: Any) -> Array:
+        """Return the probability of each class, `(m, classes)`."""
+
+        def probabilities(xp: Any, Z: Array) -> Array:
+            A = core.sigmoid(Z) if Z.shape[0] == 1 else core.softmax(Z)
+            return (xp.concat([1 - A, A], axis=0) if Z.shape[0] == 1 else A).T
+
+        return self._of_logits(X, "predict_proba", probabilities)
+
+    def predict_log_proba(self, X: Any) -> Array:
+        """Return the logarithms of the probabilities, `(m, classes)`, finite for every finite logit."""
+
+        def logarithms(xp: Any, Z: Array) -> Array:
+            return core.log_softmax(xp.concat([xp.zeros_like(Z), Z], axis=0) if Z.shape[0] == 1 else Z).T
+
+        return self._of_logits(X, "predict_log_proba", logarithms)
+
+    def _of_logits(self, X: Any, method: str, function: Callable[[Any, Array], Array]) -> Array:
+        """Return a function of the library and of the logits `(outputs, m)`, where X is."""
+        check_is_fitted(self)
+        home = Home.of(X)
+        if home.library != Home.of(self.coef_).library:
+            raise ValueError(
+                f"Inputs passed to {type(self).__name__}.{method}() must use the same namespace and the same device as "
+                f"those passed to fit(): they are of {home.library}, the fit was of {Home.of(self.coef_).library}"
+            )
+        X = check_examples(self, X)
+        backend = backend_for(self, X, dtype_name(self.coef_))
+        with backend.scope():
+            W, b = (backend.asarray(home.take(part)) for part in (self.coef_, self.intercept_))
+            project = backend.kernels.get("project", core.project)
+            return home.give(function(backend.xp, project(W, backend.asarray(X).T) + b[:, None]))
+
+
+class LogisticRegression(LinearClassifier):
     """Logistic regression, a softmax for more than two classes, with an l2 penalty, fitted to its minimum.
 
     Parameters have scikit-learn's names and meanings: `C` the inverse of the penalty's strength, infinity for none;
@@ -90,88 +141,35 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Fit to examples `X (m, n)` and labels `y (m,)`; `sample_weight (m,)` says how much each example counts."""
-        settings = settings_of(self)
+        settings = settings_of(self, l1_ratio=self.l1_ratio)
         C = positive("C", self.C) if self.penalty is not None else math.inf
         home = Home.of(X)
         X, y = check_training(self, X, y)
-        classes, codes = np.unique(y, return_inverse=True)
-        if len(classes) < 2:
-            raise ValueError(
-                "This solver needs samples of at least 2 classes in the data, but the data contains only one class: "
-                f"{classes[0]!r}"
-            )
+        classes, codes = class_codes(y)
         weights = example_weights(self.class_weight, sample_weight, classes, y, codes)
         outputs = 1 if len(classes) == 2 else len(classes)
         initial = self._last_fit(outputs, X.shape[1]) if self.warm_start else None
         backend = backend_for(self, X)
         with backend.scope():
-            fit = fit_linear(
-                backend, X, codes, outputs, [1 / (C * weights.sum())], settings,
-                weights=None if (weights == weights[0]).all() else (weights / weights.mean())[np.newaxis],
-                intercept=self.fit_intercept, initial=initial, callback=_show if self.verbose else None,
+            (fit,) = fit_each(
+                backend, X, codes, outputs, np.array([[1 / (C * weights.sum())]]), settings,
+                weightings=None if (weights == weights[0]).all() else (weights / weights.mean())[np.newaxis],
+                intercept=self.fit_intercept, initial=initial, watch=_show if self.verbose else None,
             )  # fmt: skip
         path = fit.paths[0]
         self.classes_ = classes
         self.coef_, self.intercept_ = home.give(fit.W[0, ...]), home.give(fit.b[0, :, 0])
         self.n_iter_ = home.give(backend.asarray(np.array([path.recorded_at[-1]], dtype=np.int32)))
         self.loss_curve_ = path.objectives
-        self.solver_, self.form_, self.backend_ = fit.solver, fit.form, backend.name
+        self.solver_, self.form_, self.backend_ = fit.solver, fit.form.name, backend.name
         warn(fit)
         return self
-
-    def decision_function(self, X: Any) -> Array:
-        """Return the logits: `(m,)` of the second of two classes, or `(m, classes)`."""
-        return self._of_logits(X, "decision_function", lambda xp, Z: Z[0, :] if Z.shape[0] == 1 else Z.T)
-
-    def predict(self, X: Any) -> Array:
-        """Return the class of each example, `(m,)`: names from the host's NumPy, numbers of the library of X."""
-
-        def choose(xp: Any, Z: Array) -> Array:
-            return xp.astype(Z[0, :] > 0, xp.int32) if Z.shape[0] == 1 else xp.argmax(Z, axis=0)
-
-        home, chosen = Home.of(X), self._of_logits(X, "predict", choose)
-        if home.library == "numpy" or self.classes_.dtype.kind not in "biuf":
-            return self.classes_[to_host(home.take(chosen))]
-        return array_namespace(chosen).take(home.place(self.classes_), chosen, axis=0)
-
-    def predict_proba(self, X: Any) -> Array:
-        """Return the probability of each class, `(m, classes)`."""
-
-        def probabilities(xp: Any, Z: Array) -> Array:
-            A = core.sigmoid(Z) if Z.shape[0] == 1 else core.softmax(Z)
-            return (xp.concat([1 - A, A], axis=0) if Z.shape[0] == 1 else A).T
-
-        return self._of_logits(X, "predict_proba", probabilities)
-
-    def predict_log_proba(self, X: Any) -> Array:
-        """Return the logarithms of the probabilities, `(m, classes)`, finite for every finite logit."""
-
-        def logarithms(xp: Any, Z: Array) -> Array:
-            return core.log_softmax(xp.concat([xp.zeros_like(Z), Z], axis=0) if Z.shape[0] == 1 else Z).T
-
-        return self._of_logits(X, "predict_log_proba", logarithms)
 
     def __sklearn_tags__(self) -> Any:
         """Return scikit-learn's description of the estimator: it takes arrays of other libraries as they are."""
         tags = super().__sklearn_tags__()
         tags.array_api_support = True
         return tags
-
-    def _of_logits(self, X: Any, method: str, function: Callable[[Any, Array], Array]) -> Array:
-        """Return a function of the library and of the logits `(outputs, m)`, where X is."""
-        check_is_fitted(self)
-        home = Home.of(X)
-        if home.library != Home.of(self.coef_).library:
-            raise ValueError(
-                f"Inputs passed to {type(self).__name__}.{method}() must use the same namespace and the same device as "
-                f"those passed to fit(): they are of {home.library}, the fit was of {Home.of(self.coef_).library}"
-            )
-        X = check_examples(self, X)
-        backend = backend_for(self, X, dtype_name(self.coef_))
-        with backend.scope():
-            W, b = (backend.asarray(home.take(part)) for part in (self.coef_, self.intercept_))
-            project = backend.kernels.get("project", core.project)
-            return home.give(function(backend.xp, project(W, backend.asarray(X).T) + b[:, None]))
 
     def _last_fit(self, outputs: int, n: int) -> Layer | None:
         """Return the weights of the fit before, on the host, where there was one."""
@@ -186,19 +184,14 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return Layer(W, b[:, np.newaxis])
 
 
-def settings_of(estimator: Any) -> Settings:
+def settings_of(estimator: Any, **ratio: Any) -> Settings:
     """Return an estimator's parameters as settings; raise for what is not done here, by name."""
+    ((l1_name, l1_value),) = ratio.items()
     refused = {
         "penalty": (estimator.penalty not in ("l2", None, "deprecated"), "only the l2 penalty, or None, is"),
-        "l1_ratio": (estimator.l1_ratio not in (0, None), "only the l2 penalty, an l1_ratio of 0, is"),
-        "dual": (
-            estimator.dual is not False,
-            "the dual problem is not; form='gram' is what it would be good for; False is",
-        ),
-        "intercept_scaling": (
-            estimator.intercept_scaling != 1,
-            "the intercept is not penalised and needs no scaling; 1 is",
-        ),
+        l1_name: (l1_value is not None and np.any(np.asarray(l1_value) != 0), "only the l2 penalty, a ratio of 0, is"),
+        "dual": (estimator.dual is not False, "form='gram' is what the dual problem would be good for; False is"),
+        "intercept_scaling": (estimator.intercept_scaling != 1, "the intercept has no penalty and needs none; 1 is"),
     }
     for name, (wrong, what) in refused.items():
         if wrong:
@@ -208,14 +201,6 @@ def settings_of(estimator: Any) -> Settings:
         raise ValueError(f"solver: {solver!r} does not go to the minimum; take {AUTO!r}, or use fastlr.train")
     iterations, tol = whole("max_iter", estimator.max_iter, 1), real("tol", estimator.tol, above=0.0)
     return Settings(iterations, solver=solver, form=estimator.form, tol=tol)
-
-
-def backend_for(estimator: Any, X: Array, dtype: str | None = None) -> Backend:
-    """Return the backend for the examples; it works in float32 where they are float32 or float16, else in float64."""
-    if dtype is None:
-        dtype = "float32" if dtype_name(X) in ("float32", "float16", "bfloat16") else "float64"
-    like = X if library_of(X) in NATIVE else None
-    return choose_backend(estimator.backend, estimator.device, dtype, like=like)
 
 
 def positive(name: str, value: Any) -> float:
@@ -231,5 +216,5 @@ def warn(fit: Fit) -> None:
         warnings.warn(said, ConvergenceWarning, stacklevel=3)
 
 
-def _show(iteration: int, costs: list[float]) -> None:
+def _show(numbers: Sequence[int], iteration: int, costs: list[float]) -> None:
     print(f"iteration {iteration}: cost {costs[0]:.6f}", file=sys.stderr)

@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastlr.backends import Backend
-from fastlr.convergence import Descent, converge, findings
+from fastlr.convergence import Descent
 from fastlr.core import Array
 from fastlr.data.dataset import Dataset
 from fastlr.errors import InputError
-from fastlr.folds import assign
+from fastlr.folds import assign, weights
 from fastlr.forms import Form, PrimalForm
+from fastlr.linear import fit_each
 from fastlr.model import Model, percent_correct
 from fastlr.namespace import library_of
 from fastlr.network import Layer, Network, classes_of, one_hot
 from fastlr.network import fold as fold_in
-from fastlr.problems import resolve, scale_of, set_up, shape_of
+from fastlr.problems import scale_of, set_up
 from fastlr.run import Run
 from fastlr.settings import Candidate, Settings
-from fastlr.solvers import SOLVERS
-from fastlr.solvers.problem import Problem, State
+from fastlr.solvers.problem import Problem
 from fastlr.trajectory import Callback, Measure, Path, follow
 
 
@@ -48,29 +51,15 @@ def fit(
             "take at most as many"
         )
     fold = None if folds is None else assign(train_data.labels, folds, settings.seed)
-    asked, settings = (
-        settings,
-        resolve(backend, settings, shape_of(backend, train_data, models, 1 + (folds or 0))),
-    )
-    space, problem, state = set_up(backend, train_data, settings, models, fold)
-    measure = _measure(backend, test_data, problem.network, space) if test_costs and test_data is not None else None
-    watch = None if callback is None else lambda iteration, costs: callback(iteration, costs[: len(models)])
-    paths: Sequence[Path]
-    tol = settings.tolerance(backend.dtype)
-    if settings.converges:
-        solver = SOLVERS[settings.solver]
-        paths = converge(backend, solver, problem, state, settings.iterations, tol, watch, measure)
-    else:
-        descent = settings.choose_descent()
-        paths = follow(backend, descent, problem, state, settings.iterations, settings.record_every, watch, measure)
-    # All the weights at once: the Gram form reads the data for them.
-    mine = space if fold is None else space.rows(range(len(models)))
-    all_weights = mine.weights(backend.xp.concat([path.state.W for path in paths[: len(models)]], axis=0))
+    measure = partial(_measure, backend, test_data) if test_costs and test_data is not None else None
+    train = _converge if settings.converges else _descend
+    trained = train(backend, train_data, settings, models, fold, measure, callback)
+    space, network, tol = trained.form, trained.problem.network, settings.tolerance(backend.dtype)
     # What came from the host goes back there; what came on a device stays.
     kept = backend.to_host if library_of(train_data.images) == "numpy" else lambda array: array
-    network, runs = problem.network, []
-    for i, (path, candidate) in enumerate(zip(paths, models, strict=False)):
-        first = Layer(all_weights[i, ...], path.state.b[0, ...])
+    runs = []
+    for i, (path, candidate) in enumerate(zip(trained.paths, models, strict=True)):
+        first = Layer(trained.weights[i], path.state.b[0, ...])
         if space.moments is not None:
             first = fold_in(first, *space.moments)
         layers = (first, *(Layer(layer.W[0, ...], layer.b[0, ...]) for layer in path.state.deeper))
@@ -82,9 +71,9 @@ def fit(
             resample=train_data.resample,
             class_of=train_data.class_of,
             moments=None if space.moments is None else tuple(kept(values) for values in space.moments),
-            settings=asked.as_dict()
+            settings=settings.as_dict()
             | candidate._asdict()
-            | {"solver": settings.solver, "form": space.name, "dtype": backend.dtype, "precision": backend.precision},
+            | {"solver": trained.solver, "form": space.name, "dtype": backend.dtype, "precision": backend.precision},
             costs=tuple(path.costs),
             recorded_at=tuple(path.recorded_at),
         )
@@ -106,17 +95,86 @@ def fit(
                 n_features=train_data.n_features,
                 layers=settings.layers,
                 seed=candidate.seed,
-                solver=settings.solver,
+                solver=trained.solver,
                 converged=path.norm <= tol if isinstance(path, Descent) else None,
-                fold_accuracies=() if fold is None else _fold_accuracies(backend, network, paths, i, train_data, fold),
+                fold_accuracies=_fold_accuracies(backend, network, trained.fold_paths[i], train_data, fold),
                 test_costs=None if measure is None else path.test_costs,
-                warning=_advice(path, settings, problem.rows([i]), candidate.learning_rate),
-                notes=_notes(path, problem, asked, candidate, tol),
+                warning=_advice(path, settings, trained.problem, i, candidate.learning_rate),
+                notes=(*trained.notes[i], *_notes(path, network, settings, space, candidate)),
                 train_set=train_data,
                 test_set=test_data,
             )
         )
     return runs
+
+
+@dataclass(frozen=True)
+class _Trained:
+    """What training leaves behind, for each model in its order."""
+
+    paths: Sequence[Path]
+    fold_paths: Sequence[Sequence[Path]]  # of the models that were trained without each fold
+    weights: Sequence[Array]  # of the first layer, (units, n)
+    notes: Sequence[Sequence[str]]
+    form: Form
+    problem: Problem
+    solver: str
+
+
+Test = Callable[[Form], Measure]
+
+
+def _descend(
+    backend: Backend, data: Dataset, settings: Settings, models: Sequence[Candidate],
+    fold: NDArray[np.int64] | None, test: Test | None, callback: Callback | None,
+) -> _Trained:  # fmt: skip
+    """Follow the trajectories of all models at once."""
+    space, problem, state = set_up(backend, data, settings, models, fold)
+    k = len(models)
+    measure = None if test is None else test(space)
+    watch = None if callback is None else lambda iteration, costs: callback(iteration, costs[:k])
+    descent = settings.choose_descent()
+    paths = follow(backend, descent, problem, state, settings.iterations, settings.record_every, watch, measure)
+    # All the weights at once: the Gram form reads the data for them.
+    mine = space if fold is None else space.rows(range(k))
+    W = mine.weights(backend.xp.concat([path.state.W for path in paths[:k]], axis=0))
+    folds = len(paths) // k - 1
+    fold_paths = [paths[k + i * folds : k + (i + 1) * folds] for i in range(k)]
+    return _Trained(paths[:k], fold_paths, [W[i, ...] for i in range(k)], [()] * k, space, problem, settings.solver)
+
+
+def _converge(
+    backend: Backend, data: Dataset, settings: Settings, models: Sequence[Candidate],
+    fold: NDArray[np.int64] | None, test: Test | None, callback: Callback | None,
+) -> _Trained:  # fmt: skip
+    """Fit every model, and those of its folds, to its minimum."""
+    weightings = None if fold is None else weights(fold, 1)[:, 0, :]
+    copies = 1 if weightings is None else len(weightings)
+    l2 = np.repeat([[model.l2] for model in models], copies, axis=1)
+    latest = [math.nan] * len(models)
+
+    def watch(numbers: Sequence[int], iteration: int, costs: list[float]) -> None:
+        for number, cost in zip(numbers, costs, strict=True):
+            latest[number] = cost
+        if callback is not None:
+            callback(iteration, list(latest))
+
+    paths: dict[int, list[Descent]] = {}
+    found, notes = {}, {}
+    outputs = 1 if len(data.classes) == 2 else len(data.classes)
+    for fit in fit_each(
+        backend, data.images.reshape(len(data), -1), data.labels, outputs, l2, settings,
+        weightings=weightings, scale=scale_of(data), watch=watch, measure=test,
+    ):  # fmt: skip
+        for place, number in enumerate(fit.numbers):
+            mine = slice(place * copies, (place + 1) * copies)
+            paths[number], notes[number] = list(fit.paths[mine]), fit.notes[mine.start]
+            found[number] = fit.W[mine.start, ...]
+    order = range(len(models))
+    return _Trained(
+        [paths[i][0] for i in order], [paths[i][1:] for i in order], [found[i] for i in order],
+        [notes[i] for i in order], fit.form, fit.problem, fit.solver,
+    )  # fmt: skip
 
 
 def _accuracy(
@@ -129,38 +187,36 @@ def _accuracy(
 
 
 def _fold_accuracies(
-    backend: Backend, network: Network, paths: Sequence[Path], model: int, data: Dataset, fold: NDArray[np.int64]
+    backend: Backend, network: Network, paths: Sequence[Path], data: Dataset, fold: Any
 ) -> tuple[float, ...]:
     """Return, for each fold, the accuracy on it of the model that was trained without it."""
-    count = int(fold.max()) + 1
-    first = len(paths) // (1 + count) + model * count
     return tuple(
-        _accuracy(backend, network, path, data.labels, fold == number)
-        for number, path in enumerate(paths[first : first + count])
+        _accuracy(backend, network, path, data.labels, np.equal(fold, number)) for number, path in enumerate(paths)
     )
 
 
-def _measure(backend: Backend, data: Dataset, network: Network, space: Form) -> Measure:
+def _measure(backend: Backend, data: Dataset, space: Form) -> Measure:
     """Return what gives the cost of a state on a test set, each time from the weights themselves."""
     X = backend.asarray(data.images.reshape(len(data), -1)).T
-    Y = backend.floats(one_hot(data.labels, network.outputs)[np.newaxis])
+    known = 1 if len(data.classes) == 2 else len(data.classes)
+    Y = backend.floats(one_hot(data.labels, known)[np.newaxis])
 
-    def cost(problem: Problem, state: State) -> Array:
+    def cost(problem: Problem, state: Any) -> Array:
         form: Any = problem.form
         W = form.weights(state.W)
         test = PrimalForm.of(X, W, scale_of(data), backend.kernels, space.moments)
-        return network.cost(test.logits(W, state.b), state.deeper, Y)
+        return problem.network.cost(test.logits(W, state.b), state.deeper, Y)
 
     return cost
 
 
-def _advice(path: Path, settings: Settings, problem: Problem, learning_rate: float) -> str | None:
+def _advice(path: Path, settings: Settings, problem: Problem, model: int, learning_rate: float) -> str | None:
     """Return what went wrong and what to try, None where nothing did."""
     if path.diverged_at is None:
         return None
     with np.errstate(all="ignore"):
-        descent = settings.choose_descent()
-        suggested = descent.suggest_learning_rate(problem) if not problem.network.hidden else learning_rate / 10
+        descent, hidden = settings.choose_descent(), problem.network.hidden
+        suggested = learning_rate / 10 if hidden else descent.suggest_learning_rate(problem.rows([model]))
     what_to_do = (
         f"try a learning rate of {suggested:.1g}" if 0 < suggested < learning_rate else "scale the features to about 1"
     )
@@ -168,17 +224,15 @@ def _advice(path: Path, settings: Settings, problem: Problem, learning_rate: flo
     return f"diverged: the cost was no longer finite at iteration {path.diverged_at} ({kept}); {what_to_do}"
 
 
-def _notes(path: Path, problem: Problem, settings: Settings, candidate: Candidate, tol: float) -> tuple[str, ...]:
+def _notes(path: Path, network: Network, settings: Settings, space: Form, candidate: Candidate) -> list[str]:
     """Return what is worth knowing of a run that went through."""
     notes = []
     if settings.form == "auto" and settings.needs_primal:
-        notes.append(f"{settings.needs_primal}: the {problem.form.name} form was taken")
-    if isinstance(path, Descent):
-        notes += findings(path, problem, candidate.l2, tol)
-    dead = problem.network.dead_layer(path.state.Z, path.state.deeper)
+        notes.append(f"{settings.needs_primal}: the {space.name} form was taken")
+    dead = network.dead_layer(path.state.Z, path.state.deeper)
     if dead is not None:
         notes.append(
             f"the network is dead: every ReLU of hidden layer {dead} is off for every example, and only what lies "
             f"above it can still learn; the seed was {candidate.seed}, try another, or a smaller learning rate"
         )
-    return tuple(notes)
+    return notes

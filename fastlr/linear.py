@@ -1,9 +1,14 @@
-"""Linear models fitted to their minimum from arrays: what the estimators and the path are made of."""
+"""Linear models fitted to their minimum: one, or those of many l2 and many weightings of the examples.
+
+The data are made ready once for all of them. They are fitted a few l2 at a time, from the largest down, and each starts
+from the minimum of the l2 before: that is near, and the matrix products are those of many models at once.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,55 +18,93 @@ from fastlr.backends import Backend
 from fastlr.choice import Shape
 from fastlr.convergence import Descent, converge, findings
 from fastlr.core import Array
+from fastlr.forms import Form
 from fastlr.network import Layer, Network
 from fastlr.problems import assemble, resolve
 from fastlr.settings import Candidate, Settings
 from fastlr.solvers import SOLVERS
-from fastlr.trajectory import Callback
+from fastlr.solvers.problem import Problem
+from fastlr.trajectory import Measure
+
+Watch = Callable[[Sequence[int], int, list[float]], object]
+
+AT_ONCE = 8  # values of l2
+WORKSPACE = 2**28  # bytes of the logits of models that are fitted at once
 
 
 @dataclass(frozen=True)
 class Fit:
-    """k fitted models: `W (k, outputs, n)`, `b (k, outputs, 1)`, and how each came to its minimum."""
+    """Models fitted at once: those of some values of l2, for each of them one of every weighting."""
 
-    W: Array
-    b: Array
-    paths: Sequence[Descent]
-    notes: Sequence[Sequence[str]]  # of each model
+    numbers: Sequence[int]  # which values of l2 they are
+    W: Array  # (values · weightings, outputs, n)
+    b: Array  # (values · weightings, outputs, 1)
+    paths: Sequence[Descent]  # how each came to its minimum
+    notes: Sequence[Sequence[str]]  # what is to be said of each
+    problem: Problem
+    form: Form
     solver: str
-    form: str
 
 
-def fit_linear(
+def fit_each(
     backend: Backend,
     rows: Array,
     labels: NDArray[np.int64],
     outputs: int,
-    l2: Sequence[float],
+    l2: NDArray[Any],
     settings: Settings,
     *,
-    weights: NDArray[Any] | None = None,
+    weightings: NDArray[Any] | None = None,
+    scale: float = 1.0,
     intercept: bool = True,
     initial: Layer | None = None,
-    callback: Callback | None = None,
-) -> Fit:
-    """Fit a model for each l2 to the examples `rows (m, n)`, within the backend's scope.
+    watch: Watch | None = None,
+    measure: Callable[[Form], Measure] | None = None,
+) -> Iterator[Fit]:
+    """Fit to the examples `rows (m, n)`, within the backend's scope, the models of `l2 (values, weightings)`.
 
-    `labels` are from 0 to outputs − 1, or 0 and 1 for one output; `weights (k, m)` count the examples, each model's
-    with a mean of 1; `initial` has `W (outputs, n)` and `b (outputs, 1)` to start from.
+    `labels` are from 0 to outputs − 1, or 0 and 1 for one output. `weightings (weightings, m)` count the examples, each
+    with a mean of 1; None is one that counts them alike. The first models start at zero, or at `initial`, `W (outputs,
+    n)` and `b (outputs, 1)`. `watch(numbers, iteration, costs)` is given the cost of each of these values' first
+    models; `measure` makes, of the form, what is recorded beside each cost.
     """
-    (m, n), k = rows.shape, len(l2)
-    shape = Shape(n, m, k, outputs, np.dtype(backend.dtype).itemsize, min(l2) > 0)
-    settings = resolve(backend, settings, shape)
+    (m, n), (values, copies) = rows.shape, l2.shape
+    itemsize = np.dtype(backend.dtype).itemsize
+    at_once = max(1, min(values, AT_ONCE, WORKSPACE // (copies * outputs * m * itemsize)))
+    settings = resolve(backend, settings, Shape(n, m, at_once * copies, outputs, itemsize, bool(l2.min() > 0)))
+    solver, tol = SOLVERS[settings.solver], settings.tolerance(backend.dtype)
     zero = Layer(np.zeros((outputs, n)), np.zeros((outputs, 1)))
-    layer = Layer(*(np.broadcast_to(part, (k, *part.shape)) for part in initial or zero))
-    counted = None if weights is None else weights[:, np.newaxis, :]
-    models = [Candidate(0.0, penalty) for penalty in l2]
+    layer = Layer(*(np.broadcast_to(part, (at_once * copies, *part.shape)) for part in initial or zero))
+    counted = None if weightings is None else np.tile(weightings, (at_once, 1))[:, np.newaxis, :]
+    order = np.argsort(-l2[:, 0], kind="stable")
+    first = [Candidate(0.0, penalty) for penalty in l2[order[:at_once]].reshape(-1)]
     network = Network((), outputs, intercept)
-    form, problem, start = assemble(backend, rows, labels, network, settings, models, [layer], counted=counted)
-    tol = settings.tolerance(backend.dtype)
-    paths = converge(backend, SOLVERS[settings.solver], problem, start, settings.iterations, tol, callback)
-    W = form.weights(backend.xp.concat([path.state.W for path in paths], axis=0))
-    b = backend.xp.concat([path.state.b for path in paths], axis=0)
-    notes = [findings(path, problem, penalty, tol) for path, penalty in zip(paths, l2, strict=True)]
-    return Fit(W, b, paths, notes, settings.solver, settings.form)
+    more = l2.size - len(first)
+    form, problem, iterate = assemble(
+        backend, rows, labels, network, settings, first, [layer], scale=scale, counted=counted, more=more
+    )
+    paths: list[Descent] = []
+    for start in range(0, values, at_once):
+        numbers = order[start : start + at_once].tolist()
+        penalties = l2[numbers].reshape(-1)
+        if paths:
+            problem = problem if len(paths) == len(penalties) else problem.rows(range(len(penalties)))
+            problem = problem._replace(l2=backend.floats(penalties.reshape(-1, 1, 1)))
+            W, b = _stack(backend, paths[-copies:] * len(numbers))
+            iterate = solver.start(problem, b, W)
+        callback = None if watch is None else partial(_tell, watch, numbers, copies)
+        test = None if measure is None else measure(form)
+        paths = converge(backend, solver, problem, iterate, settings.iterations, tol, callback, test)
+        W, b = _stack(backend, paths)
+        mine: Any = problem.form
+        notes = [findings(path, problem, penalty, tol) for path, penalty in zip(paths, penalties, strict=True)]
+        yield Fit(numbers, mine.weights(W), b, paths, notes, problem, form, settings.solver)
+
+
+def _stack(backend: Backend, paths: Sequence[Descent]) -> tuple[Array, Array]:
+    """Return the coordinates and the intercepts at which the paths ended."""
+    return tuple(backend.xp.concat([path.state[i] for path in paths], axis=0) for i in range(2))
+
+
+def _tell(watch: Watch, numbers: Sequence[int], copies: int, iteration: int, costs: list[float]) -> None:
+    watch(numbers, iteration, costs[::copies])

@@ -94,10 +94,12 @@ def assemble(
     *,
     scale: float = 1.0,
     counted: NDArray[Any] | None = None,
+    more: int = 0,
 ) -> tuple[Form, Problem, Any]:
     """Return the form of the examples `rows (m, n)`, the problem of k models, and the state at these layers.
 
-    The settings' form and solver are known; `counted (k, 1, m)` are the weights of the examples.
+    The settings' form and solver are known; `counted (k, 1, m)` are the weights of the examples; `more` models
+    will follow on the same examples.
     """
     k = len(models)
     # Converted once where every step would have to convert all of it; K is computed from what is there.
@@ -113,6 +115,6 @@ def assemble(
     weights = None if counted is None else backend.floats(counted)
     problem = Problem(form, Y, rates, penalties, network, choose_optimizer(settings.optimizer), weights)
     if settings.converges:
-        problem = prepare(problem)
+        problem = prepare(problem, k + more)
         return form, problem, SOLVERS[settings.solver].start(problem, layers[0].b)
     return form, problem, settings.choose_descent().start(problem, layers[0].b, tuple(layers[1:]))

@@ -12,7 +12,8 @@ from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression as Peer
-from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.linear_model import LogisticRegressionCV as PeerCV
+from sklearn.model_selection import GridSearchCV, ShuffleSplit, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
@@ -22,7 +23,7 @@ from fastlr.backends import choose_backend
 from fastlr.namespace import dtype_name, library_of, to_host
 
 
-@parametrize_with_checks([fastlr.LogisticRegression()])
+@parametrize_with_checks([fastlr.LogisticRegression(), fastlr.LogisticRegressionCV()])
 def test_scikit_learns_checks(estimator, check):
     check(estimator)
 
@@ -303,3 +304,84 @@ def test_verbose_prints_the_costs(capsys):
     X, y = problem("tall")
     fastlr.LogisticRegression(verbose=1).fit(X, y)
     assert capsys.readouterr().err.startswith("iteration 0: cost 0.693147\niteration 1: cost ")
+
+
+@pytest.mark.parametrize("refit", [True, False])
+@pytest.mark.parametrize("scoring", [None, "neg_log_loss"])
+@pytest.mark.parametrize("name", ["iris", "breast_cancer"])
+def test_cross_validation_is_scikit_learns(name, scoring, refit):
+    X, y = problem(name)
+    X = StandardScaler().fit_transform(X)
+    weights = np.random.default_rng(0).uniform(0.5, 2, len(y))
+    settings = {"Cs": [1e-3, 0.1, 10.0], "cv": 3, "tol": 1e-8, "scoring": scoring, "refit": refit, "l1_ratios": (0.0,)}
+    peer = PeerCV(**settings, solver="newton-cholesky", use_legacy_attributes=False).fit(X, y, weights)
+    for form in ("primal", "gram"):
+        clf = fastlr.LogisticRegressionCV(**settings, form=form, max_iter=500).fit(X, y, weights)
+        np.testing.assert_allclose(clf.scores_, peer.scores_, rtol=1e-6)
+        np.testing.assert_allclose(clf.C_, peer.C_)
+        np.testing.assert_allclose(clf.coef_, peer.coef_, rtol=1e-4, atol=1e-5)
+        assert clf.coefs_paths_.shape == peer.coefs_paths_.shape
+        assert clf.n_iter_.shape == peer.n_iter_.shape
+        assert clf.Cs_.tolist() == [1e-3, 0.1, 10.0]
+        np.testing.assert_allclose(clf.score(X, y), peer.score(X, y), rtol=1e-4)
+
+
+def test_every_way_to_split_is_taken():
+    X, y = problem("breast_cancer")
+    X = StandardScaler().fit_transform(X)
+    halves = ShuffleSplit(2, test_size=0.3, random_state=0)
+    settings = {"Cs": 2, "tol": 1e-7, "l1_ratios": (0.0,)}
+    for cv in (halves, list(halves.split(X)), None):
+        clf = fastlr.LogisticRegressionCV(cv=cv, **settings).fit(X, y)
+        peer = PeerCV(cv=cv, solver="newton-cholesky", scoring="accuracy", use_legacy_attributes=False, **settings)
+        np.testing.assert_allclose(clf.scores_, peer.fit(X, y).scores_)
+    again = pickle.loads(pickle.dumps(clf))
+    assert (again.predict(X) == clf.predict(X)).all()
+    assert clone(clf).get_params() == clf.get_params()
+
+
+def test_a_class_that_a_fold_lacks_is_still_a_class():
+    X, y = problem("iris")
+    X, y = np.concatenate([X, X[:1] + 9]), np.append(y, 3)
+    splits = [(np.arange(100), np.arange(100, 151)), (np.arange(50, 151), np.arange(50))]
+    clf = fastlr.LogisticRegressionCV(Cs=[0.1, 1.0], cv=splits, max_iter=500).fit(X, y)
+    assert clf.coef_.shape == (4, 4)
+    assert np.isfinite(clf.coefs_paths_).all()
+    with pytest.warns(UserWarning, match="The least populated class in y has only 1 members"):
+        fastlr.LogisticRegressionCV(Cs=[0.1], cv=3).fit(X, y)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "weights", "message"),
+    [
+        ({"Cs": []}, None, "Cs: it is empty; at least one value of C is needed"),
+        ({"Cs": 0}, None, "Cs: 0; a whole number of at least 1 is needed"),
+        ({"Cs": [1, -1]}, None, "Cs: np.float64.-1.0.; a positive number is needed|Cs: .*-1"),
+        ({"l1_ratios": (0.5,)}, None, r"l1_ratios: \(0.5,\) is not supported"),
+        ({"cv": 4}, None, "n_splits=4 cannot be greater than the number of members in each class"),
+        ({"cv": 2, "scoring": "speed"}, None, "'speed' is not a valid scoring value"),
+        ({"cv": [([0, 1], [2, 3, 4, 5])]}, [0, 0, 1, 1, 1, 1], "cv: the examples without fold 0 have no weight"),
+    ],
+)
+def test_cross_validation_that_cannot_be_is_refused(parameters, weights, message):
+    with pytest.raises(ValueError, match=message):
+        fastlr.LogisticRegressionCV(**parameters).fit(X3, Y3, weights)
+
+
+@pytest.mark.parametrize("name", every_backend())
+def test_cross_validation_on_arrays_of_a_library(name):
+    backend = choose_backend(name)
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 5))
+    y = (X[:, 0] + rng.normal(size=60) > 0).astype(int)
+    settings = {"Cs": [0.01, 1.0], "cv": 3, "tol": 1e-8}
+    reference = fastlr.LogisticRegressionCV(backend="numpy", **settings).fit(X, y)
+    with backend.scope():
+        theirs, labels = backend.asarray(X), backend.asarray(y)
+    given = {"backend": name} if library_of(theirs) == "numpy" else {}
+    for scoring in (None, "neg_log_loss"):
+        clf = fastlr.LogisticRegressionCV(**settings, **given).fit(theirs, labels)
+        assert library_of(clf.coef_) == library_of(clf.coefs_paths_) == library_of(theirs)
+        np.testing.assert_allclose(to_host(clf.coef_), reference.coef_, rtol=1e-6)
+        if scoring is None:
+            np.testing.assert_allclose(clf.scores_, reference.scores_)

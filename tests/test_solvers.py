@@ -49,7 +49,7 @@ def problem_of(form, X, y, l2=0.01, weights=None, intercept=True, W=None, xp=np,
 
 def minimum(solver, problem, tol=1e-9, iterations=300, xp=np):
     """Return the iterate at which a solver ends, and the objectives on the way."""
-    problem, module = prepare(problem), SOLVERS[solver]
+    problem, module = prepare(problem, problem.l2.shape[0]), SOLVERS[solver]
     k, outputs = problem.l2.shape[0], problem.network.outputs
     iterate, objectives = module.start(problem, xp.zeros((k, outputs, 1), dtype=xp.float64)), []
     for _ in range(iterations):

@@ -28,6 +28,7 @@ class Iterate(NamedTuple):
     b: Array  # (k, units, 1)
     Z: Array  # (k, units, m)
     D: Array  # (k, units, m), the derivative of m J by the logits
+    cost: Array  # J
     objective: Array
     gradient: Vector  # its logits are there only where the form's inner product asks for them
     norm: Array  # of the gradient
@@ -50,23 +51,23 @@ class Iterate(NamedTuple):
         return chosen
 
 
-def start(problem: Problem, b: Array) -> Iterate:
-    """Return the iterate at the form's initial weights and the intercepts `b (k, units, 1)`."""
-    Z = problem.form.initial_logits() + b
-    point = Vector(problem.form.origin(), b, Z)
-    J, D = value(problem, Z)
+def start(problem: Problem, b: Array, W: Array | None = None) -> Iterate:
+    """Return the iterate at coordinates W, else at the form's initial weights, and the intercepts `b (k, units, 1)`."""
+    form = problem.form
+    point = Vector(form.origin(), b, form.initial_logits() + b) if W is None else Vector(W, b, form.logits(W, b))
+    J, D = value(problem, point.Z)
     objective = J + problem.l2 / 2 * weights_inner(problem, point, point)
-    return at(problem, point, D, objective)
+    return at(problem, point, D, J, objective)
 
 
-def at(problem: Problem, point: Vector, D: Array, objective: Array, memory: Any = ()) -> Iterate:
-    """Return the iterate at a point whose D and objective are known: this is where the gradient is computed."""
+def at(problem: Problem, point: Vector, D: Array, J: Array, objective: Array, memory: Any = ()) -> Iterate:
+    """Return the iterate at a point whose D, J and objective are known: this is where the gradient is computed."""
     gradient = adjoint(problem, D, point.W)
     if problem.form.inner_needs_logits:
         gradient = gradient._replace(Z=problem.form.logits(gradient.W, gradient.b))
     xp, square = array_namespace(D), inner(problem, gradient, gradient)
     norm = xp.sqrt(xp.maximum(square, xp.zeros_like(square)))  # of the Gram form's, rounding can make it negative
-    return Iterate(*point, D, objective, gradient, norm, 0 * norm, memory)
+    return Iterate(*point, D, J, objective, gradient, norm, 0 * norm, memory)
 
 
 def value(problem: Problem, Z: Array) -> tuple[Array, Array]:

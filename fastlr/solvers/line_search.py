@@ -56,6 +56,6 @@ def search(problem: Problem, iterate: Iterate, direction: Vector, memory: Any = 
         J, D = convex.value(problem, point.Z + t * direction.Z)
         f = xp.where(kept, f, f0)
     moved = Vector(*(p + t * d for p, d in zip(point, direction, strict=True)))
-    new = convex.at(problem, moved, D, f, memory)
+    new = convex.at(problem, moved, D, J, f, memory)
     stalled = ~kept | ((f0 - f <= noise) & (new.norm >= iterate.norm))
     return new._replace(stalled=xp.where(stalled, iterate.stalled + 1, xp.zeros_like(f0)))

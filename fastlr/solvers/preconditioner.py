@@ -20,8 +20,11 @@ EIGEN = 10  # n³ operations that its eigenvectors take
 ENOUGH = 8  # examples for each feature, from which the covariance is known well enough
 
 
-def prepare(problem: Problem) -> Problem:
-    """Return the problem with the mean of its examples, and with the spectrum of its features where that pays."""
+def prepare(problem: Problem, models: int) -> Problem:
+    """Return the problem with the mean of its examples, and with the spectrum of its features.
+
+    The latter where it pays for so many models, of which these are the first.
+    """
     form: Any = problem.form
     network = problem.network
     xp, m = array_namespace(problem.Y), problem.Y.shape[-1]
@@ -32,9 +35,9 @@ def prepare(problem: Problem) -> Problem:
         mean = mean._replace(Z=form.logits(mean.W, mean.b)) if form.inner_needs_logits else mean
     spectrum = None
     if form.name == "primal":
-        n, k = form.X.shape[0], problem.l2.shape[0]
+        n = form.X.shape[0]
         seen = min(m, ENOUGH * n)
-        if seen * n * n + EIGEN * n**3 < PASSES * 2 * k * network.outputs * n * m:
+        if seen * n * n + EIGEN * n**3 < PASSES * 2 * models * network.outputs * n * m:
             eigenvalues, V = xp.linalg.eigh(form.covariance(-(-m // seen), centred=network.intercept))
             largest = xp.max(eigenvalues)
             largest = xp.where(largest > 0, largest, xp.ones_like(largest))

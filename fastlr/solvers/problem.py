@@ -187,8 +187,8 @@ class Solver(Protocol):
 class Converging(Protocol):
     """What a solver module offers that goes to the minimum of a convex objective."""
 
-    def start(self, problem: Problem, b: Array) -> Any:
-        """Return the iterate at the form's initial weights and the intercepts `b`."""
+    def start(self, problem: Problem, b: Array, W: Array | None = None) -> Any:
+        """Return the iterate at coordinates W, else at the form's initial weights, and the intercepts `b`."""
 
     def step(self, backend: Delegate, problem: Problem, iterate: Any) -> Any:
         """Return the next iterate."""

@@ -1,0 +1,173 @@
+"""LogisticRegressionCV: every C on every fold in one pass over the data, and the best of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import get_scorer
+from sklearn.model_selection import check_cv
+
+from fastlr import core
+from fastlr.backends import Backend
+from fastlr.callers import Home, backend_for, check_training, class_codes, example_weights
+from fastlr.core import Array
+from fastlr.estimator import LinearClassifier, LogisticRegression, positive, settings_of, warn
+from fastlr.linear import fit_each
+from fastlr.settings import whole
+from fastlr.solvers import AUTO
+
+
+class LogisticRegressionCV(LinearClassifier):
+    """Logistic regression whose C is chosen by cross-validation.
+
+    `Cs` holds the values of C, or is how many of them, from 1e-4 to 1e4. `cv` is scikit-learn's: a number of folds
+    (stratified; 5 by default), a splitter, or pairs of indices. `scoring` is a scorer or its name; accuracy where there
+    is none. With `refit` the coefficients are those of the best C on all examples, else the mean of each fold's best.
+    All else is as in `LogisticRegression`.
+
+    All fits share one reading of the data: a fold is a weighting in which what it leaves out counts nothing, and each C
+    starts from the minimum of the one before.
+
+    Fitted attributes: those of `LogisticRegression` but `loss_curve_`; `Cs_ (values,)`, `C_`, and, as scikit-learn has
+    them without its legacy attributes, `scores_` and `n_iter_ (folds, 1, values)` and `coefs_paths_ (folds, 1, values,
+    1 or classes, n + 1)`, whose last column is the intercept's.
+    """
+
+    def __init__(  # noqa: D107
+        self,
+        *,
+        Cs: Any = 10,
+        l1_ratios: Any = (0.0,),
+        fit_intercept: bool = True,
+        cv: Any = None,
+        dual: bool = False,
+        penalty: str = "l2",
+        scoring: Any = None,
+        solver: str = AUTO,
+        tol: float = 1e-4,
+        max_iter: int = 100,
+        class_weight: dict[Any, float] | str | None = None,
+        n_jobs: int | None = None,
+        verbose: int = 0,
+        refit: bool = True,
+        intercept_scaling: float = 1.0,
+        random_state: Any = None,
+        backend: str | None = None,
+        device: str | None = None,
+        form: str = AUTO,
+    ) -> None:
+        self.Cs = Cs
+        self.l1_ratios = l1_ratios
+        self.fit_intercept = fit_intercept
+        self.cv = cv
+        self.dual = dual
+        self.penalty = penalty
+        self.scoring = scoring
+        self.solver = solver
+        self.tol = tol
+        self.max_iter = max_iter
+        self.class_weight = class_weight
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+        self.refit = refit
+        self.intercept_scaling = intercept_scaling
+        self.random_state = random_state
+        self.backend = backend
+        self.device = device
+        self.form = form
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Fit to examples `X (m, n)` and labels `y (m,)`; `sample_weight (m,)` says how much each example counts.
+
+        The weights count in the scores too.
+        """
+        settings, Cs = settings_of(self, l1_ratios=self.l1_ratios), self._values()
+        home = Home.of(X)
+        X, y = check_training(self, X, y)
+        classes, codes = class_codes(y)
+        weights = example_weights(self.class_weight, sample_weight, classes, y, codes)
+        given = None if sample_weight is None else example_weights(None, sample_weight, classes, y, codes)
+        splits = list(check_cv(self.cv, y, classifier=True).split(np.zeros((len(y), 1)), y))
+        counted = np.tile(weights, (1 + len(splits), 1))  # the first are all examples
+        for row, (train, _) in zip(counted[1:], splits, strict=True):
+            row *= np.bincount(train, minlength=len(y)) > 0
+        totals = counted.sum(axis=1)
+        if not totals.all():
+            raise ValueError(f"cv: the examples without fold {totals.argmin() - 1} have no weight; take fewer folds")
+        backend = backend_for(self, X)
+        judge = _Judge(self.scoring, backend, X, y, classes, splits, given)
+        outputs = 1 if len(classes) == 2 else len(classes)
+        scores = np.empty((len(splits), len(Cs)))
+        iterations = np.empty((len(splits), len(Cs)), dtype=np.int32)
+        found: dict[int, Array] = {}
+        with backend.scope():
+            fits = fit_each(
+                backend, X, codes, outputs, 1 / (Cs[:, np.newaxis] * totals), settings,
+                weightings=counted / counted.mean(axis=1, keepdims=True), intercept=self.fit_intercept,
+            )  # fmt: skip
+            for fit in fits:
+                warn(fit)
+                joined = backend.xp.concat([fit.W, fit.b], axis=2)
+                for place, number in enumerate(fit.numbers):
+                    mine = slice(place * len(counted), (place + 1) * len(counted))
+                    found[number] = joined[mine, ...]
+                    for fold, path in enumerate(fit.paths[mine][1:]):
+                        scores[fold, number] = judge(fold, path.state.Z[0, ...], found[number][1 + fold, ...])
+                        iterations[fold, number] = path.recorded_at[-1]
+            best = int(scores.mean(axis=0).argmax())
+            chosen = [found[number][1 + fold, ...] for fold, number in enumerate(scores.argmax(axis=1))]
+            both = found[best][0, ...] if self.refit else sum(chosen[1:], chosen[0]) / len(chosen)
+            paths = backend.xp.stack([found[number][1:, ...] for number in range(len(Cs))], axis=1)
+        self.classes_, self.Cs_ = classes, Cs
+        self.C_ = float(Cs[best] if self.refit else Cs[scores.argmax(axis=1)].mean())
+        self.l1_ratio_, self.l1_ratios_ = 0.0, np.zeros(1)
+        self.coef_, self.intercept_ = home.give(both[:, :-1]), home.give(both[:, -1])
+        self.coefs_paths_ = home.give(paths[:, None, ...])
+        self.scores_, self.n_iter_ = scores[:, np.newaxis, :], iterations[:, np.newaxis, :]
+        self.solver_, self.form_, self.backend_ = fit.solver, fit.form.name, backend.name
+        return self
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return the score of the predictions by the scorer, accuracy where there is none."""
+        weights = {} if sample_weight is None else {"sample_weight": sample_weight}
+        return float(get_scorer(self.scoring or "accuracy")(self, X, y, **weights))
+
+    def _values(self) -> NDArray[Any]:
+        """Return the values of C."""
+        if isinstance(self.Cs, int | np.integer) and not isinstance(self.Cs, bool):
+            return np.logspace(-4, 4, whole("Cs", self.Cs, 1))
+        values = np.asarray([positive("Cs", value) for value in np.ravel(self.Cs)])
+        if len(values) == 0:
+            raise ValueError("Cs: it is empty; at least one value of C is needed")
+        return values
+
+
+@dataclass(frozen=True)
+class _Judge:
+    """What scores a fit on the examples that it was not fitted to."""
+
+    scoring: Any
+    backend: Backend
+    X: Array
+    y: NDArray[Any]
+    classes: NDArray[Any]
+    splits: list[tuple[NDArray[np.intp], NDArray[np.intp]]]
+    weights: NDArray[Any] | None
+
+    def __call__(self, fold: int, Z: Array, parameters: Array) -> float:
+        """Return the score on what a fold left out, of the logits `(outputs, m)` and the parameters they are of."""
+        test, xp = self.splits[fold][1], self.backend.xp
+        weights = None if self.weights is None else self.weights[test]
+        if self.scoring in (None, "accuracy"):
+            chosen = Z[0, :] > 0 if Z.shape[0] == 1 else xp.argmax(Z, axis=0)
+            right = self.classes[self.backend.to_host(chosen).astype(np.intp)[test]] == self.y[test]
+            return float(np.average(right, weights=weights))
+        fitted = LogisticRegression(backend=self.backend.name, device=self.backend.device)
+        fitted.n_features_in_ = self.X.shape[1]
+        fitted.classes_, fitted.coef_, fitted.intercept_ = self.classes, parameters[:, :-1], parameters[:, -1]
+        examples = core.rows(self.X, self.backend.asarray(test))
+        more = {} if weights is None else {"sample_weight": weights}
+        return float(get_scorer(self.scoring)(fitted, examples, self.y[test], **more))
