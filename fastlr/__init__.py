@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from fastlr.estimator import LogisticRegression
     from fastlr.model import Model
     from fastlr.model_file import load
+    from fastlr.regularization import RegularizationPath, path
     from fastlr.reporting import report
     from fastlr.run import Run
     from fastlr.training import sweep, train
@@ -30,11 +31,13 @@ __all__ = [
     "LogisticRegression",
     "LogisticRegressionCV",
     "Model",
+    "RegularizationPath",
     "Run",
     "__version__",
     "core",
     "load",
     "open_dataset",
+    "path",
     "report",
     "sweep",
     "textbook",
@@ -49,9 +52,11 @@ _HOME = {
     "LogisticRegression": "fastlr.estimator",
     "LogisticRegressionCV": "fastlr.cross_validation",
     "Model": "fastlr.model",
+    "RegularizationPath": "fastlr.regularization",
     "Run": "fastlr.run",
     "load": "fastlr.model_file",
     "open_dataset": "fastlr.data",
+    "path": "fastlr.regularization",
     "report": "fastlr.reporting",
     "sweep": "fastlr.training",
     "train": "fastlr.training",

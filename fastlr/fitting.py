@@ -151,7 +151,7 @@ def _converge(
     weightings = None if fold is None else weights(fold, 1)[:, 0, :]
     copies = 1 if weightings is None else len(weightings)
     l2 = np.repeat([[model.l2] for model in models], copies, axis=1)
-    latest = [math.nan] * len(models)
+    latest = [math.inf] * len(models)  # of those whose turn has not come
 
     def watch(numbers: Sequence[int], iteration: int, costs: list[float]) -> None:
         for number, cost in zip(numbers, costs, strict=True):

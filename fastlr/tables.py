@@ -29,6 +29,7 @@ def summary(data: Dataset, run: Run, as_json: bool = False) -> str:
     tf32 = "" if run.precision == "full" else f" with {run.precision} products"
     lines = [
         f"trained in {run.seconds:.2f} s ({run.backend} on {run.device}, {run.dtype}{tf32}, {run.form} form)",
+        *([] if run.solver == "gd" else [f"{run.solver}: {run.recorded_at[-1]} iterations"]),
         f"train accuracy: {run.train_accuracy} %",
     ]
     if run.layers:

@@ -126,6 +126,10 @@ def sweep(
     settings = Settings(
         iterations, hidden_units(layers), solver, optimizer, batch_size, standardize, seed, record_every, form, tol
     )
+    if settings.converges and len(models) > len(l2):
+        raise InputError(
+            f"learning rate: solver {settings.solver!r} has none, and no seed either; give several of l2 alone"
+        )
     data, target = as_dataset(data), (backend, device, dtype, precision)
     more = {"folds": folds, "test_costs": test_costs, "callback": callback}
     return _train(data, labels, test, target, settings, models, **more)

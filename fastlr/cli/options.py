@@ -24,7 +24,8 @@ def hush(quiet: bool) -> bool:
 
 
 DATA_HELP = (
-    "A folder of class folders, an HDF5, npz, npy, parquet or CIFAR-10 file, or a folder of IDX or parquet files."
+    "A folder of class folders, an HDF5, npz, npy, safetensors, parquet or CIFAR-10 file, "
+    "or a folder of IDX or parquet files."
 )
 DataPath = Annotated[Path, typer.Argument(metavar="DATA", help=DATA_HELP)]
 ModelPath = Annotated[Path, typer.Argument(metavar="MODEL", help="A model file that `fastlr train` wrote.")]
@@ -44,6 +45,10 @@ Layers = Annotated[
     str, typer.Option(metavar="N[,N]", help="Units of hidden ReLU layers, such as 4,3,2; by default none.")
 ]
 OptimizerName = Annotated[str, typer.Option(help="gd, momentum, nesterov or adam.")]
+SolverName = Annotated[
+    str, typer.Option("--solver", help="gd, or to the minimum: newton, newton-cg, lbfgs, auto (the least work).")
+]
+Tol = Annotated[float | None, typer.Option(help="Norm of the gradient at which all solvers but gd stop.")]
 BatchSize = Annotated[int | None, typer.Option(help="Examples a step looks at; by default all.")]
 Standardize = Annotated[
     bool, typer.Option("--standardize", help="Bring each feature to mean 0 and standard deviation 1.")

@@ -29,15 +29,17 @@ from fastlr.cli.options import (
     Seed,
     Size,
     SkipBad,
+    SolverName,
     Standardize,
     TestPath,
+    Tol,
     check_model_path,
     hidden_units,
     numbers,
     read_data,
     seeds,
 )
-from fastlr.terminal import fitted, print_json, print_skipped, say
+from fastlr.terminal import fitted, moves_its_cursor, print_json, print_skipped, say
 
 if TYPE_CHECKING:
     from fastlr.run import Run
@@ -59,6 +61,8 @@ def sweep(
     ] = None,
     folds: Annotated[int | None, typer.Option(help="Cross-validate: leave each of so many parts out once.")] = None,
     layers: Layers = "",
+    solver: SolverName = "gd",
+    tol: Tol = None,
     optimizer: OptimizerName = "gd",
     batch_size: BatchSize = None,
     standardize: Standardize = False,
@@ -97,7 +101,7 @@ def sweep(
     train_set, test_set = read_data(
         data, test, positive, balance, holdout, seed, size=size, resample=resample, skip_bad=skip_bad
     )
-    with live_table(models, iterations, quiet) as callback:
+    with live_table(models, iterations, quiet or (solver != "gd" and not moves_its_cursor())) as callback:
         runs = train_all(
             train_set,
             test=test_set,
@@ -107,6 +111,8 @@ def sweep(
             folds=folds,
             layers=hidden_units(layers),
             iterations=iterations,
+            solver=solver,
+            tol=tol,
             optimizer=optimizer,
             batch_size=batch_size,
             standardize=standardize,
@@ -140,7 +146,10 @@ def sweep(
 def _as_dict(runs: list[Run], best: Run) -> dict[str, Any]:
     """Return the runs as plain values; what is the same for all of them stands once, beside them."""
     first = runs[0].as_dict()
-    own = ("costs", "recorded_at", "train_accuracy", "test_accuracy", "fold_accuracies", "seed", "warning", "notes")
+    own = [
+        "costs", "recorded_at", "train_accuracy", "test_accuracy", "fold_accuracies", "seed", "warning", "notes",
+        "converged",
+    ]  # fmt: skip
     shared = {name: value for name, value in first.items() if name not in (*own, "test_costs")}
     rows = []
     for run in runs:

@@ -32,8 +32,10 @@ from fastlr.cli.options import (
     Seed,
     Size,
     SkipBad,
+    SolverName,
     Standardize,
     TestPath,
+    Tol,
     check_model_path,
     hidden_units,
     read_data,
@@ -53,6 +55,8 @@ def train(
     lr: LearningRate = 0.005,
     l2: Annotated[float, typer.Option(help="Weight decay: adds l2/2 ‖W‖² to the objective.")] = 0.0,
     layers: Layers = "",
+    solver: SolverName = "gd",
+    tol: Tol = None,
     optimizer: OptimizerName = "gd",
     batch_size: BatchSize = None,
     standardize: Standardize = False,
@@ -92,6 +96,8 @@ def train(
         learning_rate=lr,
         l2=l2,
         layers=hidden_units(layers),
+        solver=solver,
+        tol=tol,
         optimizer=optimizer,
         batch_size=batch_size,
         standardize=standardize,
@@ -124,13 +130,14 @@ def train(
 
 def run_training(train_set: Dataset, test_set: Dataset | None, quiet: bool = False, **settings: Any) -> Run:
     """Train with the progress on standard error and a divergence as one line there."""
-    from fastlr.errors import DivergenceWarning
+    from fastlr.errors import ConvergenceWarning, DivergenceWarning
     from fastlr.training import train
 
     with warnings.catch_warnings(), progress(settings["iterations"], quiet) as (callback, done):
         warnings.simplefilter("ignore", DivergenceWarning)
+        warnings.simplefilter("ignore", ConvergenceWarning)  # it is among the notes
         run = train(train_set, test=test_set, callback=callback, **settings)
-        if run.warning is None:
+        if run.warning is None and run.converged is None:
             done()
     if run.warning:
         print(f"fastlr: {run.warning}", file=sys.stderr)

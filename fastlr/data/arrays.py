@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from fastlr.data.dataset import Dataset, from_arrays
 from fastlr.data.format import Pictures
 from fastlr.errors import InputError
 
-EXAMPLES, LABELS = ("images", "X"), ("labels", "y")
+EXAMPLES, LABELS = ("images", "X", "features", "embeddings"), ("labels", "y")
 TEST = "test_"  # prefix of the test split's arrays
 
 
@@ -35,11 +35,15 @@ def splits(path: Path) -> tuple[str, ...]:
 def read(path: Path, split: str | None, pictures: Pictures) -> Dataset:
     """Return examples and labels; the array `classes` names the classes where it is there."""
     if path.suffix.lower() == ".npy":
-        beside = _labels_beside(path)
+        beside = labels_beside(path)
         return from_arrays(str(path), np.load(path, allow_pickle=False), np.load(beside, allow_pickle=False))
     prefix = TEST if split == "test" else ""
     with _open_npz(path) as file:
-        examples, labels = _first(path, file, EXAMPLES, prefix), _first(path, file, LABELS, prefix)
+        examples = file[name_of(path, file, EXAMPLES, prefix)]
+        if any(prefix + name in file for name in LABELS) or prefix:
+            labels = file[name_of(path, file, LABELS, prefix)]
+        else:
+            labels = np.load(labels_beside(path), allow_pickle=False)
         names = file["classes"].tolist() if "classes" in file else None
         return from_arrays(str(path), examples, labels, names)
 
@@ -62,15 +66,18 @@ def _open_npz(path: Path) -> Iterator[Mapping[str, NDArray[Any]]]:
         yield npz
 
 
-def _first(path: Path, file: Mapping[str, NDArray[Any]], names: tuple[str, ...], prefix: str) -> NDArray[Any]:
+def name_of(path: Path, file: Iterable[str], names: tuple[str, ...], prefix: str) -> str:
+    """Return the first of the names, after the prefix, that is in the file; raise InputError where none is."""
+    held = list(file)
     for name in names:
-        if prefix + name in file:
-            return file[prefix + name]
+        if prefix + name in held:
+            return prefix + name
     wanted = " or ".join(repr(prefix + name) for name in names)
-    raise InputError(f"{path}: holds no {wanted}; it holds {', '.join(file) or 'nothing'}")
+    raise InputError(f"{path}: holds no {wanted}; it holds {', '.join(held) or 'nothing'}")
 
 
-def _labels_beside(path: Path) -> Path:
+def labels_beside(path: Path) -> Path:
+    """Return the file that holds the labels of an array's file."""
     candidates = [path.with_suffix(".labels.npy"), path.with_name("labels.npy"), path.with_name("y.npy")]
     for candidate in candidates:
         if candidate.is_file() and candidate != path:

@@ -6,13 +6,13 @@ import os
 from pathlib import Path
 from typing import Any
 
-from fastlr.data import arrays, cifar, folder, hdf5, huggingface, idx
+from fastlr.data import arrays, cifar, folder, hdf5, huggingface, idx, tensors
 from fastlr.data.dataset import Dataset, list_names
 from fastlr.data.format import MAX_SIZE, Pictures, Reader, reporting
 from fastlr.errors import InputError
 
 # In the order in which they are asked; a folder of pictures is the last resort.
-READERS: tuple[Reader, ...] = (hdf5, arrays, cifar, idx, huggingface, folder)
+READERS: tuple[Reader, ...] = (hdf5, arrays, tensors, cifar, idx, huggingface, folder)
 
 
 def open_dataset(
@@ -26,7 +26,7 @@ def open_dataset(
     skip_bad: bool = False,
     threads: int | None = None,
 ) -> Dataset:
-    """Read one split of a folder of pictures, an HDF5, CIFAR-10, npz, npy or parquet file, or a folder of such files.
+    """Read one split of a folder of pictures, or of a file of any of the formats, or of a folder of such files.
 
     `path` names it, or is a `Dataset` or `DatasetDict` of Hugging Face's `datasets`.
     An undivided source is returned whole, whichever split is asked for. `size` and `resample` say how picture
@@ -83,7 +83,7 @@ def _reader_of(path: Path) -> Reader:
                 return reader
     raise InputError(
         f"{path}: not data that fastlr reads; give a folder with one folder of pictures per class, "
-        "an HDF5, npz, npy, parquet or CIFAR-10 batch file, or a folder of IDX or parquet files"
+        "an HDF5, npz, npy, safetensors, parquet or CIFAR-10 batch file, or a folder of IDX or parquet files"
     )
 
 

@@ -1,0 +1,68 @@
+"""Features and labels in a safetensors file, bfloat16 among them, or with the labels in a file beside it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import safe_open
+
+from fastlr.data.arrays import EXAMPLES, LABELS, TEST, labels_beside, name_of
+from fastlr.data.dataset import Dataset, from_arrays
+from fastlr.data.format import Pictures
+from fastlr.errors import InputError
+
+
+def recognises(path: Path) -> bool:
+    """Return whether it is a .safetensors file."""
+    return path.is_file() and path.suffix.lower() == ".safetensors"
+
+
+def splits(path: Path) -> tuple[str, ...]:
+    """Return "test" where it holds `test_features`, or another of the names, with "train" for the rest."""
+    names, _ = _contents(path)
+    train, test = (any(prefix + name in names for name in EXAMPLES) for prefix in ("", TEST))
+    return () if not test else ("train", "test") if train else ("test",)
+
+
+def read(path: Path, split: str | None, pictures: Pictures) -> Dataset:
+    """Return examples and labels; `classes` in the metadata, a JSON list, names the classes where it is there."""
+    names, metadata = _contents(path)
+    prefix = TEST if split == "test" else ""
+    examples = _tensor(path, name_of(path, names, EXAMPLES, prefix))
+    beside = None if any(prefix + name in names for name in LABELS) else labels_beside(path)
+    if beside is None:
+        labels = _tensor(path, name_of(path, names, LABELS, prefix))
+    else:
+        labels = np.load(beside, allow_pickle=False)
+    classes = json.loads(metadata["classes"]) if "classes" in metadata else None
+    return from_arrays(str(path), examples, labels, classes)
+
+
+def _contents(path: Path) -> tuple[list[str], dict[str, str]]:
+    """Return the names of the tensors, and the metadata."""
+    with safe_open(path, "np") as file:
+        names, metadata = list(file.keys()), file.metadata() or {}
+    if "fastlr" in metadata:
+        raise InputError(f"{path}: is a model that fastlr saved, not data; give the examples that it is for")
+    return names, metadata
+
+
+def _tensor(path: Path, name: str) -> NDArray[Any]:
+    """Return a tensor; NumPy has no bfloat16, whose bits are the upper half of a float32's."""
+    with safe_open(path, "np") as file:
+        if file.get_slice(name).get_dtype() != "BF16":
+            tensor: NDArray[Any] = file.get_tensor(name)
+            return tensor
+        shape = file.get_slice(name).get_shape()
+    with path.open("rb") as raw:
+        length = int.from_bytes(raw.read(8), "little")
+        start, stop = json.loads(raw.read(length))[name]["data_offsets"]
+        raw.seek(8 + length + start)
+        halves = np.frombuffer(raw.read(stop - start), dtype="<u2")
+    upper = halves.astype(np.uint32)
+    upper <<= 16
+    return upper.view(np.float32).reshape(shape)
