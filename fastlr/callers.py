@@ -82,7 +82,9 @@ def check_training(estimator: Any, X: Any, y: Any) -> tuple[Array, NDArray[Any]]
         if len(y) != X.shape[0]:
             raise ValueError(f"y: {len(y)} labels for {X.shape[0]} examples; each example needs one")
     else:
-        X, y = validate_data(estimator, X, y, dtype=READ)
+        X, y = validate_data(estimator, X, y, dtype=READ, ensure_all_finite=not _is_half(X))
+        if _is_half(X):  # scikit-learn's way would take half as much memory again
+            check_finite("X", X)
     check_classification_targets(y)
     return X, y
 
@@ -98,6 +100,10 @@ def check_examples(estimator: Any, X: Any) -> Array:
         name = type(estimator).__name__
         raise ValueError(f"X has {X.shape[1]} features, but {name} is expecting {n} features as input")
     return X
+
+
+def _is_half(X: Any) -> bool:
+    return getattr(X, "dtype", None) == np.float16
 
 
 def _labels(y: Any) -> Any:

@@ -105,6 +105,8 @@ def assemble(
     # Converted once where every step would have to convert all of it; K is computed from what is there.
     kept = (*backend.reads, *HALVES)
     as_it_is = settings.form == GramForm.name or settings.batch_size is not None or dtype_name(rows) in kept
+    if settings.converges and backend.xp is np:  # products are made of rows in either order
+        backend = replace(backend, asarray=np.asarray)
     X = (backend.asarray(rows) if as_it_is else backend.floats(rows)).T
     moments = core.moments(X, backend.float_dtype, scale) if settings.standardize else None
     layers = [Layer(*(backend.floats(part) for part in layer)) for layer in layers]

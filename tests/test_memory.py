@@ -62,3 +62,44 @@ def test_predictions_take_no_copy():
     m, n = 8000, 12288
     model = "run = fastlr.train(X[:50], labels[:50], iterations=2); run.model.predict_proba(X[:400])"
     assert growth(m, n, "run.model.predict_proba(X)", before=model) < 0.05 * m * n
+
+
+PROBE = """
+import resource, sys
+import numpy as np
+import fastlr
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+rng = np.random.default_rng(0)
+labels = np.arange({m}) % {classes}
+X = np.empty(({m}, {n}), {dtype!r}, order={order!r})
+for start in range(0, {m}, 1000):
+    X[start : start + 1000] = rng.integers(0, 100, (1000, {n})) + 3 * labels[start : start + 1000, np.newaxis]
+fastlr.LogisticRegression(tol=1).fit(X[:100].copy(), labels[:100])  # loads and compiles
+before = peak()
+clf = fastlr.LogisticRegression(tol=1, max_iter=20).fit(X, labels)
+print(peak() - before, clf.coef_.dtype)
+"""
+
+
+@pytest.mark.parametrize(
+    ("dtype", "order", "works_in"),
+    [
+        ("float64", "C", "float64"), ("float64", "F", "float64"), ("float32", "C", "float32"),
+        ("float32", "F", "float32"), ("float16", "C", "float32"), ("uint8", "C", "float64"),
+    ],
+)  # fmt: skip
+def test_the_estimator_copies_no_examples(dtype, order, works_in):
+    m, n, classes = 150_000, 500, 2
+    code = PROBE.format(m=m, n=n, dtype=dtype, order=order, classes=classes)
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    grown, used = done.stdout.split()
+    assert used == works_in
+    # What is there beside X: a tile of it, logits of every example a dozen times over, and matrices of n features.
+    width = 8 if works_in == "float64" else 4
+    room = 2**22 * 8 + 16 * m * width + 20 * n * n * 8
+    assert int(grown) < room, f"{int(grown) / 1e6:.0f} MB, {room / 1e6:.0f} at the most"
+    assert room < m * n * 2, "a copy would go unnoticed"
