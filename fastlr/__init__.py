@@ -67,7 +67,12 @@ def __getattr__(name: str) -> Any:
     if name in ("core", "textbook"):
         return importlib.import_module(f"fastlr.{name}")
     if name in _HOME:
-        return getattr(importlib.import_module(_HOME[name]), name)
+        try:
+            return getattr(importlib.import_module(_HOME[name]), name)
+        except ModuleNotFoundError as error:
+            if (error.name or "").partition(".")[0] != "sklearn":
+                raise
+            raise ImportError(f"fastlr.{name} needs scikit-learn; try pip install 'fastlr[sklearn]'") from error
     raise AttributeError(f"module 'fastlr' has no attribute {name!r}")
 
 

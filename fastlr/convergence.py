@@ -46,7 +46,8 @@ def converge(
     paths = [Descent(None) for _ in going]
     for done in range(iterations + 1):
         values = (iterate.cost, iterate.objective, iterate.norm, iterate.stalled)
-        costs, objectives, norms, stalled = (_on_host(backend, each) for each in values)
+        # One way to the host for all of them.
+        costs, objectives, norms, stalled = backend.to_host(backend.xp.stack(values))[..., 0, 0].tolist()
         tested = None if measure is None else _on_host(backend, measure(problem, iterate))
         for row, model in enumerate(going):
             path = paths[model]
@@ -104,4 +105,5 @@ def _separates(path: Descent, problem: Problem) -> bool:
 
 
 def _on_host(backend: Backend, costs: Array) -> list[float]:
-    return [float(cost) for cost in backend.to_host(costs).reshape(-1)]
+    found: list[float] = backend.to_host(costs).reshape(-1).tolist()
+    return found

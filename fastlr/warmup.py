@@ -18,4 +18,5 @@ def warm_up() -> None:
             for form in FORMS:
                 for layers in ((), (2,)):
                     train(X, [0, 1], layers=layers, iterations=1, backend="numba", form=form, dtype=dtype)
+            train(X, [0, 1], l2=1.0, solver="newton", form="gram", iterations=9, backend="numba", dtype=dtype)
             gram_product(np.zeros((1, 2), dtype), gram_matrix(X.T, dtype))  # for advice on the learning rate

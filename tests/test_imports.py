@@ -34,6 +34,21 @@ def test_help_loads_no_numpy():
     assert not modules_after(code) & {"numpy", "numba", "matplotlib", "h5py", "PIL"}
 
 
+def test_the_estimators_say_what_they_need():
+    code = """
+import sys
+sys.modules["sklearn"] = None
+import fastlr
+try:
+    fastlr.LogisticRegression
+except ImportError as error:
+    print(error, file=sys.stderr)
+fastlr.train
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stderr == "fastlr.LogisticRegression needs scikit-learn; try pip install 'fastlr[sklearn]'\n"
+
+
 def test_public_names():
     import fastlr
 

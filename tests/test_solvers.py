@@ -171,6 +171,15 @@ def test_initial_weights_do_not_move_the_minimum(solver, form, classes):
     np.testing.assert_allclose(ends[1], ends[0], rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_steps_done_ahead_change_nothing(form, monkeypatch):
+    X, y = classified(40, 12, 3)
+    alone = minimum("newton-cg", problem_of(form, X, y, [1e-3, 1.0]))[1]
+    monkeypatch.setattr(Host, "ahead", 4)
+    ahead = minimum("newton-cg", problem_of(form, X, y, [1e-3, 1.0]))[1]
+    np.testing.assert_allclose(ahead, alone, rtol=1e-12)
+
+
 @pytest.mark.parametrize(("solver", "form", "classes"), combinations())
 def test_solvers_keep_to_the_standard(solver, form, classes):
     X, y = classified(25, 8, classes)

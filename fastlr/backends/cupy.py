@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fastlr.backends.record import Backend, Costs, UnavailableError, loop
+from fastlr.backends.record import AHEAD, Backend, Costs, UnavailableError, loop
 from fastlr.core import Array
 from fastlr.forms import Kernels
 from fastlr.kernels import tensorcores
@@ -59,6 +59,7 @@ def open_backend(device: str, dtype: str, precision: str) -> Backend:
         repeat=loop,
         synchronize=lambda state: place.synchronize(),
         scope=lambda: _scope(place.id, precision),
+        ahead=AHEAD,
         costs=Costs(primal=0.5, gram=0.25, product=0.016),
         kernels=_kernels(),
     )

@@ -8,7 +8,7 @@ import importlib.util
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from fastlr.backends.record import Backend, Costs, S, Step, UnavailableError
+from fastlr.backends.record import AHEAD, Backend, Costs, S, Step, UnavailableError
 from fastlr.core import Array
 from fastlr.errors import InputError
 from fastlr.forms import GramForm, PrimalForm
@@ -53,6 +53,7 @@ def open_backend(device: str, dtype: str, precision: str) -> Backend:
         repeat=repeat,
         synchronize=jax.block_until_ready,
         scope=functools.partial(_scope, place, MATMUL_PRECISION[precision]),
+        ahead=1 if device == "cpu" else AHEAD,
         costs=Costs(primal=0.5, gram=0.2, product=0.018),
     )
 

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 from fastlr.core import Array
 from fastlr.forms import NO_KERNELS, Kernels
 
+AHEAD = 4  # where asking makes the host wait for the device
+
 S = TypeVar("S")
 Step = Callable[[S], S]
 
@@ -59,7 +61,7 @@ class Backend:
     kernels: Kernels = field(
         default_factory=lambda: NO_KERNELS
     )  # fused replacements for functions of the core and for solvers' steps
-    ahead: int = 1  # short steps to do before the host asks whether more are needed: on a GPU asking costs as much
+    ahead: int = 1  # short steps to do before the host asks whether more are needed: `AHEAD` on a GPU
     reads: tuple[str, ...] = ()  # dtypes of X, beside the working dtype, that a primal step reads without a copy
     scope: Callable[[], AbstractContextManager[object]] = contextlib.nullcontext  # settings around all its work
 

@@ -8,7 +8,7 @@ import importlib.util
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from fastlr.backends.record import Backend, Costs, S, Step, UnavailableError, loop
+from fastlr.backends.record import AHEAD, Backend, Costs, S, Step, UnavailableError, loop
 from fastlr.core import Array
 from fastlr.errors import InputError
 
@@ -66,6 +66,7 @@ def open_backend(device: str, dtype: str, precision: str) -> Backend:
         repeat=Graph() if place.type == "cuda" else loop,
         synchronize=synchronize,
         scope=functools.partial(_scope, place, MATMUL_PRECISION[precision]),
+        ahead=1 if device == "cpu" else AHEAD,
         costs=Costs(primal=0.7, gram=0.36, product=0.022),
     )
 

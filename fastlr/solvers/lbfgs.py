@@ -16,7 +16,7 @@ from fastlr.solvers import convex
 from fastlr.solvers.convex import Iterate
 from fastlr.solvers.convex import start as start  # what a solver offers
 from fastlr.solvers.line_search import search
-from fastlr.solvers.preconditioner import precondition
+from fastlr.solvers.preconditioner import mean_curvature, precondition
 from fastlr.solvers.problem import Delegate, Problem, Vector
 
 PAIRS = 10
@@ -32,8 +32,8 @@ def why_not(form: str, outputs: int) -> str | None:
 def step(backend: Delegate, problem: Problem, iterate: Iterate) -> Iterate:
     """Return the iterate after one step."""
     xp, pairs = array_namespace(iterate.b), iterate.memory
-    A = convex.probabilities(problem, iterate.Z)
-    direction = _direction(problem, A, iterate.gradient, pairs)
+    c = mean_curvature(problem, convex.probabilities(problem, iterate.Z))
+    direction = _direction(problem, c, iterate.gradient, pairs)
     moved = search(problem, iterate, direction)
     keeps_logits = problem.form.inner_needs_logits
     s = Vector(*(new - old for new, old in zip(moved.point, iterate.point, strict=True)))
@@ -49,17 +49,17 @@ def step(backend: Delegate, problem: Problem, iterate: Iterate) -> Iterate:
     return moved._replace(memory=(*pairs[-PAIRS + 1 :], pair))
 
 
-def _direction(problem: Problem, A: Array, gradient: Vector, pairs: tuple[Pair, ...]) -> Vector:
+def _direction(problem: Problem, c: Array, gradient: Vector, pairs: tuple[Pair, ...]) -> Vector:
     """Return −r with its logits."""
     xp, q, alphas = array_namespace(gradient.b), gradient, []
     for s, y, ys in reversed(pairs):
         alpha = convex.ratio(convex.inner(problem, q, s), ys)
         q = Vector(q.W - alpha * y.W, q.b - alpha * y.b)
         alphas.append(alpha)
-    r = precondition(problem, A, q)
+    r = precondition(problem, c, q)
     if pairs:
         s, y, ys = pairs[-1]
-        gamma = convex.ratio(ys, convex.inner(problem, precondition(problem, A, y), y))
+        gamma = convex.ratio(ys, convex.inner(problem, precondition(problem, c, y), y))
         gamma = xp.where(gamma > 0, gamma, xp.ones_like(gamma))
         r = Vector(gamma * r.W, gamma * r.b)
     for (s, y, ys), alpha in zip(pairs, reversed(alphas), strict=True):

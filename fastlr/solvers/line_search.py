@@ -33,14 +33,14 @@ def search(problem: Problem, iterate: Iterate, direction: Vector, memory: Any = 
     penalty0 = problem.l2 / 2 * convex.weights_inner(problem, point, point)
     noise = core.rounding(f0.dtype) * xp.abs(f0)
     t, low, high = xp.ones_like(f0), xp.zeros_like(f0), xp.full_like(f0, xp.inf)
-    for _ in range(TRIALS):
+    for trial in range(1, TRIALS + 1):
         J, D = convex.value(problem, point.Z + t * direction.Z)
         f = J + penalty0 + problem.l2 * (t * Wd + t * t / 2 * dd)
         slope_t = xp.mean(xp.sum(D * direction.Z, axis=1, keepdims=True), axis=-1, keepdims=True)
         slope_t = slope_t + problem.l2 * (Wd + t * dd)
         fell = f <= f0 + FALL * t * slope + noise
         good = (fell & (xp.abs(slope_t) <= FLAT * xp.abs(slope))) | ~(slope < 0) | (t == 0)
-        if bool(xp.all(good)):
+        if trial == TRIALS or bool(xp.all(good)):
             break
         beyond = ~fell | ~(slope_t < 0)  # also where φ is not finite
         high = xp.where(beyond, t, high)

@@ -20,7 +20,7 @@ from fastlr.solvers import convex
 from fastlr.solvers.convex import Iterate
 from fastlr.solvers.convex import start as start  # what a solver offers
 from fastlr.solvers.line_search import search
-from fastlr.solvers.preconditioner import precondition
+from fastlr.solvers.preconditioner import mean_curvature, precondition
 from fastlr.solvers.problem import Delegate, Problem, Vector
 
 SHARE = 0.25
@@ -55,18 +55,19 @@ def direction(backend: Delegate, problem: Problem, iterate: Iterate, A: Array) -
     xp, g = array_namespace(A), iterate.gradient
     nothing = Vector(xp.zeros_like(g.W), xp.zeros_like(g.b), xp.zeros_like(A))
     zero, one = xp.zeros_like(iterate.norm), xp.ones_like(iterate.norm)
+    c = mean_curvature(problem, A)
     now = _Search(nothing, Vector(-g.W, -g.b), nothing, zero, zero, zero, one)
     for _ in range(LONGEST // backend.ahead):
-        now = backend.repeat(partial(_advance, problem, A), now, backend.ahead)
+        now = backend.repeat(partial(_advance, problem, A, c), now, backend.ahead)
         if not bool(xp.any(now.active > 0)):
             break
     return now.d
 
 
-def _advance(problem: Problem, A: Array, now: _Search) -> _Search:
+def _advance(problem: Problem, A: Array, c: Array, now: _Search) -> _Search:
     """Return the state of the conjugate gradients after one more step of those that are active."""
     xp = array_namespace(A)
-    z = precondition(problem, A, now.r)
+    z = precondition(problem, c, now.r)
     z = z._replace(Z=problem.form.logits(z.W, z.b))
     rz = convex.inner(problem, now.r, z)
     beta = convex.ratio(rz, now.rz)

@@ -46,17 +46,22 @@ def prepare(problem: Problem, models: int) -> Problem:
     return problem._replace(mean=mean, spectrum=spectrum)
 
 
-def precondition(problem: Problem, A: Array, r: Vector) -> Vector:
-    """Return M r, M close to the inverse of ∇²f at probabilities A; no logits are needed or returned."""
+def mean_curvature(problem: Problem, A: Array) -> Array:
+    """Return c `(k, 1, 1)`, the mean of the loss's second derivatives at probabilities A.
+
+    One for all units: what shifts all of them alike, a softmax does not see, and it must stay so.
+    """
+    xp, S = array_namespace(A), A * (1 - A) if problem.weights is None else A * (1 - A) * problem.weights
+    return xp.maximum(xp.mean(S, axis=(1, 2), keepdims=True), xp.full_like(problem.l2, LEAST))
+
+
+def precondition(problem: Problem, c: Array, r: Vector) -> Vector:
+    """Return M r, M close to the inverse of ∇²f where the mean curvature is c; no logits are needed or returned."""
     W, b = r.W, r.b
     if problem.mean is not None:
         W = W - b * problem.mean.W
     if problem.spectrum is not None:
         V, eigenvalues = problem.spectrum
-        xp = array_namespace(W)
-        S = A * (1 - A) if problem.weights is None else A * (1 - A) * problem.weights
-        # One for all units: what shifts all of them alike, a softmax does not see, and it must stay so.
-        c = xp.maximum(xp.mean(S, axis=(1, 2), keepdims=True), xp.full_like(problem.l2, LEAST))
         W = ((W @ V) / (c * eigenvalues + problem.l2)) @ V.T
         b = b / c
     if problem.mean is not None:
