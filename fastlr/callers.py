@@ -50,9 +50,9 @@ class Home:
 
     def give(self, array: Array) -> Array:
         """Return a backend's array as one of the library, on the device."""
-        if not self._is_foreign:
-            return array
-        return array_namespace(self.array).asarray(array, device=self.array.device)
+        if self.library == "numpy":
+            return to_host(array)
+        return array_namespace(self.array).asarray(array, device=self.array.device) if self._is_foreign else array
 
     def place(self, array: NDArray[Any]) -> Array:
         """Return NumPy's array as one of the library, on the device."""

@@ -98,7 +98,7 @@ class LogisticRegressionCV(LinearClassifier):
         if not totals.all():
             raise ValueError(f"cv: the examples without fold {totals.argmin() - 1} have no weight; take fewer folds")
         backend = backend_for(self, X)
-        judge = _Judge(self.scoring, backend, X, y, classes, splits, given)
+        judge = _Judge(self.scoring, backend, home, X, y, classes, splits, given)
         outputs = 1 if len(classes) == 2 else len(classes)
         scores = np.empty((len(splits), len(Cs)))
         iterations = np.empty((len(splits), len(Cs)), dtype=np.int32)
@@ -121,11 +121,11 @@ class LogisticRegressionCV(LinearClassifier):
             chosen = [found[number][1 + fold, ...] for fold, number in enumerate(scores.argmax(axis=1))]
             both = found[best][0, ...] if self.refit else sum(chosen[1:], chosen[0]) / len(chosen)
             paths = backend.xp.stack([found[number][1:, ...] for number in range(len(Cs))], axis=1)
+            self.coef_, self.intercept_ = home.give(both[:, :-1]), home.give(both[:, -1])
+            self.coefs_paths_ = home.give(paths[:, None, ...])
         self.classes_, self.Cs_ = classes, Cs
         self.C_ = float(Cs[best] if self.refit else Cs[scores.argmax(axis=1)].mean())
         self.l1_ratio_, self.l1_ratios_ = 0.0, np.zeros(1)
-        self.coef_, self.intercept_ = home.give(both[:, :-1]), home.give(both[:, -1])
-        self.coefs_paths_ = home.give(paths[:, None, ...])
         self.scores_, self.n_iter_ = scores[:, np.newaxis, :], iterations[:, np.newaxis, :]
         self.solver_, self.form_, self.backend_ = fit.solver, fit.form.name, backend.name
         return self
@@ -151,6 +151,7 @@ class _Judge:
 
     scoring: Any
     backend: Backend
+    home: Home
     X: Array
     y: NDArray[Any]
     classes: NDArray[Any]
@@ -167,7 +168,8 @@ class _Judge:
             return float(np.average(right, weights=weights))
         fitted = LogisticRegression(backend=self.backend.name, device=self.backend.device)
         fitted.n_features_in_ = self.X.shape[1]
-        fitted.classes_, fitted.coef_, fitted.intercept_ = self.classes, parameters[:, :-1], parameters[:, -1]
-        examples = core.rows(self.X, self.backend.asarray(test))
+        fitted.classes_ = self.classes
+        fitted.coef_, fitted.intercept_ = self.home.give(parameters[:, :-1]), self.home.give(parameters[:, -1])
+        examples = self.X[test] if self.home.library == "numpy" else core.rows(self.X, self.backend.asarray(test))
         more = {} if weights is None else {"sample_weight": weights}
         return float(get_scorer(self.scoring)(fitted, examples, self.y[test], **more))

@@ -156,10 +156,10 @@ class LogisticRegression(LinearClassifier):
                 weightings=None if (weights == weights[0]).all() else (weights / weights.mean())[np.newaxis],
                 intercept=self.fit_intercept, initial=initial, watch=_show if self.verbose else None,
             )  # fmt: skip
-        path = fit.paths[0]
+            path = fit.paths[0]
+            self.coef_, self.intercept_ = home.give(fit.W[0, ...]), home.give(fit.b[0, :, 0])
+            self.n_iter_ = home.give(backend.asarray(np.array([path.recorded_at[-1]], dtype=np.int32)))
         self.classes_ = classes
-        self.coef_, self.intercept_ = home.give(fit.W[0, ...]), home.give(fit.b[0, :, 0])
-        self.n_iter_ = home.give(backend.asarray(np.array([path.recorded_at[-1]], dtype=np.int32)))
         self.loss_curve_ = path.objectives
         self.solver_, self.form_, self.backend_ = fit.solver, fit.form.name, backend.name
         warn(fit)
