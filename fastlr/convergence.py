@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fastlr.backends import Backend
-from fastlr.core import Array
 from fastlr.namespace import array_namespace
 from fastlr.solvers.convex import Iterate
 from fastlr.solvers.problem import Converging, Problem, State
-from fastlr.trajectory import Callback, Measure, Path
+from fastlr.trajectory import Callback, Measure, Path, on_host
 
 FEW = 0.75  # of the models: when no more of them go on, they do so by themselves
 PATIENCE = 3  # steps in a row that lead nowhere, after which rounding is all that is left
@@ -48,7 +47,7 @@ def converge(
         values = (iterate.cost, iterate.objective, iterate.norm, iterate.stalled)
         # One way to the host for all of them.
         costs, objectives, norms, stalled = backend.to_host(backend.xp.stack(values))[..., 0, 0].tolist()
-        tested = None if measure is None else _on_host(backend, measure(problem, iterate))
+        tested = None if measure is None else on_host(backend, measure(problem, iterate))
         for row, model in enumerate(going):
             path = paths[model]
             if path.state is not None:
@@ -102,8 +101,3 @@ def _separates(path: Descent, problem: Problem) -> bool:
         return bool(xp.all((2 * Y - 1) * Z > 0))
     others = xp.max(xp.where(Y > 0, xp.full_like(Z, -xp.inf), Z), axis=1)
     return bool(xp.all(xp.sum(Y * Z, axis=1) > others))
-
-
-def _on_host(backend: Backend, costs: Array) -> list[float]:
-    found: list[float] = backend.to_host(costs).reshape(-1).tolist()
-    return found

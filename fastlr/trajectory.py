@@ -48,7 +48,7 @@ def follow(
     going, done, before = list(range(len(paths))), 0, state
     while True:
         with np.errstate(over="ignore", invalid="ignore"):
-            costs = _on_host(backend, problem.cost(state))
+            costs = on_host(backend, problem.cost(state))
         finite = [row for row, cost in enumerate(costs) if math.isfinite(cost)]
         for row, model in enumerate(going):
             if row not in finite:
@@ -64,7 +64,7 @@ def follow(
             paths[model].costs.append(cost)
             paths[model].recorded_at.append(done)
         if measure is not None:
-            for model, cost in zip(going, _on_host(backend, measure(problem, state)), strict=True):
+            for model, cost in zip(going, on_host(backend, measure(problem, state)), strict=True):
                 paths[model].test_costs.append(cost)
         if callback is not None:
             now = dict(zip(going, costs, strict=True))
@@ -74,5 +74,6 @@ def follow(
         done += steps
 
 
-def _on_host(backend: Backend, costs: Array) -> list[float]:
+def on_host(backend: Backend, costs: Array) -> list[float]:
+    """Return a cost for each model."""
     return [float(cost) for cost in backend.to_host(costs).reshape(-1)]

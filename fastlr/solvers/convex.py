@@ -60,14 +60,14 @@ def start(problem: Problem, b: Array, W: Array | None = None) -> Iterate:
     return at(problem, point, D, J, objective)
 
 
-def at(problem: Problem, point: Vector, D: Array, J: Array, objective: Array, memory: Any = ()) -> Iterate:
+def at(problem: Problem, point: Vector, D: Array, J: Array, objective: Array) -> Iterate:
     """Return the iterate at a point whose D, J and objective are known: this is where the gradient is computed."""
     gradient = adjoint(problem, D, point.W)
     if problem.form.inner_needs_logits:
         gradient = gradient._replace(Z=problem.form.logits(gradient.W, gradient.b))
     xp, square = array_namespace(D), inner(problem, gradient, gradient)
     norm = xp.sqrt(xp.maximum(square, xp.zeros_like(square)))  # of the Gram form's, rounding can make it negative
-    return Iterate(*point, D, J, objective, gradient, norm, 0 * norm, memory)
+    return Iterate(*point, D, J, objective, gradient, norm, 0 * norm)
 
 
 def value(problem: Problem, Z: Array) -> tuple[Array, Array]:

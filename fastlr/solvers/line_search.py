@@ -9,8 +9,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from fastlr import core
 from fastlr.namespace import array_namespace
 from fastlr.solvers import convex
@@ -23,7 +21,7 @@ FARTHEST = 10.0  # times the last trial
 MARGIN = 0.1  # of the bracket, which the next trial keeps from its ends
 
 
-def search(problem: Problem, iterate: Iterate, direction: Vector, memory: Any = ()) -> Iterate:
+def search(problem: Problem, iterate: Iterate, direction: Vector) -> Iterate:
     """Return the iterate at the end of a step along a direction; `stalled` where it led nowhere."""
     xp, point = array_namespace(iterate.b), iterate.point
     slope = convex.inner(problem, iterate.gradient, direction)
@@ -56,6 +54,6 @@ def search(problem: Problem, iterate: Iterate, direction: Vector, memory: Any = 
         J, D = convex.value(problem, point.Z + t * direction.Z)
         f = xp.where(kept, f, f0)
     moved = Vector(*(p + t * d for p, d in zip(point, direction, strict=True)))
-    new = convex.at(problem, moved, D, J, f, memory)
+    new = convex.at(problem, moved, D, J, f)
     stalled = ~kept | ((f0 - f <= noise) & (new.norm >= iterate.norm))
     return new._replace(stalled=xp.where(stalled, iterate.stalled + 1, xp.zeros_like(f0)))
