@@ -192,8 +192,7 @@ def solve_positive(H: Array, right: Array) -> Array:
 
 def diagonal(H: Array) -> Array:
     """Return the diagonal of H (…, d, d) as (…, 1, d)."""
-    xp = array_namespace(H)
-    return xp.sum(H * xp.eye(H.shape[-1], dtype=H.dtype, device=device(H)), axis=-2, keepdims=True)
+    return array_namespace(H).linalg.diagonal(H)[..., None, :]
 
 
 def rounding(dtype: Any) -> float:
@@ -204,6 +203,17 @@ def rounding(dtype: Any) -> float:
 def gram_product(C: Array, K: Array) -> Array:
     """Return C K, shape (k, m)."""
     return C @ K
+
+
+def gram_hessian(K: Array, h: Array, l2: Array) -> Array:
+    """Return h K h + l2 I, shape (k, m, m), for K (m, m), h (k, 1, m) as diagonal matrices, and l2 (k, 1, 1)."""
+    xp = array_namespace(h)
+    return K * (xp.matrix_transpose(h) * h) + l2 * xp.eye(h.shape[-1], dtype=h.dtype, device=device(h))
+
+
+def gram_solve(K: Array, h: Array, l2: Array, right: Array) -> Array:
+    """Return (h K h + l2 I)⁻¹ right, for right (k, m, r)."""
+    return solve_positive(gram_hessian(K, h, l2), right)
 
 
 def combine(C: Array, X: Array, scale: float = 1.0) -> Array:

@@ -231,12 +231,16 @@ class GramForm(_Data):
         """Return s W₀ + C (scale X)ᵀ."""
         return coordinates[..., -1:] * self.W + self.combine(coordinates[..., :-1])
 
+    def solve(self, h: Array, l2: Array, right: Array) -> Array:
+        """Return (h scale² K h + l2 I)⁻¹ right (k, m, r) for h (k, 1, m) and l2 (k, 1, 1)."""
+        solve: Callable[..., Array] = self.kernels.get("gram_solve", core.gram_solve)
+        return solve(self.K, h * self.factor**0.5, l2, right)
+
     @functools.cached_property
-    def dense(self) -> Array:
-        """Return scale² K as one array (m, m)."""
-        dense: Callable[..., Array] = self.kernels.get("dense", lambda K: K)
-        m = self.X.shape[1]
-        return self.factor * dense(self.K)[:m, :m]
+    def diagonal(self) -> Array:
+        """Return the diagonal of scale² K, (1, m)."""
+        diagonal: Callable[..., Array] = self.kernels.get("gram_diagonal", core.diagonal)
+        return self.factor * diagonal(self.K)[:, : self.X.shape[1]]
 
     def rows(self, models: Sequence[int]) -> GramForm:
         """Return the form for some of the models."""

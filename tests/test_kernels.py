@@ -188,6 +188,71 @@ def test_fused_networks_follow_plain_ones(team, monkeypatch, form, m, n, units, 
             assert error < tolerance, f"array {i} after call {call}: off by {error:.1e}"
 
 
+@pytest.mark.parametrize("work", [np.float64, np.float32])
+@pytest.mark.parametrize(("k", "units", "m"), [(1, 1, 1), (2, 1, 9), (1, 3, 300), (3, 2, 41), (1, 5, 2000)])
+def test_losses_and_residuals(team, k, units, m, work):
+    rng = np.random.default_rng(m)
+    Z = np.concatenate([20 * rng.normal(size=(k, units, m - 1)), np.full((k, units, 1), 800.0)], axis=2)
+    labels = rng.integers(0, max(2, units), (k, m))
+    Y = one_hot(labels[0], units)[np.newaxis] if units > 1 else labels[:, np.newaxis, :].astype(float)
+    weights = rng.uniform(0, 2, (k, 1, m))
+    for counted in (None, weights, weights[:1]):
+        given = (Z, Y) if counted is None else (Z, Y, counted)
+        J, D = arrays.losses_and_residuals(*(np.ascontiguousarray(array, work) for array in given))
+        expected_J, expected_D = core.losses_and_residuals(*(array.astype(work).astype(float) for array in given))
+        assert J.dtype == D.dtype == work
+        np.testing.assert_allclose(J, expected_J, rtol=RTOL[work])
+        np.testing.assert_allclose(D, expected_D, rtol=RTOL[work], atol=RTOL[work])
+
+
+def test_what_is_no_number_is_none_in_its_loss():
+    for Z in (np.array([[[1.0, np.nan]]]), np.array([[[1.0, np.nan], [0, 0]]]), np.array([[[1.0, 0], [0, np.nan]]])):
+        J, D = arrays.losses_and_residuals(Z, np.ones_like(Z))
+        assert np.isnan(J).all()
+        assert np.isfinite(D[..., 0]).all()
+        assert np.isnan(D[..., 1]).any()
+
+
+@pytest.mark.parametrize("work", [np.float64, np.float32])
+@pytest.mark.parametrize(("k", "d"), [(1, 1), (1, 2), (2, 5), (1, 16), (3, 30), (2, 67), (1, 530)])
+def test_solving_by_factors_is_solving(team, k, d, work):
+    rng = np.random.default_rng(d)
+    root = rng.normal(size=(k, d, d)).astype(work)
+    H, right = root @ root.swapaxes(1, 2) / d + np.eye(d, dtype=work), rng.normal(size=(k, d, 2)).astype(work)
+    arrays._room((1, 1, 200), work)[...] = np.nan  # what was there before is never read
+    solved = arrays.solve_positive(H, right)
+    assert solved.dtype == work
+    expected = core.solve_positive(H.astype(float), right.astype(float))
+    np.testing.assert_allclose(solved, expected, rtol=RTOL[work], atol=RTOL[work] * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("d", [2, 600])
+def test_what_is_not_positive_is_solved_too(d):
+    indefinite = np.diag([1.0, -1.0] * (d // 2))[np.newaxis]
+    np.testing.assert_allclose(arrays.solve_positive(indefinite, np.ones((1, d, 1)))[0, :2, 0], [1, -1])
+
+
+@pytest.mark.parametrize("work", [np.float64, np.float32])
+@pytest.mark.parametrize(("m", "k"), [(3, 1), (16, 2), (37, 3), (530, 1)])
+def test_newton_steps_on_the_triangle_that_is_kept(team, m, k, work):
+    rng = np.random.default_rng(m)
+    h, l2, right = rng.uniform(0, 0.1, (k, 1, m)), rng.uniform(0.1, 1, (k, 1, 1)), rng.normal(size=(k, m, 2))
+    given = [array.astype(work) for array in (h, l2, right)]
+    for X in (examples(m, 50, np.uint8), examples(m, 50, work)):
+        K = arrays.gram_matrix(X.T, work)
+        exact = core.gram_matrix(X.T, np.float64)
+        np.testing.assert_allclose(arrays.gram_diagonal(K)[:, :m], core.diagonal(exact), rtol=RTOL[work])
+        expected = core.gram_solve(exact, *(array.astype(float) for array in given))
+        solved = arrays.gram_solve(K, *given)
+        assert solved.dtype == work
+        error = np.abs(solved - expected).max() / np.abs(expected).max()
+        assert error < (1e-9 if work == np.float64 else 3e-3), "its condition is up to 1e4"
+    indefinite = arrays.gram_solve(
+        arrays.gram_matrix(np.ones((2, 3)), np.float64), np.ones((1, 1, 3)), -3 * l2[:1], right[:1, :3]
+    )
+    assert np.isfinite(indefinite).all()
+
+
 def test_large_networks_go_the_plain_way(monkeypatch):
     """Above the first layer, where a BLAS does better."""
     import fastlr

@@ -10,12 +10,10 @@ from conftest import every_backend
 from sklearn.linear_model import LogisticRegression
 
 import fastlr
-from fastlr import core
 from fastlr.backends import choose_backend
 from fastlr.backends.record import loop
 from fastlr.choice import Shape, choose_solver_and_form
 from fastlr.forms import FORMS
-from fastlr.kernels import arrays
 from fastlr.network import Network, one_hot
 from fastlr.solvers import SOLVERS, convex, preconditioner
 from fastlr.solvers.preconditioner import prepare
@@ -319,23 +317,3 @@ def test_auto_follows_descent_where_nothing_else_can():
 )
 def test_the_choice_is_by_counted_work(shape, expected):
     assert choose_solver_and_form("auto", "auto", shape, choose_backend("numba").costs) == expected
-
-
-def test_solving_by_factors_is_solving():
-    rng = np.random.default_rng(0)
-    for dtype in (np.float64, np.float32):
-        root = rng.normal(size=(2, 30, 30)).astype(dtype)
-        H, right = root @ root.swapaxes(1, 2) + 3 * np.eye(30, dtype=dtype), rng.normal(size=(2, 30, 2)).astype(dtype)
-        solved = arrays.solve_positive(H, right)
-        np.testing.assert_allclose(solved, core.solve_positive(H, right), rtol=1e-4 if dtype == np.float32 else 1e-10)
-        assert solved.dtype == dtype
-    indefinite = np.diag([1.0, -1.0])[np.newaxis]
-    np.testing.assert_allclose(arrays.solve_positive(indefinite, np.ones((1, 2, 1)))[0, :, 0], [1, -1])
-
-
-@pytest.mark.parametrize("m", [3, 16, 37])
-def test_the_triangle_that_is_kept_makes_the_whole_matrix(m):
-    rng = np.random.default_rng(m)
-    for X in (rng.integers(0, 256, (m, 50), dtype=np.uint8), rng.normal(size=(m, 50))):
-        K = arrays.dense(arrays.gram_matrix(X.T, np.float64))[:m, :m]
-        np.testing.assert_allclose(K, core.gram_matrix(X.T, np.float64), rtol=1e-13)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import threading
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +19,10 @@ INT32_FEATURES = (2**31 - 1) // 255**2
 PANEL = 16
 LANES = 8
 FEATURES = 1024
+EXPONENTIAL = 16  # operations that one takes
+SMALL = 512  # rows, up to which LAPACK's threads cost more than they bring
+KEPT = 2**23  # bytes that a thread keeps
+_KEPT = threading.local()
 
 
 def project(W: Array, X: Array, scale: float = 1.0) -> Array:
@@ -92,25 +98,74 @@ def gram_product(C: Array, K: GramMatrix) -> Array:
     return Z
 
 
-def dense(K: GramMatrix) -> Array:
-    """Return K as one array in the working dtype, from what of it is read; padded with zeros."""
-    above = np.triu(K.upper, 1).astype(K.diagonal.dtype)
-    return above + above.T + np.diag(K.diagonal)
+def gram_diagonal(K: GramMatrix) -> Array:
+    """Return the diagonal of K, (1, M), padded with zeros. Twin: `core.diagonal`."""
+    return K.diagonal[np.newaxis, :]
+
+
+def losses_and_residuals(Z: Array, Y: Array, weights: Array | None = None) -> tuple[Array, Array]:
+    """Return J (k, 1, 1) and D (k, units, m). Twin: `core.losses_and_residuals`."""
+    k, units, m = Z.shape
+    count = starting.parts_for(EXPONENTIAL * units * m)
+    sums, D = np.empty((k, count)), np.empty_like(Z)
+    counted = np.empty((1, 1, 0), Z.dtype) if weights is None else weights
+    starting.run("losses_and_residuals", EXPONENTIAL * Z.size, Z, Y, counted, sums, D)
+    J = np.sum(sums, axis=1) / m
+    return J.astype(Z.dtype).reshape(k, 1, 1), D
+
+
+def gram_solve(K: GramMatrix, h: Array, l2: Array, right: Array) -> Array:
+    """Return (h K h + l2 I)⁻¹ right. Twin: `core.gram_solve`."""
+    M, m = K.diagonal.shape[0], h.shape[-1]
+    R = _room((h.shape[0], M, M), h.dtype)
+    starting.run("gram_hessian", R.size, *K, h, l2, R)
+    solved = _solve(R, right)
+    if solved is None:
+        starting.run("gram_hessian", R.size, *K, h, l2, R)
+        solved = core.solve_positive(R[:, :m, :m], right)
+    return solved
 
 
 def solve_positive(H: Array, right: Array) -> Array:
     """Return H⁻¹ right by Cholesky's factors: half the work of any other. Twin: `core.solve_positive`."""
-    try:
-        factors = np.linalg.cholesky(H)
-    except np.linalg.LinAlgError:  # not positive to the last bit
-        return core.solve_positive(H, right)
-    solved = right.copy()
-    for L, columns in zip(factors, solved, strict=True):
-        for j in range(columns.shape[1]):
-            column = columns[:, j].copy()
-            starting.start("substitute", 1, L, column)
-            columns[:, j] = column
-    return solved
+    k, d, _ = H.shape
+    M = padded_to(d, PANEL)
+    R = _room((k, M, M), H.dtype)
+    R[:, :d, :d], R[:, :d, d:] = H, 0
+    solved = _solve(R, right)
+    return core.solve_positive(H, right) if solved is None else solved
+
+
+def _solve(R: Array, right: Array) -> Array | None:
+    """Return H⁻¹ right, for H the upper triangle of R (k, M, M), which is overwritten; None if H is not positive."""
+    k, d, columns = right.shape
+    if d <= SMALL:
+        positive = np.empty(k, np.bool_)
+        starting.start("factor", min(k, starting.size_for(k * d**3)), d, R, positive)
+        if not positive.all():
+            return None
+    else:
+        try:
+            R[:, :d, :d] = np.linalg.cholesky(R[:, :d, :d], upper=True)
+        except np.linalg.LinAlgError:
+            return None
+    x = np.zeros((k, columns, R.shape[1]), R.dtype)
+    x[..., :d] = right.swapaxes(1, 2)
+    starting.start("substitute", min(k, starting.size_for(k * columns * d * d)), d, R, x)
+    return x[..., :d].swapaxes(1, 2)
+
+
+def _room(shape: tuple[int, ...], dtype: Any) -> Array:
+    """Return memory of whatever content; the thread keeps a small one, as new pages cost more than what is done there.
+
+    It is this thread's until it asks again.
+    """
+    count = math.prod(shape)
+    if count * np.dtype(dtype).itemsize > KEPT:
+        return np.empty(shape, dtype)
+    if not hasattr(_KEPT, "bytes"):
+        _KEPT.bytes = np.empty(KEPT, np.uint8)
+    return _KEPT.bytes.view(dtype)[:count].reshape(shape)
 
 
 def pad(C: Array) -> Array:

@@ -165,19 +165,3 @@ def _eight(c: Any, i: int, last: int) -> Any:
         c[i + 6] if i + 6 <= last else zero,
         c[i + 7] if i + 7 <= last else zero,
     )
-
-
-@kernel
-def substitute(member: int, size: int, L: Any, x: Any) -> None:
-    """x (d,) ← (L Lᵀ)⁻¹ x for lower triangular L (d, d), whose rows are read one after another."""
-    d = x.shape[0]
-    for i in range(d):
-        row, total = L[i], x[i] - x[i]
-        for j in range(i):
-            total += row[j] * x[j]
-        x[i] = (x[i] - total) / row[i]
-    for i in range(d - 1, -1, -1):
-        row = L[i]
-        x[i] /= row[i]
-        for j in range(i):
-            x[j] -= x[i] * row[j]

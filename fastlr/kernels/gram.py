@@ -67,6 +67,23 @@ def _set_diagonal_apart(upper: Any, start: int, stop: int, diagonal: Any) -> Non
 
 
 @kernel
+def gram_hessian(member: int, size: int, upper: Any, diagonal: Any, h: Any, l2: Any, H: Any) -> None:
+    """H (k, M, M) ← h K h + l2 I for h (k, 1, m) and l2 (k, 1, 1), with zeros in columns m … M of the first m rows.
+
+    Twin: `core.gram_hessian`.
+    """
+    k, m = h.shape[0], h.shape[2]
+    for start in range(ROWS * member, m, ROWS * size):
+        for q in range(k):
+            g = h[q, 0]
+            for i in range(start, min(start + ROWS, m)):
+                H[q, i, i] = g[i] * g[i] * diagonal[i] + l2[q, 0, 0]
+                for j in range(i + 1, m):
+                    H[q, i, j] = H[q, j, i] = g[i] * g[j] * number(upper[i, j], g[i])
+                H[q, i, m:] = 0
+
+
+@kernel
 def gram_product(member: int, size: int, counter: Any, upper: Any, diagonal: Any, C: Any, Z: Any, parts: Any) -> None:
     """Z (k, m) ← C K. C, here and below, is padded with zeros to a multiple of 8 columns, and the parts are as wide.
 

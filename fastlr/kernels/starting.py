@@ -33,15 +33,22 @@ def parts_for(operations: int) -> int:
 
 def start(kernel: str, size: int, *arguments: Any) -> None:
     """Run a kernel in a team of that size, compiled for these arguments."""
-    from fastlr.kernels import cpu, gram, networks, primal
-    from fastlr.kernels.team import together
-
-    function = getattr(next(room for room in (cpu, networks, gram, primal) if hasattr(room, kernel)), kernel)
+    function, together = _imported(kernel)
     types = tuple((x.dtype, x.ndim, x.flags.c_contiguous) if isinstance(x, np.ndarray) else type(x) for x in arguments)
     if (kernel, types) not in COMPILED:
         compile_now(function, (0, size, *arguments))
         COMPILED.add((kernel, types))
     together(function, size, *arguments)
+
+
+@functools.cache
+def _imported(kernel: str) -> tuple[Any, Any]:
+    """Return a kernel by its name, and what runs it."""
+    from fastlr.kernels import cpu, gram, losses, networks, positive, primal
+    from fastlr.kernels.team import together
+
+    room = next(room for room in (cpu, gram, losses, networks, positive, primal) if hasattr(room, kernel))
+    return getattr(room, kernel), together
 
 
 def compile_now(function: Any, arguments: tuple[Any, ...]) -> None:

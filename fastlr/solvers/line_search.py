@@ -28,7 +28,7 @@ def search(problem: Problem, iterate: Iterate, direction: Vector) -> Iterate:
     Wd = convex.weights_inner(problem, point, direction)
     dd = convex.weights_inner(problem, direction, direction)
     f0 = iterate.objective
-    penalty0 = problem.l2 / 2 * convex.weights_inner(problem, point, point)
+    penalty0 = f0 - iterate.cost
     noise = core.rounding(f0.dtype) * xp.abs(f0)
     t, low, high = xp.ones_like(f0), xp.zeros_like(f0), xp.full_like(f0, xp.inf)
     for trial in range(1, TRIALS + 1):

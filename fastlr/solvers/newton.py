@@ -39,12 +39,11 @@ def step(backend: Delegate, problem: Problem, iterate: Iterate) -> Iterate:
     """Return the iterate after one step."""
     A = convex.probabilities(problem, iterate.Z)
     direction = _in_primal_form if problem.form.name == "primal" else _in_gram_form
-    W, b = direction(problem, A, iterate)
-    return search(problem, iterate, Vector(W, b, problem.form.logits(W, b)))
+    return search(problem, iterate, direction(problem, A, iterate))
 
 
-def _in_primal_form(problem: Problem, A: Array, iterate: Iterate) -> tuple[Array, Array]:
-    """Return the direction's W and b from the blocks of H."""
+def _in_primal_form(problem: Problem, A: Array, iterate: Iterate) -> Vector:
+    """Return the direction, from the blocks of H."""
     xp, g, intercept = array_namespace(A), iterate.gradient, problem.network.intercept
     form: Any = problem.form
     k, units, n = g.W.shape
@@ -66,32 +65,33 @@ def _in_primal_form(problem: Problem, A: Array, iterate: Iterate) -> tuple[Array
         H = H + xp.tile(same, (1, units, units))
     right = xp.concat([g.W, g.b], axis=2) if intercept else g.W
     solved = xp.reshape(_solve(form, H, xp.reshape(right, (k, units * size, 1))), (k, units, size))
-    return -solved[..., :n], -solved[..., n:] if intercept else 0 * g.b
+    W, b = -solved[..., :n], -solved[..., n:] if intercept else 0 * g.b
+    return Vector(W, b, form.logits(W, b))
 
 
-def _in_gram_form(problem: Problem, A: Array, iterate: Iterate) -> tuple[Array, Array]:
-    """Return the direction's coordinates and b."""
+def _in_gram_form(problem: Problem, A: Array, iterate: Iterate) -> Vector:
+    """Return the direction, from h K h."""
     form: Any = problem.form
     xp, m, g = array_namespace(A), A.shape[-1], iterate.gradient
     S = A * (1 - A) / m if problem.weights is None else A * (1 - A) * problem.weights / m
     h = xp.sqrt(S)
     # Without l2, what keeps the rounding of K from the division: the step is then a little shorter.
-    least = core.rounding(h.dtype) ** 0.75 * xp.sum(S * core.diagonal(form.dense), axis=-1, keepdims=True)
+    least = core.rounding(h.dtype) ** 0.75 * xp.sum(S * form.diagonal, axis=-1, keepdims=True)
     l2 = xp.maximum(problem.l2, least)
-    B = form.dense * (xp.matrix_transpose(h) * h) + l2 * xp.eye(m, dtype=h.dtype, device=device(h))
 
     s = -iterate.W[..., -1:]  # l2 takes what is left of W₀ away
     r = -g.W[..., :-1] - S * (s * form.Z)
     Kr = form.logits(xp.concat([r, 0 * s], axis=-1), 0 * g.b)
-    solve = form.kernels.get("solve_positive", core.solve_positive)
-    solved = solve(B, xp.matrix_transpose(xp.concat([h * Kr, h], axis=-2)))
-    first, of_h = (xp.matrix_transpose(solved[..., i : i + 1]) for i in range(2))
-    W = xp.concat([(r - h * first) / l2, s], axis=-1)
+    solved = form.solve(h, l2, xp.matrix_transpose(xp.concat([h * Kr, h], axis=-2)))
+    first, of_h = (h * xp.matrix_transpose(solved[..., i : i + 1]) for i in range(2))
+    W = xp.concat([(r - first) / l2, s], axis=-1)
     if not problem.network.intercept:
-        return W, 0 * g.b
-    b = g.b + xp.sum(S * form.logits(W, 0 * g.b), axis=-1, keepdims=True)
-    b = -b / (l2 * xp.sum(h * of_h, axis=-1, keepdims=True))
-    return W - xp.concat([h * of_h * b, 0 * s], axis=-1), b
+        return Vector(W, 0 * g.b, form.logits(W, 0 * g.b))
+    shift = xp.concat([of_h, 0 * s], axis=-1)
+    Z = form.logits(xp.concat([W, shift], axis=-2), 0 * g.b)  # of both in one reading of K
+    Z, Z_shift = Z[..., :1, :], Z[..., 1:, :]
+    b = -(g.b + xp.sum(S * Z, axis=-1, keepdims=True)) / (l2 * xp.sum(of_h, axis=-1, keepdims=True))
+    return Vector(W - b * shift, b, Z + b * (1 - Z_shift))
 
 
 def _solve(form: Any, H: Array, right: Array) -> Array:
