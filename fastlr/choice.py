@@ -7,12 +7,13 @@ from typing import NamedTuple
 from fastlr.backends.record import Costs
 from fastlr.errors import InputError
 from fastlr.forms import FORMS, GramForm, PrimalForm
-from fastlr.solvers import AUTO, SOLVERS
+from fastlr.solvers import AUTO, SOLVERS, preconditioner
 
 MEMORY_LIMIT = 2**32  # bytes that K, or a matrix of second derivatives, may take
 STEPS = 8  # of Newton's method, about
-PRODUCTS = 12  # with the second derivatives in each of them, where their matrix is not formed
-CALLS = 100_000.0  # nanoseconds that a product takes beside its arithmetic, and a fourth of what else a step does
+PRODUCTS = 16  # with the second derivatives in each of them, where their matrix is not formed
+ROUND = 4  # of these, where the features' covariance makes the objective rounder
+CALLS = 300_000.0  # nanoseconds that a product takes beside its arithmetic, and half of what else a step does
 CANDIDATES = ("newton", "newton-cg")  # of "auto"
 
 
@@ -84,8 +85,11 @@ def _work(solver: str, form: str, shape: Shape, costs: Costs) -> float:
     gram = form == GramForm.name
     once = costs.product * n * m * m if gram else 0.0
     if solver != "newton":
+        products = STEPS * PRODUCTS
+        if not gram and preconditioner.pays(n, m, k * outputs):
+            once, products = costs.dense * preconditioner.spectrum_work(n, m), STEPS * ROUND
         product = CALLS + k * outputs * (costs.gram * m * m if gram else costs.primal * n * m)
-        return once + STEPS * PRODUCTS * product
+        return once + products * product
     size = m if gram else n * outputs
     matrix = costs.gram * 20 * m * m if gram else costs.dense * outputs * (outputs + 1) / 2 * m * n * n
-    return once + STEPS * (4 * CALLS + k * (matrix + costs.dense * size**3 / 3))
+    return once + STEPS * (2 * CALLS + k * (matrix + costs.dense * size**3 / 3))

@@ -309,6 +309,9 @@ def test_auto_follows_descent_where_nothing_else_can():
     [
         (Shape(12288, 209, 1, 1), ("newton", "gram")),
         (Shape(12288, 1500, 1, 1), ("newton-cg", "gram")),
+        (Shape(3072, 1900, 1, 1), ("newton-cg", "gram")),
+        (Shape(12288, 209, 40, 1), ("newton", "gram")),
+        (Shape(768, 5000, 40, 1), ("newton-cg", "primal")),
         (Shape(30, 569, 1, 1), ("newton", "primal")),
         (Shape(512, 50_000, 1, 10), ("newton-cg", "primal")),
         (Shape(784, 60_000, 1, 1), ("newton-cg", "primal")),

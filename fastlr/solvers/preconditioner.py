@@ -36,14 +36,24 @@ def prepare(problem: Problem, models: int) -> Problem:
     spectrum = None
     if form.name == "primal":
         n = form.X.shape[0]
-        seen = min(m, ENOUGH * n)
-        if seen * n * n + EIGEN * n**3 < PASSES * 2 * models * network.outputs * n * m:
+        if pays(n, m, models * network.outputs):
+            seen = min(m, ENOUGH * n)
             eigenvalues, V = xp.linalg.eigh(form.covariance(-(-m // seen), centred=network.intercept))
             largest = xp.max(eigenvalues)
             largest = xp.where(largest > 0, largest, xp.ones_like(largest))
             # Features that say the same have none, but for rounding, along which there is no gradient either.
             spectrum = V, xp.maximum(eigenvalues, core.rounding(V.dtype) * largest)
     return problem._replace(mean=mean, spectrum=spectrum)
+
+
+def spectrum_work(n: int, m: int) -> int:
+    """Return how many multiply-adds the features' eigenvectors take, about."""
+    return min(m, ENOUGH * n) * n * n + EIGEN * n**3
+
+
+def pays(n: int, m: int, units: int) -> bool:
+    """Return whether the spectrum of n features saves more than it takes, for the units of all models."""
+    return spectrum_work(n, m) < PASSES * 2 * units * n * m
 
 
 def mean_curvature(problem: Problem, A: Array) -> Array:
