@@ -10,7 +10,8 @@ from fastlr.backends import choose_backend
 from fastlr.forms import FORMS
 from fastlr.kernels import arrays, starting, steps
 from fastlr.network import Layer, Network, one_hot
-from fastlr.solvers import descent, minibatch
+from fastlr.solvers import convex, descent, minibatch, newton_cg
+from fastlr.solvers.preconditioner import prepare
 from fastlr.solvers.problem import Problem
 
 RTOL = {np.float64: 1e-11, np.float32: 1e-4}
@@ -251,6 +252,55 @@ def test_newton_steps_on_the_triangle_that_is_kept(team, m, k, work):
         arrays.gram_matrix(np.ones((2, 3)), np.float64), np.ones((1, 1, 3)), -3 * l2[:1], right[:1, :3]
     )
     assert np.isfinite(indefinite).all()
+
+
+@pytest.mark.parametrize("work", ["float64", "float32"])
+@pytest.mark.parametrize("intercept", [True, False])
+@pytest.mark.parametrize("weighted", [True, False])
+@pytest.mark.parametrize("m", [5, 48, 70])
+def test_conjugate_gradients_follow_the_plain_ones(team, m, weighted, intercept, work, monkeypatch):
+    """Step by step, and to where they end, from a point on the way to the minimum.
+
+    Without an intercept pixels, all of them positive, would have a condition that takes the digits from both.
+    """
+    data, rng = examples(m, 300, np.uint8 if intercept else np.float32), np.random.default_rng(m)
+    D, Y = rng.normal(size=(1, 1, m)) * 1e-3, rng.integers(0, 2, (1, 1, m)).astype(float)
+    weights = rng.uniform(0, 2, (1, 1, m)) if weighted else None
+    monkeypatch.setattr(newton_cg, "SHARE", 0.0)
+    for longest in (1, 2, 3, 5, 100):
+        monkeypatch.setattr(newton_cg, "LONGEST", longest)
+        if longest == 100:
+            monkeypatch.setattr(newton_cg, "SHARE", 0.25)
+        found = []
+        for name, dtype in (("numba", work), ("numpy", "float64")):
+            backend = choose_backend(name, dtype=dtype)
+            form = FORMS["gram"].of(data.T, backend.floats(np.zeros((1, 1, 300))), 1 / 255, backend.kernels)
+            counted = None if weights is None else backend.floats(weights)
+            l2, network = backend.floats(np.full((1, 1, 1), 0.01)), Network((), 1, intercept)
+            problem = prepare(Problem(form, backend.floats(Y), l2, l2, network, weights=counted), 1)
+            iterate = newton_cg.start(problem, backend.floats(0 * Y[..., :1]), form.gradient(backend.floats(D)))
+            d = newton_cg.direction(backend, problem, iterate, convex.probabilities(problem, iterate.Z))
+            assert d.W.dtype == d.b.dtype == d.Z.dtype == dtype
+            assert d.W.shape == (1, 1, m + 1)
+            found.append((d.W[..., :-1], d.b, d.Z))
+        for got, expected in zip(*found, strict=True):
+            assert np.abs(got - expected).max() <= (1e-9 if work == "float64" else 1e-3) * np.abs(expected).max()
+
+
+def test_where_the_initial_weights_are_not_zero_no_kernel_stands_in(monkeypatch):
+    import fastlr
+
+    X, labels = examples(40, 60, np.float64), np.arange(40) % 2
+    started, start = [], starting.start
+    monkeypatch.setattr(starting, "start", lambda kernel, *rest: (started.append(kernel), start(kernel, *rest)))
+    clf = fastlr.LogisticRegression(solver="newton-cg", form="gram", warm_start=True, C=1.0).fit(X, labels)
+    assert "gram_conjugate_gradients" in started
+    started.clear()
+    found = clf.set_params(C=0.1).fit(X, labels).coef_.copy()
+    assert started
+    assert "gram_conjugate_gradients" not in started
+    again = fastlr.LogisticRegression(solver="newton-cg", form="gram", C=0.1, tol=1e-9).fit(X, labels)
+    np.testing.assert_allclose(found, again.coef_, rtol=1e-2, atol=1e-4)
 
 
 def test_large_networks_go_the_plain_way(monkeypatch):

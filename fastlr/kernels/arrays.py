@@ -11,6 +11,7 @@ import numpy as np
 from fastlr import core
 from fastlr.core import Array
 from fastlr.kernels import starting
+from fastlr.solvers.problem import Vector
 
 READS = ("uint8", "float32", "float64")  # dtypes of X for which there are kernels
 # K of uint8 pixels stays below 2³¹ up to so many features.
@@ -112,6 +113,29 @@ def losses_and_residuals(Z: Array, Y: Array, weights: Array | None = None) -> tu
     starting.run("losses_and_residuals", EXPONENTIAL * Z.size, Z, Y, counted, sums, D)
     J = np.sum(sums, axis=1) / m
     return J.astype(Z.dtype).reshape(k, 1, 1), D
+
+
+def gram_conjugate_gradients(
+    K: GramMatrix, scale: float, S: Array, l2: Array, mean: Vector | None, gradient: Vector, longest: int, least: float
+) -> Vector:
+    """Return the direction d (1, 1, …) with its logits, for `S (1, 1, m)`, K's factor and initial weights of zero.
+
+    Twin: `newton_cg.direction`.
+    """
+    m, dtype = S.shape[-1], S.dtype
+    count, M = starting.parts_for(m * m), padded_to(m, LANES)
+    size = min(count, starting.size_for(m * m))
+    means = np.zeros((2, m), dtype)
+    if mean is not None:
+        means[:] = mean.W[0, 0, :m], mean.Z[0, 0]
+    r, b = -gradient.W[0, 0, :m], np.array([-gradient.b[0, 0, 0], mean is not None], dtype)
+    d_W, d_Z = np.zeros((1, 1, m + 1), dtype), np.zeros((1, 1, m), dtype)
+    room = np.zeros((1, M), dtype), np.empty(m, dtype), np.empty((count, 1, M), dtype), np.zeros(1, np.bool_)
+    starting.start(
+        "gram_conjugate_gradients", size, np.zeros(1, np.int64), *K, scale, S[0, 0], float(l2[0, 0, 0]), *means, r, b,
+        longest, least, *room, d_W[0, 0, :m], d_Z[0, 0],
+    )  # fmt: skip
+    return Vector(d_W, b[1:].reshape(1, 1, 1), d_Z)
 
 
 def gram_solve(K: GramMatrix, h: Array, l2: Array, right: Array) -> Array:

@@ -44,10 +44,10 @@ def start(kernel: str, size: int, *arguments: Any) -> None:
 @functools.cache
 def _imported(kernel: str) -> tuple[Any, Any]:
     """Return a kernel by its name, and what runs it."""
-    from fastlr.kernels import cpu, gram, losses, networks, positive, primal
+    from fastlr.kernels import conjugate, cpu, gram, losses, networks, positive, primal
     from fastlr.kernels.team import together
 
-    room = next(room for room in (cpu, gram, losses, networks, positive, primal) if hasattr(room, kernel))
+    room = next(room for room in (cpu, gram, conjugate, losses, networks, positive, primal) if hasattr(room, kernel))
     return getattr(room, kernel), together
 
 

@@ -12,7 +12,7 @@ Optimization, §7.1.
 from __future__ import annotations
 
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from fastlr.core import Array
 from fastlr.namespace import array_namespace
@@ -53,6 +53,12 @@ def step(backend: Delegate, problem: Problem, iterate: Iterate) -> Iterate:
 def direction(backend: Delegate, problem: Problem, iterate: Iterate, A: Array) -> Vector:
     """Return d with its logits; A is the iterate's probabilities."""
     xp, g = array_namespace(A), iterate.gradient
+    form: Any = problem.form
+    whole = form.kernels.get("gram_conjugate_gradients") if form.name == "gram" and A.shape[:2] == (1, 1) else None
+    if whole is not None and not xp.any(form.square != 0):
+        S = convex.curvature(problem, A, xp.ones_like(A))
+        d: Vector = whole(form.K, form.factor, S, problem.l2, problem.mean, g, LONGEST, SHARE)
+        return d
     nothing = Vector(xp.zeros_like(g.W), xp.zeros_like(g.b), xp.zeros_like(A))
     zero, one = xp.zeros_like(iterate.norm), xp.ones_like(iterate.norm)
     c = mean_curvature(problem, A)
