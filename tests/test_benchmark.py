@@ -109,3 +109,15 @@ def test_the_bytes_of_a_step_are_counted(small):
     assert counted["numpy", "primal"] == 2 * 8 * m * n  # float64, twice
     assert counted["numpy", "gram"] == 8 * m * m
     assert counted["numba", "gram"] == 4 * 32 * 32 / 2  # int32, padded to 16, half of it
+
+
+def test_the_probe_says_what_its_fits_took():
+    sizes = {"--examples": 400, "--features": 12, "--classes": 4, "--values": 3}
+    arguments = [str(word) for pair in sizes.items() for word in pair]
+    script = Path(__file__).parents[1] / "bench" / "probe.py"
+    done = subprocess.run([sys.executable, script, *arguments], capture_output=True, text=True, check=True)
+    result = json.loads(done.stdout)
+    assert result["fit"]["gap"] <= 1e-4
+    assert result["fit"]["seconds"] > 0
+    assert result["path"]["converged"] == 3
+    assert result["host_bytes"] > 0
