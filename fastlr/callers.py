@@ -6,21 +6,17 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
-from array_api_compat import device
 from numpy.typing import NDArray
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, column_or_1d, validate_data
 
-from fastlr.backends import REGISTRY, Backend, choose_backend
+from fastlr.backends import Backend, choose_backend, native_libraries
 from fastlr.core import Array
 from fastlr.data.dataset import check_finite, is_real
 from fastlr.namespace import array_namespace, dtype_name, library_of, to_host
 
 READ = [np.float64, np.float32, np.float16, np.uint8]  # dtypes of X that are not converted; others become the first
-NATIVE = {entry.library for entry in REGISTRY.values()} - {
-    "numpy"
-}  # libraries whose arrays are not brought to the host
 
 
 @dataclass(frozen=True)
@@ -34,12 +30,12 @@ class Home:
     def of(cls, array: Any) -> Self:
         """Return the home of an array; whatever NumPy makes an array of is at home there."""
         library = library_of(array)
-        known = library in NATIVE or hasattr(array, "__array_namespace__")
+        known = library in native_libraries() or hasattr(array, "__array_namespace__")
         return cls(library if known else "numpy", array)
 
     @property
     def _is_foreign(self) -> bool:
-        return self.library not in ("numpy", *NATIVE)
+        return self.library not in {"numpy", *native_libraries()}
 
     def take(self, array: Array) -> Array:
         """Return an array for a backend: itself, or NumPy's copy where there is none for the library."""
@@ -54,18 +50,12 @@ class Home:
             return to_host(array)
         return array_namespace(self.array).asarray(array, device=self.array.device) if self._is_foreign else array
 
-    def place(self, array: NDArray[Any]) -> Array:
-        """Return NumPy's array as one of the library, on the device."""
-        if self.library == "numpy":
-            return array
-        return array_namespace(self.array).asarray(array, device=device(self.array))
-
 
 def backend_for(estimator: Any, X: Array, dtype: str | None = None) -> Backend:
     """Return the backend for the examples; it works in float32 where they are float32 or float16, else in float64."""
     if dtype is None:
         dtype = "float32" if dtype_name(X) in ("float32", "float16", "bfloat16") else "float64"
-    like = X if library_of(X) in NATIVE else None
+    like = X if library_of(X) in native_libraries() else None
     return choose_backend(estimator.backend, estimator.device, dtype, like=like)
 
 
@@ -74,8 +64,8 @@ def check_training(estimator: Any, X: Any, y: Any) -> tuple[Array, NDArray[Any]]
 
     What is NumPy's, or can be made so, is checked by scikit-learn, whose messages users know.
     """
-    X, y = Home.of(X).take(X), _labels(y)
-    if library_of(X) in NATIVE:
+    X, y = Home.of(X).take(X), labels_on_host(y)
+    if library_of(X) in native_libraries():
         _check_native(estimator, X)
         estimator.n_features_in_ = X.shape[1]
         y = column_or_1d(y, warn=True)
@@ -92,7 +82,7 @@ def check_training(estimator: Any, X: Any, y: Any) -> tuple[Array, NDArray[Any]]
 def check_examples(estimator: Any, X: Any) -> Array:
     """Return examples to predict for, `(m, n)`, checked as in training."""
     X = Home.of(X).take(X)
-    if library_of(X) not in NATIVE:
+    if library_of(X) not in native_libraries():
         return validate_data(estimator, X, dtype=READ, reset=False)
     _check_native(estimator, X)
     n = estimator.n_features_in_
@@ -106,7 +96,7 @@ def _is_half(X: Any) -> bool:
     return getattr(X, "dtype", None) == np.float16
 
 
-def _labels(y: Any) -> Any:
+def labels_on_host(y: Any) -> Any:
     """Return labels, or weights, on the host where they are arrays; scikit-learn checks what they are."""
     home = Home.of(y)
     return y if home.library == "numpy" else to_host(home.take(y))
@@ -139,7 +129,7 @@ def example_weights(
     class_weight: Any, sample_weight: Any, classes: NDArray[Any], y: NDArray[Any], codes: NDArray[np.int64]
 ) -> NDArray[np.float64]:
     """Return how much each example counts, `(m,)`, from both kinds of weights."""
-    given = _labels(sample_weight)
+    given = labels_on_host(sample_weight)
     weights = _check_sample_weight(given, codes, dtype=np.float64, ensure_non_negative=True, copy=True)
     if not weights.any():
         raise ValueError("Sample weights must contain at least one non-zero number.")

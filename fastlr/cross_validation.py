@@ -7,14 +7,13 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import get_scorer
 from sklearn.model_selection import check_cv
 
 from fastlr import core
 from fastlr.backends import Backend
 from fastlr.callers import Home, backend_for, check_training, class_codes, example_weights
 from fastlr.core import Array
-from fastlr.estimator import LinearClassifier, LogisticRegression, positive, settings_of, warn
+from fastlr.estimator import LinearClassifier, LogisticRegression, positive, score_by, settings_of, warn
 from fastlr.linear import fit_each
 from fastlr.settings import whole
 from fastlr.solvers import AUTO
@@ -132,8 +131,7 @@ class LogisticRegressionCV(LinearClassifier):
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return the score of the predictions by the scorer, accuracy where there is none."""
-        weights = {} if sample_weight is None else {"sample_weight": sample_weight}
-        return float(get_scorer(self.scoring or "accuracy")(self, X, y, **weights))
+        return score_by(self.scoring or "accuracy", self, X, y, sample_weight)
 
     def _values(self) -> NDArray[Any]:
         """Return the values of C."""
@@ -171,5 +169,4 @@ class _Judge:
         fitted.classes_ = self.classes
         fitted.coef_, fitted.intercept_ = self.home.give(parameters[:, :-1]), self.home.give(parameters[:, -1])
         examples = self.X[test] if self.home.library == "numpy" else core.rows(self.X, self.backend.asarray(test))
-        more = {} if weights is None else {"sample_weight": weights}
-        return float(get_scorer(self.scoring)(fitted, examples, self.y[test], **more))
+        return score_by(self.scoring, fitted, examples, self.y[test], weights)

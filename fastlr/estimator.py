@@ -6,6 +6,7 @@ mean it is J + l2/2 ‖W‖² with l2 = 1 / (C Σ w).
 
 from __future__ import annotations
 
+import copy
 import math
 import sys
 import warnings
@@ -15,13 +16,23 @@ from typing import Any, Self
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import get_scorer
 from sklearn.utils.validation import check_is_fitted
 
 from fastlr import core
-from fastlr.callers import Home, backend_for, check_examples, check_training, class_codes, example_weights
+from fastlr.backends import Backend
+from fastlr.callers import (
+    Home,
+    backend_for,
+    check_examples,
+    check_training,
+    class_codes,
+    example_weights,
+    labels_on_host,
+)
 from fastlr.core import Array
 from fastlr.linear import Fit, fit_each
-from fastlr.namespace import array_namespace, dtype_name, to_host
+from fastlr.namespace import dtype_name, to_host
 from fastlr.network import Layer
 from fastlr.settings import Settings, real, whole
 from fastlr.solvers import AUTO, GD
@@ -32,40 +43,51 @@ ALIASES = {"newton-cholesky": "newton"}  # scikit-learn's names for solvers that
 class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """What fitted coefficients predict: `coef_ (1 or classes, n)` and `intercept_ (1 or classes,)` for `classes_`."""
 
+    _answers_on_host = False
+
     def decision_function(self, X: Any) -> Array:
         """Return the logits: `(m,)` of the second of two classes, or `(m, classes)`."""
-        return self._of_logits(X, "decision_function", lambda xp, Z: Z[0, :] if Z.shape[0] == 1 else Z.T)
+        return self._of_logits(X, "decision_function", lambda backend, Z: Z[0, :] if Z.shape[0] == 1 else Z.T)
 
     def predict(self, X: Any) -> Array:
         """Return the class of each example, `(m,)`: names from the host's NumPy, numbers of the library of X."""
 
-        def choose(xp: Any, Z: Array) -> Array:
-            return xp.astype(Z[0, :] > 0, xp.int32) if Z.shape[0] == 1 else xp.argmax(Z, axis=0)
+        def choose(backend: Backend, Z: Array) -> Array:
+            xp = backend.xp
+            chosen = xp.astype(Z[0, :] > 0, xp.int32) if Z.shape[0] == 1 else xp.argmax(Z, axis=0)
+            return xp.take(backend.asarray(self.classes_), chosen, axis=0) if self._classes_are_numbers else chosen
 
-        home, chosen = Home.of(X), self._of_logits(X, "predict", choose)
-        if home.library == "numpy" or self.classes_.dtype.kind not in "biuf":
-            return self.classes_[to_host(home.take(chosen))]
-        return array_namespace(chosen).take(home.place(self.classes_), chosen, axis=0)
+        answer = self._of_logits(X, "predict", choose)
+        return answer if self._classes_are_numbers else self.classes_[to_host(Home.of(answer).take(answer))]
 
     def predict_proba(self, X: Any) -> Array:
         """Return the probability of each class, `(m, classes)`."""
 
-        def probabilities(xp: Any, Z: Array) -> Array:
+        def probabilities(backend: Backend, Z: Array) -> Array:
             A = core.sigmoid(Z) if Z.shape[0] == 1 else core.softmax(Z)
-            return (xp.concat([1 - A, A], axis=0) if Z.shape[0] == 1 else A).T
+            return (backend.xp.concat([1 - A, A], axis=0) if Z.shape[0] == 1 else A).T
 
         return self._of_logits(X, "predict_proba", probabilities)
 
     def predict_log_proba(self, X: Any) -> Array:
         """Return the logarithms of the probabilities, `(m, classes)`, finite for every finite logit."""
 
-        def logarithms(xp: Any, Z: Array) -> Array:
+        def logarithms(backend: Backend, Z: Array) -> Array:
+            xp = backend.xp
             return core.log_softmax(xp.concat([xp.zeros_like(Z), Z], axis=0) if Z.shape[0] == 1 else Z).T
 
         return self._of_logits(X, "predict_log_proba", logarithms)
 
-    def _of_logits(self, X: Any, method: str, function: Callable[[Any, Array], Array]) -> Array:
-        """Return a function of the library and of the logits `(outputs, m)`, where X is."""
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return the accuracy on examples `X (m, n)` and labels `y (m,)`, which may be on the host."""
+        return score_by("accuracy", self, X, y, sample_weight)
+
+    @property
+    def _classes_are_numbers(self) -> bool:
+        return self.classes_.dtype.kind in "biuf"
+
+    def _of_logits(self, X: Any, method: str, function: Callable[[Backend, Array], Array]) -> Array:
+        """Return a function of the backend and of the logits `(outputs, m)`, where X is."""
         check_is_fitted(self)
         home = Home.of(X)
         if home.library != Home.of(self.coef_).library:
@@ -78,7 +100,8 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         with backend.scope():
             W, b = (backend.asarray(home.take(part)) for part in (self.coef_, self.intercept_))
             project = backend.kernels.get("project", core.project)
-            return home.give(function(backend.xp, project(W, backend.asarray(X).T) + b[:, None]))
+            answer = function(backend, project(W, backend.asarray(X).T) + b[:, None])
+            return to_host(answer) if self._answers_on_host else home.give(answer)
 
 
 class LogisticRegression(LinearClassifier):
@@ -182,6 +205,14 @@ class LogisticRegression(LinearClassifier):
                 "fit a new estimator, or leave warm_start out"
             )
         return Layer(W, b[:, np.newaxis])
+
+
+def score_by(scoring: Any, estimator: LinearClassifier, X: Any, y: Any, sample_weight: Any = None) -> float:
+    """Return the score by one of scikit-learn's scorers, or its name, which is given predictions as NumPy's arrays."""
+    on_host = copy.copy(estimator)
+    on_host._answers_on_host = True
+    weights = {} if sample_weight is None else {"sample_weight": labels_on_host(sample_weight)}
+    return float(get_scorer(scoring)(on_host, X, labels_on_host(y), **weights))
 
 
 def settings_of(estimator: Any, **ratio: Any) -> Settings:

@@ -163,7 +163,7 @@ def _converge(
     found, notes = {}, {}
     outputs = 1 if len(data.classes) == 2 else len(data.classes)
     for fit in fit_each(
-        backend, data.images.reshape(len(data), -1), data.labels, outputs, l2, settings,
+        backend, data.rows, data.labels, outputs, l2, settings,
         weightings=weightings, scale=scale_of(data), watch=watch, measure=test,
     ):  # fmt: skip
         for place, number in enumerate(fit.numbers):
@@ -197,7 +197,7 @@ def _fold_accuracies(
 
 def _measure(backend: Backend, data: Dataset, space: Form) -> Measure:
     """Return what gives the cost of a state on a test set, each time from the weights themselves."""
-    X = backend.asarray(data.images.reshape(len(data), -1)).T
+    X = backend.asarray(data.rows).T
     known = 1 if len(data.classes) == 2 else len(data.classes)
     Y = backend.floats(one_hot(data.labels, known)[np.newaxis])
 

@@ -26,6 +26,8 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, ClassVar, Protocol, Self
 
+from array_api_compat import device
+
 from fastlr import core
 from fastlr.core import Array
 from fastlr.namespace import array_namespace
@@ -82,7 +84,7 @@ class _Data:
         xp = array_namespace(self.W)
         if xp.any(self.W != 0):
             return self.project(self.W)
-        return xp.zeros((*self.W.shape[:2], self.X.shape[1]), dtype=self.W.dtype)
+        return xp.zeros((*self.W.shape[:2], self.X.shape[1]), dtype=self.W.dtype, device=device(self.W))
 
     def combine(self, C: Array) -> Array:
         """Return C (scale X)ᵀ, or that of standardized features."""
@@ -141,7 +143,8 @@ class PrimalForm(_Data):
     def covariance(self, every: int, centred: bool) -> Array:
         """Return the features' covariance (n, n), or second moments where not centred, from every so many examples."""
         X, xp = self.X[:, ::every], array_namespace(self.W)
-        mean = core.combine(xp.ones((1, X.shape[1]), dtype=self.W.dtype), X, self.scale / X.shape[1])
+        ones = xp.ones((1, X.shape[1]), dtype=self.W.dtype, device=device(self.W))
+        mean = core.combine(ones, X, self.scale / X.shape[1])
         given, deviation = self.moments or (xp.zeros_like(mean), xp.ones_like(mean))
         about = mean if centred else given
         moments = core.second_moments(X, self.W.dtype) * self.scale**2

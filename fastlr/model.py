@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from fastlr.backends import Backend, choose_backend
 from fastlr.core import Array
 from fastlr.data.dataset import Dataset, Name, check_finite, is_real
 from fastlr.errors import InputError
-from fastlr.namespace import array_namespace, dtype_name, library_of, to_host
+from fastlr.namespace import array_namespace, as_rows, dtype_name, library_of, to_host
 from fastlr.network import Layer, Network
 
 if TYPE_CHECKING:
@@ -118,13 +117,13 @@ class Model:
     def _probabilities(self, backend: Backend, images: Any) -> Array:
         """Return the last layer's probabilities, `(outputs, m)`."""
         rows, network = self._rows(images), self.network
-        if len(rows) == 0:
-            return backend.xp.zeros((network.outputs, 0), dtype=backend.float_dtype)
         # Weights of another library come by way of the host.
         alike = library_of(self.layers[0].W) in ("numpy", library_of(rows))
         first, *deeper = (
             Layer(*(backend.asarray(part if alike else to_host(part)) for part in layer)) for layer in self.layers
         )
+        if rows.shape[0] == 0:
+            return backend.xp.zeros_like((first, *deeper)[-1].b)[:, :0]
         X = backend.asarray(rows).T
         if network.is_logistic_regression:
             proba: Array = backend.kernels.get("predict", core.predict)(*first, X, self.scale)
@@ -184,7 +183,7 @@ class Model:
             images = _with_channels(images, self.image_shape[2])
         if images.ndim < 2 or (self.image_shape and images.ndim == 4 and images.shape[1:] != self.image_shape):
             raise InputError(f"{source}: they have shape {tuple(images.shape)}; (m, {self._wanted()}) is needed")
-        rows: Array = images.reshape(len(images), math.prod(images.shape[1:]))
+        rows: Array = as_rows(images)
         if rows.shape[1] != self.n_features:
             raise InputError(f"{source}: they have {rows.shape[1]} numbers each; (m, {self._wanted()}) is needed")
         check_finite(source, rows)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import Any
 
 import array_api_compat
 import numpy as np
+
+# A library's arrays to NumPy's, copied to the host where need be; `backends.register` adds a row for each library.
+TO_HOST: dict[str, Callable[[Any], Any]] = {}
 
 
 def array_namespace(array: Any) -> Any:
@@ -22,15 +27,16 @@ def library_of(array: Any) -> str:
     return {"jaxlib": "jax", "builtins": "numpy"}.get(library, library)
 
 
+def as_rows(examples: Any) -> Any:
+    """Return examples `(m, …)` as `(m, n)`."""
+    return array_namespace(examples).reshape(examples, (examples.shape[0], math.prod(examples.shape[1:])))
+
+
 def dtype_name(array: Any) -> str:
     """Return "uint8", "float32", …, in every library."""
     return str(array.dtype).rpartition(".")[2]
 
 
 def to_host(array: Any) -> np.ndarray[Any, Any]:
-    """Return an array of any library, or what NumPy makes an array of, as NumPy's."""
-    if array_api_compat.is_torch_array(array):
-        array = array.detach().cpu()
-    elif array_api_compat.is_cupy_array(array):
-        array = array.get()
-    return np.asarray(array)
+    """Return an array of any library that has a backend, or what NumPy makes an array of, as NumPy's."""
+    return np.asarray(TO_HOST.get(library_of(array), np.asarray)(array))

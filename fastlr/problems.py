@@ -77,9 +77,8 @@ def set_up(
         Layer(*(np.stack(parts) for parts in zip(*same, strict=True)))
         for same in zip(*(drawn[model.seed] for model in models), strict=True)
     ]
-    rows = data.images.reshape(len(data), n)
     return assemble(
-        backend, rows, data.labels, network, settings, models, layers, scale=scale_of(data), counted=counted
+        backend, data.rows, data.labels, network, settings, models, layers, scale=scale_of(data), counted=counted
     )
 
 

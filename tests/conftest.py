@@ -14,15 +14,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from strict_backend import ENTRY as STRICT
 from threadpoolctl import threadpool_limits
 
 from fastlr import cli, textbook
-from fastlr.backends import choose_backend, survey
+from fastlr.backends import choose_backend, register, survey
 from fastlr.data import arrays, from_arrays, hdf5
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # As many workers as cores, each with as many threads of its BLAS, would wait for each other.
     threadpool_limits(1)
+
+register(STRICT)  # all tests that go through the backends go through this one too
 
 GOLDEN = Path(__file__).parent / "golden"
 

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import array_api_strict
 import numpy as np
@@ -298,7 +299,7 @@ def test_a_model_with_layers_goes_elsewhere(name, tmp_path):
     run.model.save(tmp_path / "m.safetensors")
     np.save(tmp_path / "X.npy", X)
     code = (
-        "import sys, numpy, fastlr\n"
+        f"import sys; sys.path.append({str(Path(__file__).parent)!r}); import conftest, numpy, fastlr\n"
         f"proba = fastlr.load({str(tmp_path / 'm.safetensors')!r}).predict_proba(numpy.load(sys.argv[1]))\n"
         "sys.stdout.buffer.write(proba.tobytes())"
     )

@@ -1,6 +1,7 @@
 """The registry of array libraries, and the environment variables that choose among them.
 
-A new library is one file in this folder and one row in `REGISTRY`.
+A library is one file and one row: a module with the functions of `Library`, and an `Entry` for it. Those of this
+package are in `BUILT_IN`; `register` adds one from anywhere else.
 """
 
 from __future__ import annotations
@@ -8,48 +9,102 @@ from __future__ import annotations
 import contextlib
 import importlib
 import importlib.metadata
-import importlib.util
 import os
 from dataclasses import dataclass
-from types import ModuleType
-from typing import Any
+from typing import Any, Protocol
 
 from fastlr.backends.record import Backend, UnavailableError
+from fastlr.core import Array
 from fastlr.errors import InputError
 from fastlr.forms import FORMS
-from fastlr.namespace import library_of
+from fastlr.namespace import TO_HOST, library_of
 
-__all__ = ["DTYPES", "PRECISIONS", "REGISTRY", "Backend", "Entry", "choose_backend", "survey"]
+__all__ = [
+    "BUILT_IN",
+    "DTYPES",
+    "PRECISIONS",
+    "REGISTRY",
+    "Backend",
+    "Entry",
+    "Library",
+    "UnavailableError",
+    "choose_backend",
+    "native_libraries",
+    "register",
+    "survey",
+]
 
 DTYPES = ("float64", "float32")
 PRECISIONS = ("full", "tf32")
 AUTO = "auto"
 
 
+class Library(Protocol):
+    """What a backend's module offers. Its functions import the library; importing the module does not."""
+
+    FUSED: tuple[str, ...]  # the names of its kernels
+
+    def default_device(self) -> str:
+        """Return the device that the library itself would use; raise UnavailableError where it does not run."""
+
+    def devices(self) -> tuple[str, ...]:
+        """Return every device that answers; raise UnavailableError where none does."""
+
+    def device_of(self, array: Array) -> str:
+        """Return the device that holds this array."""
+
+    def to_host(self, array: Array) -> Any:
+        """Return an array of the library as NumPy's."""
+
+    def open_backend(self, device: str, dtype: str, precision: str) -> Backend:
+        """Return the library's record for this device and working dtype."""
+
+
 @dataclass(frozen=True)
 class Entry:
-    """One row of the registry: a backend, whose arrays it takes and returns, and what would make it run."""
+    """One row of the registry: a backend, whose arrays it takes and returns, and what would make it run.
+
+    `library` is the top-level package of its arrays' type. `location` is the module to import, by default the one of
+    the backend's name in `fastlr.backends`.
+    """
 
     name: str
     library: str
     help: str
+    location: str = ""
 
-    def module(self) -> ModuleType:
+    def module(self) -> Library:
         """Import and return the backend's file."""
-        return importlib.import_module(f"fastlr.backends.{self.name}")
+        module: Any = importlib.import_module(self.location or f"fastlr.backends.{self.name}")
+        return module  # type: ignore[no-any-return]
 
 
-# The first of a library is the default for its arrays, and the first of all where there are none and no GPU.
-REGISTRY = {
-    entry.name: entry
-    for entry in (
-        Entry("numba", "numpy", "pip install numba"),
-        Entry("numpy", "numpy", "pip install numpy"),
-        Entry("cupy", "cupy", "pip install 'fastlr[cuda13]' (or cuda12) on a machine with an NVIDIA GPU"),
-        Entry("torch", "torch", "pip install 'fastlr[torch]'"),
-        Entry("jax", "jax", "pip install 'fastlr[jax]'"),
-    )
-}
+# The first of a library is the default for its arrays, and the first of all where data come from files or NumPy.
+BUILT_IN = (
+    Entry("numba", "numpy", "pip install numba"),
+    Entry("numpy", "numpy", "pip install numpy"),
+    Entry("cupy", "cupy", "pip install 'fastlr[cuda13]' (or cuda12) on a machine with an NVIDIA GPU"),
+    Entry("torch", "torch", "pip install 'fastlr[torch]'"),
+    Entry("jax", "jax", "pip install 'fastlr[jax]'"),
+    Entry("dpnp", "dpnp", "pip install 'fastlr[dpnp]' and the driver of an Intel GPU, or Intel's OpenCL runtime"),
+)
+REGISTRY: dict[str, Entry] = {}
+
+
+def register(entry: Entry) -> None:
+    """Add a backend to the registry, or put another in the place of one of the same name."""
+    REGISTRY[entry.name] = entry
+    if entry.library != "numpy":
+        TO_HOST[entry.library] = lambda array: entry.module().to_host(array)
+
+
+for _entry in BUILT_IN:
+    register(_entry)
+
+
+def native_libraries() -> set[str]:
+    """Return the libraries whose arrays are worked on where they are; NumPy's are on the host anyway."""
+    return {entry.library for entry in REGISTRY.values()} - {"numpy"}
 
 
 def choose_backend(
@@ -62,14 +117,15 @@ def choose_backend(
     """Return the backend to run on.
 
     An argument beats its environment variable (`FASTLR_BACKEND`, `FASTLR_DEVICE`, `FASTLR_DTYPE`), which beats
-    the default: the library and the device of the array `like`; where there is none, CuPy if a GPU answers, else the
-    first of the registry on its first device; float64. `precision` "tf32" lets an NVIDIA GPU round the factors of
-    float32 products to 10 bits; "full" forbids it, whatever the library's own default.
+    the default: the library and the device of the array `like`; where there is none, the first of the registry; for a
+    backend that was named, the device that its library uses by itself; float64. So no data go to another device unless
+    the backend or the device was named. `precision` "tf32" lets an NVIDIA GPU round the factors of float32 products to
+    10 bits; "full" forbids it, whatever the library's own default.
     """
     name, name_from = _setting(backend, "backend", AUTO)
     library = "numpy" if like is None else library_of(like)
     if name == AUTO:
-        name = _default() if like is None else _backend_of(library)
+        name = _backend_of(library)
     if name not in REGISTRY:
         known = ", ".join((AUTO, *REGISTRY))
         raise InputError(f"{name_from}: {name!r} is not a backend of this version; choose {known}")
@@ -77,20 +133,22 @@ def choose_backend(
     if library not in ("numpy", entry.library):
         raise InputError(f"data: arrays of {library}, but {name_from} asks for {name}; convert them, or leave it out")
     module = entry.module()
+    native = like is not None and library == entry.library
     try:
-        devices = module.devices()
+        default = module.device_of(like) if native else module.default_device()
+        asked, device_from = _setting(device, "device", default)
+        # Only a device that was named is looked for: asking PyTorch for its GPUs would set up CUDA.
+        device_name = default if asked == default else _find_device(asked, module.devices())
+        if device_name is None:
+            known = ", ".join(module.devices())
+            raise InputError(f"{device_from}: {name} has no device {asked!r} here; choose {known}")
     except UnavailableError as error:
         raise InputError(f"{name_from}: {name} does not run here: {error}; try {entry.help}") from error
-    native = like is not None and library == entry.library
-    device_name, device_from = _setting(device, "device", module.device_of(like) if native else devices[0])
-    if device_name not in devices:
-        raise InputError(f"{device_from}: {name} has no device {device_name!r} here; choose {', '.join(devices)}")
     dtype_name, dtype_from = _setting(dtype, "dtype", DTYPES[0])
     if dtype_name not in DTYPES:
         raise InputError(f"{dtype_from}: {dtype_name!r} is not a working dtype; choose {' or '.join(DTYPES)}")
     _check_precision(precision, name, device_name, dtype_name)
-    chosen: Backend = module.open_backend(device_name, dtype_name, precision)
-    return chosen
+    return module.open_backend(device_name, dtype_name, precision)
 
 
 def survey() -> list[dict[str, Any]]:
@@ -136,15 +194,9 @@ def _backend_of(library: str) -> str:
     )
 
 
-def _default() -> str:
-    """Return CuPy where it is installed and a GPU answers, else the first of the registry."""
-    if importlib.util.find_spec("cupy") is not None:
-        try:
-            if REGISTRY["cupy"].module().devices():
-                return "cupy"
-        except (ImportError, UnavailableError):
-            pass
-    return next(iter(REGISTRY))
+def _find_device(asked: str, devices: tuple[str, ...]) -> str | None:
+    """Return the first device of that name; "cuda" stands for "cuda:0", "opencl:cpu" for "opencl:cpu:0"."""
+    return next((device for device in devices if f"{device}:".startswith(f"{asked}:")), None)
 
 
 def _version(name: str) -> str | None:

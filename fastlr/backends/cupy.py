@@ -17,6 +17,14 @@ from fastlr.kernels import tensorcores
 FUSED = ("predict", "gram_matrix", "gram_steps", "primal_steps")
 
 
+def default_device() -> str:
+    """Return CuPy's current device."""
+    devices()
+    import cupy
+
+    return f"cuda:{cupy.cuda.runtime.getDevice()}"
+
+
 def devices() -> tuple[str, ...]:
     """Return the CUDA devices that answer."""
     if importlib.util.find_spec("cupy") is None:
@@ -37,6 +45,11 @@ def device_of(array: Array) -> str:
     return f"cuda:{array.device.id}"
 
 
+def to_host(array: Array) -> Any:
+    """Return an array as NumPy's."""
+    return array.get()
+
+
 def open_backend(device: str, dtype: str, precision: str) -> Backend:
     """Return CuPy's record for this device and working dtype."""
     import array_api_compat.cupy as xp
@@ -55,7 +68,7 @@ def open_backend(device: str, dtype: str, precision: str) -> Backend:
         precision=precision,
         xp=xp,
         asarray=asarray,
-        to_host=cupy.asnumpy,
+        to_host=to_host,
         repeat=loop,
         synchronize=lambda state: place.synchronize(),
         scope=lambda: _scope(place.id, precision),

@@ -8,6 +8,8 @@ import importlib.util
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
+
 from fastlr.backends.record import AHEAD, Backend, Costs, S, Step, UnavailableError
 from fastlr.core import Array
 from fastlr.errors import InputError
@@ -17,6 +19,11 @@ from fastlr.solvers.optimizers import Optimizer
 
 FUSED: tuple[str, ...] = ()
 MATMUL_PRECISION = {"full": "highest", "tf32": "tensorfloat32"}
+
+
+def default_device() -> str:
+    """Return JAX's own default device."""
+    return devices()[0]
 
 
 def devices() -> tuple[str, ...]:
@@ -32,13 +39,17 @@ def device_of(array: Array) -> str:
     return next(name for name, device in _devices().items() if device == place)
 
 
+def to_host(array: Array) -> Any:
+    """Return an array as NumPy's."""
+    return np.asarray(array)
+
+
 def open_backend(device: str, dtype: str, precision: str) -> Backend:
     """Return JAX's record for this device and working dtype."""
     if dtype == "float64" and device.startswith(("tpu", "metal")):
         raise InputError(f"dtype: jax has no float64 on {device}; set FASTLR_DTYPE=float32, or FASTLR_DEVICE=cpu")
     import jax
     import jax.numpy as xp
-    import numpy as np
 
     _register_forms()
     place = _devices()[device]
@@ -49,7 +60,7 @@ def open_backend(device: str, dtype: str, precision: str) -> Backend:
         precision=precision,
         xp=xp,
         asarray=lambda array: jax.device_put(array, place),
-        to_host=np.asarray,
+        to_host=to_host,
         repeat=repeat,
         synchronize=jax.block_until_ready,
         scope=functools.partial(_scope, place, MATMUL_PRECISION[precision]),

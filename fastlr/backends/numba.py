@@ -34,6 +34,11 @@ KERNELS: Kernels = {
 FUSED = tuple(KERNELS)
 
 
+def default_device() -> str:
+    """Return the one device that Numba's CPU kernels run on."""
+    return devices()[0]
+
+
 def devices() -> tuple[str, ...]:
     """Return the devices that Numba's CPU kernels run on."""
     if importlib.util.find_spec("numba") is None:
@@ -42,6 +47,7 @@ def devices() -> tuple[str, ...]:
 
 
 device_of = plain.device_of
+to_host = plain.to_host
 
 
 def open_backend(device: str, dtype: str, precision: str) -> Backend:

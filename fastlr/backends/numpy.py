@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from fastlr.backends.record import Backend, Costs, S, Step, loop
 from fastlr.core import Array
 
 FUSED: tuple[str, ...] = ()
+
+
+def default_device() -> str:
+    """Return the one device that NumPy runs on."""
+    return "cpu"
 
 
 def devices() -> tuple[str, ...]:
@@ -20,6 +27,11 @@ def device_of(array: Array) -> str:
     return "cpu"
 
 
+def to_host(array: Array) -> Any:
+    """Return an array as it is."""
+    return np.asarray(array)
+
+
 def open_backend(device: str, dtype: str, precision: str) -> Backend:
     """Return the record of NumPy with this working dtype."""
     return Backend(
@@ -29,7 +41,7 @@ def open_backend(device: str, dtype: str, precision: str) -> Backend:
         precision=precision,
         xp=np,
         asarray=np.asarray,
-        to_host=np.asarray,
+        to_host=to_host,
         repeat=repeat,
         synchronize=lambda state: None,
         costs=Costs(primal=0.5, gram=0.25, product=0.016),

@@ -17,20 +17,42 @@ MATMUL_PRECISION = {"full": "highest", "tf32": "high"}
 CAPTURE_FROM = 8  # steps; fewer are done before a graph is captured
 
 
-def devices() -> tuple[str, ...]:
-    """Return the devices that PyTorch runs on, those first that are not the CPU."""
-    if importlib.util.find_spec("torch") is None:
-        raise UnavailableError("torch is not installed")
-    import torch
+def default_device() -> str:
+    """Return PyTorch's default device: the CPU, unless the user has set another."""
+    torch = _torch()
+    return _name(torch.get_default_device())
 
+
+def devices() -> tuple[str, ...]:
+    """Return the devices that PyTorch runs on, those first that are not the CPU. This sets up CUDA where there is one.
+
+    PyTorch's own default is the CPU.
+    """
+    torch = _torch()
     gpus = [f"cuda:{i}" for i in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
     return (*gpus, *(["mps"] if torch.backends.mps.is_available() else []), "cpu")
 
 
 def device_of(array: Array) -> str:
     """Return the device that holds this array."""
-    place = array.device
+    return _name(array.device)
+
+
+def to_host(array: Array) -> Any:
+    """Return a tensor as NumPy's array."""
+    return array.detach().cpu().numpy()
+
+
+def _name(place: Any) -> str:
     return place.type if place.type in ("cpu", "mps") else f"{place.type}:{place.index or 0}"
+
+
+def _torch() -> Any:
+    if importlib.util.find_spec("torch") is None:
+        raise UnavailableError("torch is not installed")
+    import torch
+
+    return torch
 
 
 def open_backend(device: str, dtype: str, precision: str) -> Backend:
@@ -62,7 +84,7 @@ def open_backend(device: str, dtype: str, precision: str) -> Backend:
         precision=precision,
         xp=xp,
         asarray=asarray,
-        to_host=lambda array: array.cpu().numpy(),
+        to_host=to_host,
         repeat=Graph() if place.type == "cuda" else loop,
         synchronize=synchronize,
         scope=functools.partial(_scope, place, MATMUL_PRECISION[precision]),

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastlr import core
 from fastlr.errors import InputError
-from fastlr.namespace import array_namespace, dtype_name, library_of, to_host
+from fastlr.namespace import array_namespace, as_rows, dtype_name, library_of, to_host
 
 Array = Any  # of NumPy where it comes from files, else of the library that the caller uses
 Name = Any  # a class name: text from files, whatever the labels held from arrays
@@ -36,9 +37,9 @@ class Dataset:
 
     def __post_init__(self) -> None:
         """Check what every reader owes."""
-        if len(self.images) != len(self.labels):
+        if self.images.shape[0] != len(self.labels):
             raise InputError(
-                f"{self.source}: {len(self.images)} examples and {len(self.labels)} labels; each example needs one"
+                f"{self.source}: {self.images.shape[0]} examples and {len(self.labels)} labels; each example needs one"
             )
         if len(self.labels) and not 0 <= self.labels.min() <= self.labels.max() < len(self.classes):
             raise InputError(
@@ -59,9 +60,16 @@ class Dataset:
         """Return n, the numbers in one example."""
         return int(np.prod(self.images.shape[1:]))
 
+    @property
+    def rows(self) -> Array:
+        """Return the examples as `(m, n)`."""
+        return as_rows(self.images)
+
     def take(self, indices: NDArray[np.intp]) -> Dataset:
         """Return the examples at these indices, in their order."""
-        return replace(self, images=self.images[indices], labels=self.labels[indices])
+        on_host = library_of(self.images) == "numpy"
+        images = self.images[indices] if on_host else core.rows(self.images, indices.tolist())
+        return replace(self, images=images, labels=self.labels[indices])
 
     def with_positive(self, names: Sequence[str]) -> Dataset:
         """Return the same examples in two classes: 1 for the named classes, 0 for all others."""
@@ -175,7 +183,7 @@ def _features(source: str, examples: Array) -> Array:
     """Return `(m, n)` real, finite features, or say where they are not."""
     if not is_real(examples):
         raise InputError(f"{source}: examples are {dtype_name(examples)}; uint8 pixels or real numbers are needed")
-    examples = examples.reshape(len(examples), -1)
+    examples = as_rows(examples)
     check_finite(source, examples)
     return examples
 
@@ -190,9 +198,9 @@ def check_finite(source: str, examples: Array) -> None:
     xp = array_namespace(examples)
     if xp.isdtype(examples.dtype, "real floating"):
         with np.errstate(over="ignore", invalid="ignore"):
-            total = examples.sum(dtype=np.float64) if xp is np else xp.sum(examples)
+            total = xp.sum(examples, dtype=xp.float64 if xp is np else None)
         # The sum is finite only if every number is; only a sum that is not makes the mask worth its memory.
-        if not xp.isfinite(total) and len(rows := (strange := xp.nonzero(~xp.isfinite(examples)))[0]):
-            row, column = int(rows[0]), int(strange[1][0])
+        if not xp.isfinite(total) and (strange := xp.nonzero(~xp.isfinite(examples)))[0].shape[0]:
+            row, column = int(strange[0][0]), int(strange[1][0])
             value = float(examples[row, column])
             raise InputError(f"{source}: example {row} holds {value} at feature {column}; finite numbers are needed")

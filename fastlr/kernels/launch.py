@@ -6,6 +6,7 @@ import warnings
 from functools import partial
 from typing import Any
 
+from array_api_compat import device
 from numba import cuda, typeof
 
 from fastlr import core
@@ -29,7 +30,7 @@ def predict(W: Array, b: Array, X: Array, scale: float = 1.0) -> Array:
     xp, rows = array_namespace(W), X.T
     if not rows.flags.c_contiguous:
         return core.predict(W, b, X, scale)
-    A = xp.empty((W.shape[0], rows.shape[0]), dtype=W.dtype)
+    A = xp.empty((W.shape[0], rows.shape[0]), dtype=W.dtype, device=device(W))
     wide = reads_wide(rows)
     blocks = 1 if SIMULATED else min(BLOCKS, -(-rows.shape[0] // (WARPS * (ROWS if wide else 1))))
     if wide:
@@ -56,7 +57,7 @@ def arrange(W: Array) -> Array:
     xp, (k, n) = array_namespace(W), W.shape
     chunks, filled = -(-n // CHUNK), W
     if n % CHUNK:
-        filled = xp.zeros((k, chunks * CHUNK), dtype=W.dtype)
+        filled = xp.zeros((k, chunks * CHUNK), dtype=W.dtype, device=device(W))
         filled[:, :n] = W
     lanes = xp.reshape(filled, (k, chunks, LANES, WIDTH))
     return xp.reshape(xp.permute_dims(lanes, (0, 1, 3, 2)), (k, chunks, CHUNK))
@@ -69,16 +70,17 @@ def gram_steps(problem: Problem, state: State, steps: int) -> State:
         return _in_groups(problem, state, steps)
     form: Any = problem.form
     xp = array_namespace(state.Z)
-    C = xp.zeros((2, k, m), dtype=state.W.dtype)
+    C = xp.zeros((2, k, m), dtype=state.W.dtype, device=device(state.W))
     C[0] = state.W[:, 0, :-1]
     s, b, Z = state.W[:, 0, -1].copy(), state.b[:, 0, 0].copy(), state.Z[:, 0, :].copy()
+    room = partial(xp.empty, dtype=Z.dtype, device=device(Z))
     before = (steps, form.K, form.factor, form.Z[:, 0, :], *_settings(problem), C, s, b, Z)
-    like = (*before, xp.empty((2, k, 1), dtype=Z.dtype))
+    like = (*before, room((2, k, 1)))
     blocks = _blocks(kernels.gram_steps, like, -(-m // WARPS))
     kept = -(-m // (WARPS * blocks)) * WARPS * m * form.K.dtype.itemsize
     if kept > KEPT or _blocks(kernels.gram_steps, like, blocks, kept) < blocks:
         kept = 0
-    _on(blocks, kernels.gram_steps, kept)(*before, xp.empty((2, k, blocks), dtype=Z.dtype))
+    _on(blocks, kernels.gram_steps, kept)(*before, room((2, k, blocks)))
     return _state(xp.concat([C[steps % 2], s[:, None]], axis=1), b, Z)
 
 
@@ -94,7 +96,7 @@ def primal_steps(problem: Problem, state: State, steps: int) -> State:
     W, b = state.W[:, 0, :].copy(), state.b[:, 0, 0].copy()
     Y, rates, l2 = _settings(problem)
     before = (steps, rows, form.scale, Y, rates, l2, W, b)
-    room = partial(xp.empty, dtype=W.dtype)
+    room = partial(xp.empty, dtype=W.dtype, device=device(W))
     blocks = _blocks(kernels.primal_steps, (*before, room((1, n)), room(1)), -(-rows.shape[0] // WARPS))
     _on(blocks, kernels.primal_steps)(*before, room((blocks, n)), room(blocks))
     return _state(W, b, form.logits(W[:, None, :], b[:, None, None])[:, 0, :])

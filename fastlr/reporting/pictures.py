@@ -26,7 +26,7 @@ def has_pictures(data: Dataset) -> bool:
 
 def pictures_of(data: Dataset, indices: Sequence[int]) -> list[Image.Image]:
     """Return some of the data's pictures, those above LONGEST reduced; only they come to the host."""
-    return [_picture(to_host(data.images[int(i)])) for i in indices]
+    return [_picture(to_host(data.images[int(i), ...])) for i in indices]
 
 
 def weight_images(model: Model) -> NDArray[np.float64]:

@@ -76,4 +76,7 @@ def precondition(problem: Problem, c: Array, r: Vector) -> Vector:
         b = b / c
     if problem.mean is not None:
         b = b - problem.form.dot(W, problem.mean)
+    if problem.network.outputs > 1:
+        # The loss does not see a shift of all intercepts alike: what rounding brings of it would only grow.
+        b = b - array_namespace(b).mean(b, axis=1, keepdims=True)
     return Vector(W, b)
