@@ -21,7 +21,9 @@ SHAPES = [(1, 1), (7, 3), (8, 64), (9, 100), (66, 65), (130, 2050)]
 @pytest.fixture(params=[1, 2, 3], ids=lambda size: f"team of {size}")
 def team(request, monkeypatch):
     """Every kernel in a team of this size, however small the work and whatever the machine."""
-    monkeypatch.setattr("fastlr.kernels.starting.size_for", lambda operations: request.param)
+    for name in ("size_for", "size_that_meets"):
+        monkeypatch.setattr(f"fastlr.kernels.starting.{name}", lambda operations: request.param)
+    monkeypatch.setattr("fastlr.kernels.starting.TURN", 100_000)  # many turns of few steps
     monkeypatch.setattr("fastlr.kernels.starting.parts_for", lambda operations: 5)
     return request.param
 
@@ -385,7 +387,9 @@ def test_the_bits_do_not_depend_on_the_number_of_threads(form, more, tmp_path, m
     monkeypatch.setattr(starting, "ALONE", 0)
     files = []
     for threads in (1, 2, 3, 7):
-        monkeypatch.setattr(starting, "size_for", lambda operations, threads=threads: threads)
+        for name in ("size_for", "size_that_meets"):
+            monkeypatch.setattr(starting, name, lambda operations, threads=threads: threads)
+        monkeypatch.setattr(starting, "TURN", 10**9 if threads == 2 else 10**6)
         files.append(tmp_path / f"{threads}.safetensors")
         settings = {"iterations": 120, "form": form, "backend": "numba"} | more
         fastlr.train(images, labels, **settings).model.save(files[-1])
@@ -433,24 +437,29 @@ def test_a_long_compilation_is_announced(monkeypatch):
 def test_warm_up_compiles_all_that_training_asks_for(fastlr_command):
     """After it, no training on pixels or floating-point features compiles anything."""
     import fastlr
-    from fastlr.kernels import cpu, gram, networks, primal
+    from fastlr.kernels.compiling import KERNELS
 
     assert fastlr_command("warmup").out == "the kernels are compiled\n"
-    compiled = (cpu.project, cpu.combine, gram.gram_matrix, gram.gram_product, gram.gram_steps)
-    compiled += (primal.primal_steps, primal.pixel_steps, networks.gram_network_steps, networks.batch_steps)
-    before = [len(kernel.overloads) for kernel in compiled]
+    before = {name: len(kernel.overloads) for name, kernel in KERNELS.items()}
+    assert {"gram_conjugate_gradients", "losses_and_residuals", "factor", "batch_steps"} < before.keys()
+    assert min(before.values()) > 0, "warm-up leaves a kernel out"
     for dtype in ("float64", "float32"):
         for form in FORMS:
             for read in (np.uint8, np.float32, np.float64):
                 X, labels = examples(30, 40, read), np.arange(30) % 2
                 for layers in ((), (4, 3)):
                     settings = {"l2": [0.1], "iterations": 5, "form": form, "dtype": dtype, "layers": layers}
-                    fastlr.sweep(X, labels, learning_rates=[0.1, 0.2], **settings)
+                    fastlr.sweep(X, labels, learning_rates=[0.1, 0.2], folds=2, **settings)
+                for classes in (2, 3):
+                    for solver in ("newton", "newton-cg", "lbfgs"):
+                        if (solver, form, classes) != ("newton", "gram", 3):
+                            settings = {"solver": solver, "form": form, "dtype": dtype, "iterations": 3}
+                            fastlr.sweep(X, np.arange(30) % classes, l2=[0.1, 1.0], folds=2, **settings)
                 fastlr.train(X, labels, iterations=2, batch_size=8, dtype=dtype)
+                fastlr.train(X, labels, iterations=2, standardize=True, form=form, dtype=dtype)
     wide = examples(4, arrays.INT32_FEATURES + 5, np.uint8)
     fastlr.train(wide, [0, 1, 0, 1], iterations=2, form="gram")
-    assert [len(kernel.overloads) for kernel in compiled] == before
-    assert min(before) > 0
+    assert {name: len(kernel.overloads) for name, kernel in KERNELS.items()} == before
 
 
 def test_two_trainings_at_once_do_not_wait_for_each_other_forever(team):
@@ -473,8 +482,8 @@ def test_two_trainings_at_once_do_not_wait_for_each_other_forever(team):
 
 @pytest.mark.parametrize(("value", "expected"), [("1", 1), ("", None), ("many", None), ("0", None)])
 def test_the_team_is_as_large_as_the_blas_would_be(monkeypatch, value, expected):
-    from fastlr.data.picture import usable_cpus
     from fastlr.kernels.team import team_size
+    from fastlr.machine import usable_cpus
 
     monkeypatch.setenv("OMP_NUM_THREADS", value)
     assert team_size() == (expected or usable_cpus())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
 import threading
 import warnings
 from collections.abc import Iterable, Sequence
@@ -19,6 +18,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from fastlr.data.format import Pictures
 from fastlr.errors import InputError
+from fastlr.machine import usable_cpus
 
 _FILTERS = threading.Lock()
 MODES = {1: "L", 3: "RGB"}  # channels to Pillow's name for such pictures
@@ -132,11 +132,6 @@ def eight_bit(image: Image.Image) -> Image.Image:
     if image.mode == "P":
         return image.convert("RGBA")  # some palettes hold transparency, which only this conversion knows
     return image
-
-
-def usable_cpus() -> int:
-    """Return how many CPUs this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _source(picture: Picture) -> Path | io.BytesIO:

@@ -22,6 +22,7 @@ LANES = 8
 FEATURES = 1024
 EXPONENTIAL = 16  # operations that one takes
 SMALL = 512  # rows, up to which LAPACK's threads cost more than they bring
+SHORT = 5_000_000_000  # operations of a Gram matrix that is done before a BLAS stops spinning
 KEPT = 2**23  # bytes that a thread keeps
 _KEPT = threading.local()
 
@@ -67,7 +68,8 @@ def gram_matrix(X: Array, dtype: Any) -> GramMatrix:
     upper = np.zeros((padded, padded), dtype=np.int32 if n <= INT32_FEATURES else np.float64)
     diagonal = np.empty(padded, dtype)
     packed = np.empty((padded // PANEL, FEATURES // 2, PANEL, 2), np.int16)
-    starting.run("gram_matrix", n * m * m, np.zeros(1, np.int64), X.T, packed, upper, diagonal)
+    size_for = starting.size_that_meets if n * m * m < SHORT else starting.size_for
+    starting.start("gram_matrix", size_for(n * m * m), X.T, packed, upper, diagonal)
     return GramMatrix(upper, diagonal)
 
 
@@ -93,9 +95,9 @@ def gram_product(C: Array, K: GramMatrix) -> Array:
     k, m = C.shape
     Z = np.empty_like(C)
     count = starting.parts_for(k * m * m)
-    size = min(count, starting.size_for(k * m * m))
+    size = min(count, starting.size_that_meets(k * m * m))
     C = pad(C)
-    starting.start("gram_product", size, np.zeros(1, np.int64), *K, C, Z, np.empty((count, *C.shape), C.dtype))
+    starting.start("gram_product", size, *K, C, Z, np.empty((count, *C.shape), C.dtype))
     return Z
 
 
@@ -124,7 +126,7 @@ def gram_conjugate_gradients(
     """
     m, dtype = S.shape[-1], S.dtype
     count, M = starting.parts_for(m * m), padded_to(m, LANES)
-    size = min(count, starting.size_for(m * m))
+    size = min(count, starting.size_that_meets(m * m))
     means = np.zeros((2, m), dtype)
     if mean is not None:
         means[:] = mean.W[0, 0, :m], mean.Z[0, 0]
@@ -132,7 +134,7 @@ def gram_conjugate_gradients(
     d_W, d_Z = np.zeros((1, 1, m + 1), dtype), np.zeros((1, 1, m), dtype)
     room = np.zeros((1, M), dtype), np.empty(m, dtype), np.empty((count, 1, M), dtype), np.zeros(1, np.bool_)
     starting.start(
-        "gram_conjugate_gradients", size, np.zeros(1, np.int64), *K, scale, S[0, 0], float(l2[0, 0, 0]), *means, r, b,
+        "gram_conjugate_gradients", size, *K, scale, S[0, 0], float(l2[0, 0, 0]), *means, r, b,
         longest, least, *room, d_W[0, 0, :m], d_Z[0, 0],
     )  # fmt: skip
     return Vector(d_W, b[1:].reshape(1, 1, 1), d_Z)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fastlr.kernels.cpu import inlined, kernel
+from fastlr.kernels.compiling import inlined, kernel
 from fastlr.kernels.gram import ROWS, gather, multiply
 from fastlr.kernels.team import wait_for_all
 

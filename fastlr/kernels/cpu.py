@@ -10,27 +10,20 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from fastlr.kernels.compiling import inlined, kernel
 from fastlr.kernels.vector import number
 
 TILE = 4  # examples that are converted at a time, where several models read them: they stay in the first cache
-# What the compiler may do to the sums: reorder them, fuse multiply and add. NaN and infinity keep their meaning.
-FAST = {"reassoc", "contract", "nsz"}
 
 
-def kernel(function: Any) -> Any:
-    """Compile a function that a backend calls, and keep it for later processes.
-
-    Numba notices a change to the file that holds the function, not to those it imports: while working on them, remove
-    the `__pycache__` beside them.
-    """
-    return njit(function, nogil=True, cache=True, fastmath=FAST, error_model="numpy")
-
-
-def inlined(function: Any) -> Any:
-    """Compile a part of a kernel."""
-    return njit(function, nogil=True, fastmath=FAST, error_model="numpy")
+@inlined
+def sum_of(values: Any) -> Any:
+    """Return the sum of values (m,)."""
+    added = values.dtype.type(0)
+    for i in range(values.shape[0]):
+        added += values[i]
+    return added
 
 
 @inlined
@@ -121,7 +114,7 @@ def add_tile(tile: Any, D: Any, G: Any) -> None:
 
 
 @kernel
-def project(member: int, size: int, rows: Any, W: Any, Z: Any) -> None:
+def project(member: int, size: int, counter: Any, rows: Any, W: Any, Z: Any) -> None:
     """Z (k, m) ← W rowsᵀ. Twin: `core.project` with scale 1."""
     start, stop = share(member, size, rows.shape[0], 8)
     if W.shape[0] == 1:
@@ -141,7 +134,7 @@ def project(member: int, size: int, rows: Any, W: Any, Z: Any) -> None:
 
 
 @kernel
-def combine(member: int, size: int, rows: Any, C: Any, W: Any) -> None:
+def combine(member: int, size: int, counter: Any, rows: Any, C: Any, W: Any) -> None:
     """W (k, n) ← C rows, for a part of the features. Twin: `core.combine` with scale 1."""
     start, stop = share(member, size, rows.shape[1], 64)
     part, last = rows[:, start:stop], rows.shape[0] - 1

@@ -19,7 +19,7 @@ from numba import float64, int16, int32, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from fastlr.kernels.cpu import inlined
+from fastlr.kernels.compiling import inlined
 from fastlr.kernels.words import BYTES, LANES, NO_SUMS, SUMS, WORDS, columns, data, load, multiply, named, place, splat
 
 BASE = 65536.0

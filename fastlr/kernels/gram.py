@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numba import uint64
 
-from fastlr.kernels.cpu import inlined, kernel, share
+from fastlr.kernels.compiling import inlined, kernel
+from fastlr.kernels.cpu import share, sum_of
 from fastlr.kernels.pixels import BAND, PANEL, pack, products
 from fastlr.kernels.team import wait_for_all
 from fastlr.kernels.vector import number, sigmoid
@@ -67,7 +68,7 @@ def _set_diagonal_apart(upper: Any, start: int, stop: int, diagonal: Any) -> Non
 
 
 @kernel
-def gram_hessian(member: int, size: int, upper: Any, diagonal: Any, h: Any, l2: Any, H: Any) -> None:
+def gram_hessian(member: int, size: int, counter: Any, upper: Any, diagonal: Any, h: Any, l2: Any, H: Any) -> None:
     """H (k, M, M) ← h K h + l2 I for h (k, 1, m) and l2 (k, 1, 1), with zeros in columns m … M of the first m rows.
 
     Twin: `core.gram_hessian`.
@@ -106,8 +107,8 @@ def gram_product(member: int, size: int, counter: Any, upper: Any, diagonal: Any
 
 @kernel
 def gram_steps(
-    member: int, size: int, counter: Any, steps: int, upper: Any, diagonal: Any, scale: float, Z0: Any, Y: Any,
-    rates: Any, l2: Any, C: Any, s: Any, b: Any, Z: Any, parts: Any, sums: Any,
+    member: int, size: int, counter: Any, done: int, steps: int, upper: Any, diagonal: Any, scale: float, Z0: Any,
+    Y: Any, rates: Any, l2: Any, C: Any, s: Any, b: Any, Z: Any, parts: Any, sums: Any,
 ) -> None:  # fmt: skip
     """Advance C, s, b (k,) and Z (k, m) in place by `steps` steps. Twin: `descent.step` on a GramForm.
 
@@ -133,7 +134,7 @@ def gram_steps(
             break
 
         for q in range(k):
-            own_b[q] -= rates[q] * sums[:, q].sum() / m
+            own_b[q] -= rates[q] * sum_of(sums[:, q]) / m
             own_s[q] -= rates[q] * l2[q] * own_s[q]
         for p in range(member, count, size):
             parts[p] = 0

@@ -7,14 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from fastlr.kernels.cpu import inlined, kernel, share
+from fastlr.kernels.compiling import inlined, kernel
+from fastlr.kernels.cpu import share
 from fastlr.kernels.vector import exp_of_negative
 
 BLOCK = 256  # examples whose sums over the units are kept at a time
 
 
 @kernel
-def losses_and_residuals(member: int, size: int, Z: Any, Y: Any, weights: Any, sums: Any, D: Any) -> None:
+def losses_and_residuals(member: int, size: int, counter: Any, Z: Any, Y: Any, weights: Any, sums: Any, D: Any) -> None:
     """D (k, units, m) ← the derivatives, sums (k, count) ← the losses of each part of the examples.
 
     `Y (1 or k, units, m)` and `weights (1 or k, 1, m)`; without weights their m is 0. The parts are one after another,

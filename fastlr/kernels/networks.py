@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from fastlr.kernels.cpu import TILE, add_tile, convert, inlined, kernel, multiply_tile, share
+from fastlr.kernels.compiling import inlined, kernel
+from fastlr.kernels.cpu import TILE, add_tile, convert, multiply_tile, share, sum_of
 from fastlr.kernels.gram import ROWS, gather, multiply
 from fastlr.kernels.primal import descend
 from fastlr.kernels.team import wait_for_all
@@ -21,15 +22,16 @@ from fastlr.kernels.vector import exp_of_negative, sigmoid
 
 @kernel
 def batch_steps(
-    member: int, size: int, counter: Any, steps: int, batches: Any, rows: Any, scale: float, Y: Any, rates: Any,
-    l2: Any, units: Any, weighted: Any, W: Any, b: Any, deeper: Any, parts: Any, sums: Any,
+    member: int, size: int, counter: Any, done: int, steps: int, batches: Any, rows: Any, scale: float, Y: Any,
+    rates: Any, l2: Any, units: Any, weighted: Any, W: Any, b: Any, deeper: Any, parts: Any, sums: Any,
 ) -> None:  # fmt: skip
     """Advance W (k, units, n), b (k, units) and the deeper layers in place by `steps` steps. Twin: `minibatch.step`.
 
-    Each row of `batches` holds the examples of a step, and after the last comes the first again: with one row of all
-    examples the twin is `descent.step`. Four examples at a time are fetched, converted once, multiplied with all the
-    weights and added to all the gradients, `parts (count, k, units, n)`; `sums (count, k, units + P)` are those of b
-    and of the deeper layers, of which `weighted (P,)` is 1 for weights and 0 for intercepts.
+    Each row of `batches` holds the examples of a step, of which `done` were done before, and after the last comes the
+    first again: with one row of all examples the twin is `descent.step`. Four examples at a time are fetched,
+    converted once, multiplied with all the weights and added to all the gradients, `parts (count, k, units, n)`;
+    `sums (count, k, units + P)` are those of b and of the deeper layers, of which `weighted (P,)` is 1 for weights
+    and 0 for intercepts.
     """
     (k, first, n), m, count = W.shape, batches.shape[1], parts.shape[0]
     left, right = share(member, size, n, 8)
@@ -38,7 +40,7 @@ def batch_steps(
     own_sums = np.empty(sums.shape[1:], sums.dtype)  # not shared: two members must not write to one line of a cache
     reached = 0
     for step in range(steps):
-        picked = batches[step % batches.shape[0]]
+        picked = batches[(done + step) % batches.shape[0]]
         for p in range(member, count, size):
             start, stop = share(p, count, m, 8)
             parts[p] = 0
@@ -74,8 +76,8 @@ def batch_steps(
 
 @kernel
 def gram_network_steps(
-    member: int, size: int, counter: Any, steps: int, upper: Any, diagonal: Any, scale: float, Z0: Any, Y: Any,
-    rates: Any, l2: Any, units: Any, weighted: Any, C: Any, s: Any, b: Any, deeper: Any, Z: Any, columns: Any,
+    member: int, size: int, counter: Any, done: int, steps: int, upper: Any, diagonal: Any, scale: float, Z0: Any,
+    Y: Any, rates: Any, l2: Any, units: Any, weighted: Any, C: Any, s: Any, b: Any, deeper: Any, Z: Any, columns: Any,
     parts: Any, sums: Any,
 ) -> None:  # fmt: skip
     """Advance C (k · units, M), s and b (k, units), the deeper layers and Z (k, units, m) in place by `steps` steps.
@@ -191,6 +193,6 @@ def _descend_deeper(sums: Any, m: int, rate: float, l2: float, weighted: Any, b:
     """b ← b − rate mean, deeper ← deeper − rate (mean + l2 of what is a weight); the means are those of all parts."""
     first = b.shape[0]
     for u in range(first):
-        b[u] -= rate * sums[:, u].sum() / m
+        b[u] -= rate * sum_of(sums[:, u]) / m
     for i in range(deeper.shape[0]):
-        deeper[i] -= rate * (sums[:, first + i].sum() / m + l2 * weighted[i] * deeper[i])
+        deeper[i] -= rate * (sum_of(sums[:, first + i]) / m + l2 * weighted[i] * deeper[i])

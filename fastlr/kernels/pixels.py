@@ -9,10 +9,11 @@ from __future__ import annotations
 from typing import Any
 
 from llvmlite import ir
-from numba import int32, njit, types
+from numba import int32, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from fastlr.kernels.compiling import inlined
 from fastlr.kernels.words import AVX2, NO_SUMS, SUMS, WORDS, data, load, multiply, place, splat
 
 PANEL = 16  # rows
@@ -44,7 +45,7 @@ def _products_in_vectors(typingctx: Any, packed: Any, x: Any, y: Any, pairs: Any
     return types.void(packed, x, y, pairs, sums), codegen
 
 
-@njit(nogil=True)
+@inlined
 def products(packed: Any, pairs: int, x: int, r: int, y: int, sums: Any) -> None:
     """sums (4, 16), int32 ← products of rows r … r + 3 of panel x with those of panel y, over the first pairs."""
     if AVX2:
@@ -60,7 +61,7 @@ def products(packed: Any, pairs: int, x: int, r: int, y: int, sums: Any) -> None
                     sums[i, j] = int32(sums[i, j] + int32(a * c) + int32(b * d))
 
 
-@njit(nogil=True)
+@inlined
 def pack(rows: Any, start: int, stop: int, panel: int, packed: Any) -> None:
     """Fill one panel with features start … stop of its rows of uint8, and zeros where there are no more."""
     m = rows.shape[0]

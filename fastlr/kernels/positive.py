@@ -13,14 +13,14 @@ from typing import Any
 
 from numba import uint64
 
-from fastlr.kernels.cpu import inlined, kernel
+from fastlr.kernels.compiling import inlined, kernel
 
 LANES = 16
 PANEL = 4  # rows that are subtracted from those below them at a time
 
 
 @kernel
-def factor(member: int, size: int, d: int, R: Any, positive: Any) -> None:
+def factor(member: int, size: int, counter: Any, d: int, R: Any, positive: Any) -> None:
     """R (k, M, M) ← its upper Cholesky factor, RᵀR = H; positive (k,) ← whether there was one.
 
     Twin: `numpy.linalg.cholesky`.
@@ -80,7 +80,7 @@ def _subtract_panel(R: Any, M: Any, p: Any, i: Any, start: Any) -> None:
 
 
 @kernel
-def substitute(member: int, size: int, d: int, R: Any, x: Any) -> None:
+def substitute(member: int, size: int, counter: Any, d: int, R: Any, x: Any) -> None:
     """x (k, r, M) ← H⁻¹ x from the factors, for r right sides a matrix; the padding of x is zeros."""
     M = uint64(R.shape[2])
     for q in range(member, R.shape[0], size):

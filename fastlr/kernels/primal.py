@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from fastlr.kernels.cpu import add8, dot8, inlined, kernel, share
+from fastlr.kernels.compiling import inlined, kernel
+from fastlr.kernels.cpu import add8, dot8, share, sum_of
 from fastlr.kernels.digits import BLOCK, add_block, dots, fetch, peak_of, split, unit_of
 from fastlr.kernels.team import wait_for_all
 from fastlr.kernels.vector import sigmoid
@@ -16,7 +17,7 @@ CACHE = 2**21  # bytes of rows that stay in the caches between their products an
 
 @kernel
 def primal_steps(
-    member: int, size: int, counter: Any, steps: int, rows: Any, scale: float, Y: Any, rates: Any, l2: Any,
+    member: int, size: int, counter: Any, done: int, steps: int, rows: Any, scale: float, Y: Any, rates: Any, l2: Any,
     W: Any, b: Any, parts: Any, sums: Any,
 ) -> None:  # fmt: skip
     """Advance W (k, n) and b (k,) in place by `steps` steps. Twin: `descent.step` on a PrimalForm.
@@ -47,7 +48,7 @@ def primal_steps(
         for q in range(k):
             descend(parts[:, q, left:right], scale / m, rates[q], l2[q], W[q, left:right])
             if member == 0:
-                b[q] -= rates[q] * sums[:, q].sum() / m
+                b[q] -= rates[q] * sum_of(sums[:, q]) / m
         reached += size
         if size > 1:
             wait_for_all(counter, reached)
@@ -55,12 +56,12 @@ def primal_steps(
 
 @kernel
 def pixel_steps(
-    member: int, size: int, counter: Any, steps: int, rows: Any, scale: float, Y: Any, rates: Any, l2: Any,
+    member: int, size: int, counter: Any, done: int, steps: int, rows: Any, scale: float, Y: Any, rates: Any, l2: Any,
     W: Any, b: Any, parts: Any, sums: Any, peaks: Any,
 ) -> None:  # fmt: skip
     """Do what `primal_steps` does, for rows of uint8, by `fastlr.kernels.digits`. Twin: `descent.step` on a PrimalForm.
 
-    `peaks (size, k)` is room for the largest weight of each member's share of the features.
+    `peaks (count, k)` is room for the largest weight of each member's share of the features.
     """
     (m, n), (k, count), like = rows.shape, (W.shape[0], parts.shape[0]), W.dtype.type(0)
     digit_count = 3 if W.itemsize == 8 else 2
@@ -69,6 +70,8 @@ def pixel_steps(
     d, d_digits = np.empty(block), np.empty((digit_count, block), np.int16)
     d_pairs, d_sums = np.empty((block // 2, digit_count), np.int32), np.empty((digit_count, n), np.int32)
     left, right = share(member, size, n, 8)
+    if member == 0:
+        peaks[size:] = 0
     for q in range(k):
         peaks[member, q] = peak_of(W[q, left:right])
     reached = size
@@ -101,7 +104,7 @@ def pixel_steps(
             descend(parts[:, q, left:right], scale / m, rates[q], l2[q], w)
             peaks[member, q] = peak_of(w)
             if member == 0:
-                b[q] -= rates[q] * sums[:, q].sum() / m
+                b[q] -= rates[q] * sum_of(sums[:, q]) / m
         reached += size
         if size > 1:
             wait_for_all(counter, reached)

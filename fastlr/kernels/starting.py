@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import threading
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
+
+from fastlr.machine import Running, usable_cpus
 
 # Parts into which a step's work is cut, and so the most threads that share it.
 PARTS = 16
 # Operations of one call, or one step, below which a second thread costs more than it brings.
 ALONE = 1_000_000
+# Operations of a turn: some tens of milliseconds of one thread.
+TURN = 500_000_000
 NOTICE_AFTER = 1.0  # seconds
 
 COMPILED: set[tuple[Any, ...]] = set()  # kernels with the types of their arguments
 LOG = logging.getLogger("fastlr")
+_RUNNING = Running()
 
 
 def size_for(operations: int) -> int:
@@ -26,6 +33,27 @@ def size_for(operations: int) -> int:
     return 1 if operations < ALONE else team_size()
 
 
+def size_that_meets(operations: int) -> int:
+    """Return how many threads share a step of so many operations at whose end they wait for each other.
+
+    A thread that waits for one that has no CPU waits for as long as the scheduler lets another go on, which is many
+    times a step. So only CPUs count that no other thread of the process is using, such as a BLAS that spins after its
+    work: alone is the faster then.
+    """
+    size = size_for(operations)
+    return size if size == 1 else max(1, min(size, usable_cpus() - _RUNNING.others()))
+
+
+def turns(steps: int, operations: int) -> Iterator[int]:
+    """Give so many steps, of so many operations each, a turn at a time: between turns the size of the team may change.
+
+    The steps are the same, and so are their bits.
+    """
+    most = max(1, TURN // max(1, operations))
+    for done in range(0, steps, most):
+        yield min(most, steps - done)
+
+
 def parts_for(operations: int) -> int:
     """Return into how many parts so many operations are cut; not by the threads, or they would change the bits."""
     return 1 if operations < ALONE else PARTS
@@ -33,34 +61,42 @@ def parts_for(operations: int) -> int:
 
 def start(kernel: str, size: int, *arguments: Any) -> None:
     """Run a kernel in a team of that size, compiled for these arguments."""
-    function, together = _imported(kernel)
+    kernels, together = _imported()
+    function = kernels[kernel]
     types = tuple((x.dtype, x.ndim, x.flags.c_contiguous) if isinstance(x, np.ndarray) else type(x) for x in arguments)
     if (kernel, types) not in COMPILED:
-        compile_now(function, (0, size, *arguments))
+        compile_now(function, (0, size, np.zeros(1, np.int64), *arguments))
         COMPILED.add((kernel, types))
     together(function, size, *arguments)
 
 
 @functools.cache
-def _imported(kernel: str) -> tuple[Any, Any]:
-    """Return a kernel by its name, and what runs it."""
-    from fastlr.kernels import conjugate, cpu, gram, losses, networks, positive, primal
+def _imported() -> tuple[Mapping[str, Any], Any]:
+    """Return all kernels by their names, and what runs them."""
+    from fastlr.kernels import conjugate, cpu, gram, losses, networks, positive, primal  # noqa: F401 (they register)
+    from fastlr.kernels.compiling import KERNELS
     from fastlr.kernels.team import together
 
-    room = next(room for room in (cpu, gram, conjugate, losses, networks, positive, primal) if hasattr(room, kernel))
-    return getattr(room, kernel), together
+    return KERNELS, together
 
 
 def compile_now(function: Any, arguments: tuple[Any, ...]) -> None:
     """Compile, or load from the cache of an earlier process; say so where it takes long."""
     from numba import typeof
 
+    from fastlr.kernels.compiling import say_not_kept
+
     signature = tuple(typeof(argument) for argument in arguments)
     notice = threading.Timer(NOTICE_AFTER, announce)
     notice.daemon = True
-    notice.start()
+    with contextlib.suppress(RuntimeError):  # no thread can be started: nothing is said then
+        notice.start()
     try:
         function.compile(signature)
+    except OSError:  # it is compiled by then, but could not be kept
+        if not function.signatures:
+            raise
+        say_not_kept()
     finally:
         notice.cancel()
 

@@ -28,9 +28,8 @@ def gram_steps(problem: Problem, state: State, steps: int) -> State:
     C, s, b = pad(W[:, :-1]), W[:, -1].copy(), state.b[:, 0, 0].copy()
     k, m = Z.shape
     count = starting.parts_for(k * m * m)
-    size = min(count, starting.size_for(k * m * m))
-    starting.start(
-        "gram_steps", size, np.zeros(1, np.int64), steps, *form.K, C.dtype.type(form.factor), form.Z[:, 0, :],
+    _advance(
+        "gram_steps", count, k * m * m, steps, *form.K, C.dtype.type(form.factor), form.Z[:, 0, :],
         *_settings(problem),
         C, s, b, Z, np.empty((count, *C.shape), C.dtype), np.empty((count, k), C.dtype),
     )  # fmt: skip
@@ -43,15 +42,14 @@ def primal_steps(problem: Problem, state: State, steps: int) -> State:
     W, b = state.W[:, 0, :].copy(), state.b[:, 0, 0].copy()
     (k, n), m = W.shape, form.X.shape[1]
     count = min(starting.parts_for(2 * k * n * m), max(1, m // PART_ROWS))
-    size = min(count, starting.size_for(2 * k * n * m))
     arguments = (
-        size, np.zeros(1, np.int64), steps, form.X.T, W.dtype.type(form.scale), *_settings(problem),
+        count, 2 * k * n * m, steps, form.X.T, W.dtype.type(form.scale), *_settings(problem),
         W, b, np.empty((count, k, n), W.dtype), np.empty((count, k), W.dtype),
     )  # fmt: skip
     if form.X.dtype == np.uint8 and _has_vectors():
-        starting.start("pixel_steps", *arguments, np.empty((size, k)))
+        _advance("pixel_steps", *arguments, np.empty((count, k)))
     else:
-        starting.start("primal_steps", *arguments)
+        _advance("primal_steps", *arguments)
     return _state(W, b, (form.project(W[:, np.newaxis, :]) + b[:, np.newaxis, np.newaxis])[:, 0, :])
 
 
@@ -64,10 +62,9 @@ def gram_network_steps(problem: Problem, state: State, steps: int) -> State:
     C, s, b = pad(state.W[..., :-1].reshape(k * units, m)), state.W[..., -1].copy(), state.b[..., 0].copy()
     deeper, Z = _flat(state.deeper, b), state.Z.copy()
     count = starting.parts_for(k * units * m * m)
-    size = min(count, starting.size_for(k * units * m * m))
     sums = np.empty((count, k, units + deeper.shape[1]), C.dtype)
-    starting.start(
-        "gram_network_steps", size, np.zeros(1, np.int64), steps, *form.K, C.dtype.type(form.factor), form.Z,
+    _advance(
+        "gram_network_steps", count, k * units * m * m, steps, *form.K, C.dtype.type(form.factor), form.Z,
         *_settings_of_all(problem), C, s, b, deeper, Z, np.arange(m), np.empty((count, *C.shape), C.dtype), sums,
     )  # fmt: skip
     W = np.concatenate([C[:, :m].reshape(Z.shape), s[:, :, np.newaxis]], axis=2)
@@ -101,11 +98,20 @@ def _steps_on(problem: Problem, state: State, batches: Array, steps: int, most: 
     operations = 2 * W.size * batches.shape[1]
     count = 1 if operations < starting.ALONE else max(1, min(most, batches.shape[1] // BATCH_ROWS))
     sums = np.empty((count, len(W), b.shape[1] + deeper.shape[1]), W.dtype)
-    starting.start(
-        "batch_steps", min(count, starting.size_for(operations)), np.zeros(1, np.int64), steps, batches, form.X.T,
-        W.dtype.type(form.scale), *_settings_of_all(problem), W, b, deeper, np.empty((count, *W.shape), W.dtype), sums,
+    _advance(
+        "batch_steps", count, operations, steps, batches, form.X.T, W.dtype.type(form.scale),
+        *_settings_of_all(problem), W, b, deeper, np.empty((count, *W.shape), W.dtype), sums,
     )  # fmt: skip
     return state._replace(W=W, b=b[..., np.newaxis], deeper=_layers(deeper, state.deeper))
+
+
+def _advance(kernel: str, count: int, operations: int, steps: int, *arguments: Any) -> None:
+    """Let a kernel do so many steps of so many operations each, in at most `count` threads, a turn at a time."""
+    done = 0
+    for turn in starting.turns(steps, operations):
+        size = min(count, starting.size_that_meets(operations))
+        starting.start(kernel, size, done, turn, *arguments)
+        done += turn
 
 
 def _settings(problem: Problem) -> tuple[Array, Array, Array]:

@@ -7,31 +7,55 @@ cost less than a microsecond.
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import functools
+import logging
 import os
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
 from typing import Any
 
-from llvmlite import ir
-from numba import njit, types
+import numpy as np
+from llvmlite import binding, ir
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from fastlr.kernels.compiling import inlined
+from fastlr.machine import usable_cpus
+
+LOG = logging.getLogger("fastlr")
 LARGEST = 256  # members of a team
 SPINS = 2000  # looks at the counter before the thread offers its processor to others
+RELEASED = 2**62  # of a counter: no barrier waits any more
 
-_yield = types.ExternalFunction("sched_yield", types.int32())
+YIELD = "fastlr_yield"
+
+
+def find_yield() -> int | None:
+    """Return the address of what offers a thread's processor to others, on Unix or on Windows; None where it is not."""
+    for library, name in (("CDLL", "sched_yield"), ("WinDLL", "SwitchToThread")):
+        with contextlib.suppress(AttributeError, OSError, TypeError):
+            functions = getattr(ctypes, library)("kernel32" if library == "WinDLL" else None)
+            return ctypes.cast(getattr(functions, name), ctypes.c_void_p).value
+    return None
+
+
+# LLVM ends the process at a name that it does not find: it gets one of ours.
+_ADDRESS = find_yield()
+if _ADDRESS is not None:
+    binding.add_symbol(YIELD, _ADDRESS)
 
 
 def team_size() -> int:
-    """Return how many threads to use: OMP_NUM_THREADS where it is set, as the BLAS does, else the usable CPUs."""
-    if not hasattr(os, "sched_yield"):
+    """Return how many threads to use: OMP_NUM_THREADS where it is set, as the BLAS does, but no more than CPUs."""
+    if _ADDRESS is None:
         return 1
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cpus = min(usable_cpus(), LARGEST)
     asked = os.environ.get("OMP_NUM_THREADS", "")
-    return min(int(asked) if asked.isdigit() and int(asked) > 0 else cpus, cpus, LARGEST)
+    return min(int(asked), cpus) if asked.isdigit() and int(asked) > 0 else cpus
 
 
 class _Team:
@@ -39,7 +63,28 @@ class _Team:
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.pool = ThreadPoolExecutor(max_workers=LARGEST - 1, thread_name_prefix="fastlr")
+        self.tasks: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self.helpers = 0
+
+    def grow(self, helpers: int) -> int:
+        """Start threads until there are so many; return how many there are, fewer where no more can be started."""
+        while self.helpers < helpers:
+            try:
+                threading.Thread(target=self._serve, name="fastlr", daemon=True).start()
+            except RuntimeError:
+                _say_fewer(self.helpers + 1)
+                break
+            self.helpers += 1
+        return min(self.helpers, helpers)
+
+    def _serve(self) -> None:
+        while True:
+            self.tasks.get()()
+
+
+@functools.cache
+def _say_fewer(threads: int) -> None:
+    LOG.warning(f"no more threads can be started: the work goes on in {threads}, and takes longer")
 
 
 @functools.cache
@@ -52,19 +97,36 @@ if hasattr(os, "register_at_fork"):
 
 
 def together(work: Callable[..., Any], size: int, *arguments: Any) -> None:
-    """Run `work(member, size, *arguments)` for members 0 … size − 1, each in a thread of its own.
+    """Run `work(member, size, counter, *arguments)` for members 0 … size − 1, each in a thread of its own.
 
-    Two teams never share the threads: members that wait at a barrier for one that has no thread would wait forever.
+    Where not so many threads can be started the team is smaller. The counter is that of the barriers. Two teams never
+    share the threads: members that wait at a barrier for one that has no thread would wait forever. An exception in one
+    member lets all others pass their barriers, and is raised when they are done.
     """
+    counter, errors = np.zeros(1, np.int64), []
     if size == 1:
-        work(0, 1, *arguments)
+        work(0, 1, counter, *arguments)
         return
-    team = _team()
+    team, done = _team(), SimpleQueue[None]()
     with team.lock:
-        others = [team.pool.submit(work, member, size, *arguments) for member in range(1, size)]
-        work(0, size, *arguments)
-        for other in others:
-            other.result()
+        size = 1 + team.grow(size - 1)
+
+        def take_part(member: int) -> None:
+            try:
+                work(member, size, counter, *arguments)
+            except BaseException as error:
+                counter[0] = RELEASED
+                errors.append(error)
+            finally:
+                done.put(None)
+
+        for member in range(1, size):
+            team.tasks.put(functools.partial(take_part, member))
+        take_part(0)
+        for _ in range(size):
+            done.get()
+    if errors:
+        raise errors[0]
 
 
 def _pointer(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -96,7 +158,17 @@ def _arrived(typingctx: Any, counter: Any) -> Any:
     return types.int64(counter), codegen
 
 
-@njit(nogil=True)
+if _ADDRESS is None:
+
+    @inlined
+    def _yield() -> None:
+        """Do nothing: there is one member alone."""
+
+else:
+    _yield = types.ExternalFunction(YIELD, types.int32())
+
+
+@inlined
 def wait_for_all(counter: Any, target: int) -> None:
     """Return when all have: the counter, an int64 array of one number, reaches size · (barriers so far)."""
     _arrive(counter)

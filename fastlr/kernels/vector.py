@@ -9,8 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 from llvmlite import ir
-from numba import int64, njit, types
+from numba import int64, types
 from numba.extending import intrinsic, overload
+
+from fastlr.kernels.compiling import inlined_exactly
 
 # Adding 1.5 · 2⁵² to a number below 2⁵¹ rounds it to a whole number, which is then in the low bits of the sum.
 ROUND = 6755399441055744.0
@@ -43,7 +45,7 @@ def _float_of(typingctx: Any, bits: Any) -> Any:
 
 # LLVM inlines these two. Numba must not: they would take on the caller's leave to reorder sums, and a compiler that
 # may do that turns (x + ROUND) − ROUND into x.
-@njit(fastmath={"contract"})
+@inlined_exactly
 def exp_of_negative(x: float) -> float:
     """Return e^x for x ≤ 0, to about one unit in the last place; below −708 the value there; NaN for NaN.
 
@@ -70,11 +72,12 @@ def exp_of_negative(x: float) -> float:
     return series * _float_of((_bits_of(shifted) + 1023) << 52)  # the exponent's bits are n + 1023
 
 
-@njit(fastmath={"contract"})
+@inlined_exactly
 def sigmoid(z: float) -> float:
     """Return σ(z), as `core.sigmoid` does."""
     e = exp_of_negative(-abs(z))
-    return (1.0 if z >= 0 else e) / (1.0 + e)
+    sigma: float = (1.0 if z >= 0 else e) / (1.0 + e)
+    return sigma
 
 
 def number(x: Any, like: Any) -> Any:
@@ -82,7 +85,7 @@ def number(x: Any, like: Any) -> Any:
     raise NotImplementedError
 
 
-@overload(number)
+@overload(number, jit_options={"forceinline": True})
 def _number(x, like):  # type: ignore[no-untyped-def]
     if x == types.uint8 and like == types.float64:
         # A byte in the low bits of 2⁵² is 2⁵² + x: two plain instructions, where x86's own conversion is slow.

@@ -1,0 +1,131 @@
+"""How the CPU's kernels are compiled, and where they are kept between processes."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import logging
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import llvmlite
+import numba
+from numba import njit
+
+config: Any = numba.config  # whose names are made as Numba is imported
+LOG = logging.getLogger("fastlr")
+# What the compiler may do to the sums: reorder them, fuse multiply and add. NaN and infinity keep their meaning.
+FAST = {"reassoc", "contract", "nsz"}
+# Numba's settings that change the machine code, and are no part of its own key (numba #10821).
+SETTINGS = ("OPT", "LOOP_VECTORIZE", "SLP_VECTORIZE", "DEBUGINFO_DEFAULT", "BOUNDSCHECK", "DISABLE_JIT")
+HERE = Path(__file__).parent
+KERNELS: dict[str, Any] = {}  # all that were defined, by their names
+
+
+def kernel(function: Any) -> Any:
+    """Compile a function that a backend calls, and keep it for later processes."""
+    with _cache_of_its_own() as kept:
+        compiled = njit(function, nogil=True, cache=kept, fastmath=FAST, error_model="numpy")
+    KERNELS[function.__name__] = compiled
+    return compiled
+
+
+def inlined(function: Any) -> Any:
+    """Compile a part of a kernel.
+
+    It is always inlined. Where LLVM leaves a call, the process that compiles calls the part as it was compiled by
+    itself, and a process that loads the kernel calls the kernel's own copy: the two add up in another order.
+    """
+    return njit(function, nogil=True, fastmath=FAST, error_model="numpy", forceinline=True)
+
+
+def inlined_exactly(function: Any) -> Any:
+    """Compile a part of a kernel whose sums are not reordered."""
+    return njit(function, nogil=True, fastmath={"contract"}, forceinline=True)
+
+
+@contextlib.contextmanager
+def _cache_of_its_own() -> Iterator[bool]:
+    """Let Numba keep what is defined here in our folder; give whether there is one."""
+    folder, before = cache_folder(), config.CACHE_DIR
+    if folder is not None:
+        config.CACHE_DIR = str(folder)
+    try:
+        yield folder is not None
+    finally:
+        config.CACHE_DIR = before
+
+
+@functools.cache
+def cache_folder() -> Path | None:
+    """Return the folder that keeps the compiled kernels; None, said in one line, where none can be written.
+
+    It is the first that can be written to: in NUMBA_CACHE_DIR where that is set, beside the kernels, in the user's
+    cache folder. Its name is that of these sources and this Numba, so that nothing compiled from others is ever taken:
+    Numba itself looks at the file of a kernel, not at those that it imports (numba #8396).
+    """
+    name, beside = f"fastlr-{_key()}", HERE / "__pycache__"
+    places = [Path(config.CACHE_DIR)] if config.CACHE_DIR else [beside, *_user_folders()]
+    for place in places:
+        folder = place / name
+        try:
+            if place != beside and not folder.exists() and (beside / name).is_dir():
+                _copy(beside / name, folder)  # compiled when the package was installed, where it cannot be written
+            folder.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=folder).close()
+        except OSError:
+            continue
+        if place == beside:
+            _remove_older(beside, name)
+        return folder
+    say_not_kept()
+    return None
+
+
+@functools.cache
+def say_not_kept() -> None:
+    """Say, once, that each process compiles anew."""
+    LOG.warning("compiled kernels cannot be kept: no cache folder can be written; set NUMBA_CACHE_DIR to one that can")
+
+
+def _key() -> str:
+    """Return a name for the sources of the kernels and for what compiles them."""
+    found = hashlib.sha256()
+    for path in sorted(HERE.glob("*.py")):
+        found.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    settings = [getattr(config, name, None) for name in SETTINGS]
+    found.update(repr((numba.__version__, llvmlite.__version__, sys.version_info[:2], settings)).encode())
+    return found.hexdigest()[:16]
+
+
+def _user_folders() -> list[Path]:
+    """Return the user's cache folder, where there is a user with one."""
+    if given := os.environ.get("LOCALAPPDATA" if os.name == "nt" else "XDG_CACHE_HOME"):
+        return [Path(given) / "fastlr"]
+    try:
+        home = Path.home()
+    except RuntimeError:
+        return []
+    return [home / "Library" / "Caches" / "fastlr" if sys.platform == "darwin" else home / ".cache" / "fastlr"]
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a folder; another process that does the same at this moment changes nothing."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent) as beside:
+        shutil.copytree(source, Path(beside) / target.name)
+        with contextlib.suppress(OSError):  # it is there by now
+            (Path(beside) / target.name).rename(target)
+
+
+def _remove_older(place: Path, name: str) -> None:
+    """Remove what other versions of these sources, or of Numba, have left beside them."""
+    for folder in place.glob("fastlr-*"):
+        if folder.name != name:
+            shutil.rmtree(folder, ignore_errors=True)

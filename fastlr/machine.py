@@ -1,0 +1,89 @@
+"""What this process may use of the machine."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import math
+import os
+import time
+from pathlib import Path
+
+CGROUPS = Path("/sys/fs/cgroup")
+OWN_CGROUPS = Path("/proc/self/cgroup")
+TASKS = Path("/proc/self/task")
+
+
+def usable_cpus() -> int:
+    """Return how many CPUs this process may run on: those of its affinity, and no more than its container's quota."""
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, math.ceil(min(cpus, _quota())))
+
+
+@functools.cache
+def _quota() -> float:
+    """Return how many CPUs' time the control groups of this process grant it, infinity where they set no limit.
+
+    The second version has one file in each group from the process's own up to the root, the first version two files in
+    the group of the controller "cpu". Where the files cannot be read there is no limit.
+    """
+    least = math.inf
+    with contextlib.suppress(OSError, ValueError):
+        for line in OWN_CGROUPS.read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            if controllers == "":
+                group = CGROUPS / path.lstrip("/")
+                for folder in (group, *group.parents):
+                    least = min(least, _share(folder / "cpu.max"))
+                    if folder == CGROUPS:
+                        break
+            elif "cpu" in controllers.split(","):
+                # A container may see the group's path on its host: its files are then in the root.
+                for folder in (CGROUPS / controllers / path.lstrip("/"), CGROUPS / controllers, CGROUPS / "cpu"):
+                    least = min(least, _share(folder / "cpu.cfs_quota_us", folder / "cpu.cfs_period_us"))
+    return least
+
+
+class Running:
+    """How many other threads of this process are running now. Linux says; elsewhere it is thought to be none.
+
+    A look takes some microseconds a thread. So that no more than a twentieth of the time goes there, what was seen
+    holds for twenty times as long as the look took.
+    """
+
+    def __init__(self) -> None:
+        """Know nothing yet."""
+        self.until, self.seen = 0.0, 0
+
+    def others(self) -> int:
+        """Return the number, this thread not counted."""
+        began = time.perf_counter()
+        if began > self.until:
+            self.seen = max(0, sum(_runs(task) for task in _tasks()) - 1)
+            now = time.perf_counter()
+            self.until = now + 20 * (now - began)
+        return self.seen
+
+
+def _tasks() -> list[str]:
+    try:
+        return os.listdir(TASKS)
+    except OSError:
+        return []
+
+
+def _runs(task: str) -> bool:
+    """Return whether a thread is running, or waiting for nothing but a CPU."""
+    try:
+        return (TASKS / task / "stat").read_bytes().rpartition(b")")[2].split(maxsplit=1)[0] == b"R"
+    except (OSError, IndexError):  # it has ended
+        return False
+
+
+def _share(*files: Path) -> float:
+    """Return quota / period from one file that holds both or from a file for each, infinity for no limit."""
+    try:
+        quota, period = " ".join(file.read_text() for file in files).split()[:2]
+        return float(quota) / float(period) if float(quota) > 0 else math.inf
+    except (OSError, ValueError, ZeroDivisionError):  # "max", which is no number, is no limit
+        return math.inf
