@@ -53,7 +53,7 @@ class Running:
 
     def __init__(self) -> None:
         """Know nothing yet."""
-        self.until, self.seen = 0.0, 0
+        self.until, self.seen = -math.inf, 0
 
     def others(self) -> int:
         """Return the number, this thread not counted."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
-import logging
 import os
 import shutil
 import sys
@@ -19,7 +18,6 @@ import numba
 from numba import njit
 
 config: Any = numba.config  # whose names are made as Numba is imported
-LOG = logging.getLogger("fastlr")
 # What the compiler may do to the sums: reorder them, fuse multiply and add. NaN and infinity keep their meaning.
 FAST = {"reassoc", "contract", "nsz"}
 # Numba's settings that change the machine code, and are no part of its own key (numba #10821).
@@ -64,13 +62,13 @@ def _cache_of_its_own() -> Iterator[bool]:
 
 @functools.cache
 def cache_folder() -> Path | None:
-    """Return the folder that keeps the compiled kernels; None, said in one line, where none can be written.
+    """Return the folder that keeps the compiled kernels; None where none can be written.
 
     It is the first that can be written to: in NUMBA_CACHE_DIR where that is set, beside the kernels, in the user's
     cache folder. Its name is that of these sources and this Numba, so that nothing compiled from others is ever taken:
     Numba itself looks at the file of a kernel, not at those that it imports (numba #8396).
     """
-    name, beside = f"fastlr-{_key()}", HERE / "__pycache__"
+    name, beside = f"fastlr-{_sources()}-{_compiler()}", HERE / "__pycache__"
     places = [Path(config.CACHE_DIR)] if config.CACHE_DIR else [beside, *_user_folders()]
     for place in places:
         folder = place / name
@@ -82,26 +80,24 @@ def cache_folder() -> Path | None:
         except OSError:
             continue
         if place == beside:
-            _remove_older(beside, name)
+            _remove_older(beside)
         return folder
-    say_not_kept()
     return None
 
 
-@functools.cache
-def say_not_kept() -> None:
-    """Say, once, that each process compiles anew."""
-    LOG.warning("compiled kernels cannot be kept: no cache folder can be written; set NUMBA_CACHE_DIR to one that can")
-
-
-def _key() -> str:
-    """Return a name for the sources of the kernels and for what compiles them."""
+def _sources() -> str:
+    """Return a name for the sources of the kernels."""
     found = hashlib.sha256()
     for path in sorted(HERE.glob("*.py")):
         found.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return found.hexdigest()[:12]
+
+
+def _compiler() -> str:
+    """Return a name for what compiles them."""
     settings = [getattr(config, name, None) for name in SETTINGS]
-    found.update(repr((numba.__version__, llvmlite.__version__, sys.version_info[:2], settings)).encode())
-    return found.hexdigest()[:16]
+    versions = (numba.__version__, llvmlite.__version__, sys.version_info[:2])
+    return hashlib.sha256(repr((versions, settings)).encode()).hexdigest()[:12]
 
 
 def _user_folders() -> list[Path]:
@@ -124,8 +120,8 @@ def _copy(source: Path, target: Path) -> None:
             (Path(beside) / target.name).rename(target)
 
 
-def _remove_older(place: Path, name: str) -> None:
-    """Remove what other versions of these sources, or of Numba, have left beside them."""
+def _remove_older(place: Path) -> None:
+    """Remove what was compiled from other versions of these sources."""
     for folder in place.glob("fastlr-*"):
-        if folder.name != name:
+        if not folder.name.startswith(f"fastlr-{_sources()}-"):
             shutil.rmtree(folder, ignore_errors=True)

@@ -84,19 +84,22 @@ def compile_now(function: Any, arguments: tuple[Any, ...]) -> None:
     """Compile, or load from the cache of an earlier process; say so where it takes long."""
     from numba import typeof
 
-    from fastlr.kernels.compiling import say_not_kept
+    from fastlr.kernels.compiling import cache_folder
 
     signature = tuple(typeof(argument) for argument in arguments)
     notice = threading.Timer(NOTICE_AFTER, announce)
     notice.daemon = True
-    with contextlib.suppress(RuntimeError):  # no thread can be started: nothing is said then
-        notice.start()
+    if cache_folder() is None:
+        announce_without_cache()
+    else:
+        with contextlib.suppress(RuntimeError):  # no thread can be started: nothing is said then
+            notice.start()
     try:
         function.compile(signature)
-    except OSError:  # it is compiled by then, but could not be kept
+    except OSError:
         if not function.signatures:
             raise
-        say_not_kept()
+        announce_without_cache()  # it is compiled by then, but could not be kept
     finally:
         notice.cancel()
 
@@ -105,6 +108,12 @@ def compile_now(function: Any, arguments: tuple[Any, ...]) -> None:
 def announce() -> None:
     """Say, once, that compiling takes a while."""
     LOG.warning("compiling the kernels; this happens once after installation")
+
+
+@functools.cache
+def announce_without_cache() -> None:
+    """Say, once, that compiling takes a while in every process."""
+    LOG.warning("compiling the kernels, which cannot be kept: no cache folder is writable; set NUMBA_CACHE_DIR to one")
 
 
 def run(kernel: str, operations: int, *arguments: Any) -> None:
