@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -13,7 +16,7 @@ from fastlr import core
 from fastlr.backends import Backend
 from fastlr.callers import Home, backend_for, check_training, class_codes, example_weights
 from fastlr.core import Array
-from fastlr.estimator import LinearClassifier, LogisticRegression, positive, score_by, settings_of, warn
+from fastlr.estimator import LinearClassifier, LogisticRegression, positive, scale_for, score_by, settings_of, warn
 from fastlr.linear import fit_each
 from fastlr.settings import whole
 from fastlr.solvers import AUTO
@@ -32,7 +35,8 @@ class LogisticRegressionCV(LinearClassifier):
 
     Fitted attributes: those of `LogisticRegression` but `loss_curve_`; `Cs_ (values,)`, `C_`, and, as scikit-learn has
     them without its legacy attributes, `scores_` and `n_iter_ (folds, 1, values)` and `coefs_paths_ (folds, 1, values,
-    1 or classes, n + 1)`, whose last column is the intercept's.
+    1 or classes, n + 1)`, whose last column is the intercept's. With `use_legacy_attributes` they have the shapes that
+    scikit-learn had before 1.9. `verbose` prints the cost of each value of C at each iteration.
     """
 
     def __init__(  # noqa: D107
@@ -54,9 +58,11 @@ class LogisticRegressionCV(LinearClassifier):
         refit: bool = True,
         intercept_scaling: float = 1.0,
         random_state: Any = None,
+        use_legacy_attributes: bool = False,
         backend: str | None = None,
         device: str | None = None,
         form: str = AUTO,
+        scale: float | str = AUTO,
     ) -> None:
         self.Cs = Cs
         self.l1_ratios = l1_ratios
@@ -74,9 +80,11 @@ class LogisticRegressionCV(LinearClassifier):
         self.refit = refit
         self.intercept_scaling = intercept_scaling
         self.random_state = random_state
+        self.use_legacy_attributes = use_legacy_attributes
         self.backend = backend
         self.device = device
         self.form = form
+        self.scale = scale
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Fit to examples `X (m, n)` and labels `y (m,)`; `sample_weight (m,)` says how much each example counts.
@@ -84,6 +92,8 @@ class LogisticRegressionCV(LinearClassifier):
         The weights count in the scores too.
         """
         settings, Cs = settings_of(self, l1_ratios=self.l1_ratios), self._values()
+        if not isinstance(self.use_legacy_attributes, bool | np.bool_):
+            raise ValueError(f"use_legacy_attributes: {self.use_legacy_attributes!r}; True or False is needed")
         home = Home.of(X)
         X, y = check_training(self, X, y)
         classes, codes = class_codes(y)
@@ -96,7 +106,7 @@ class LogisticRegressionCV(LinearClassifier):
         totals = counted.sum(axis=1)
         if not totals.all():
             raise ValueError(f"cv: the examples without fold {totals.argmin() - 1} have no weight; take fewer folds")
-        backend = backend_for(self, X)
+        backend, scale = backend_for(self, X), scale_for(self, X)
         judge = _Judge(self.scoring, backend, home, X, y, classes, splits, given)
         outputs = 1 if len(classes) == 2 else len(classes)
         scores = np.empty((len(splits), len(Cs)))
@@ -105,11 +115,12 @@ class LogisticRegressionCV(LinearClassifier):
         with backend.scope():
             fits = fit_each(
                 backend, X, codes, outputs, 1 / (Cs[:, np.newaxis] * totals), settings,
-                weightings=counted / counted.mean(axis=1, keepdims=True), intercept=self.fit_intercept,
+                weightings=counted / counted.mean(axis=1, keepdims=True), scale=scale, intercept=self.fit_intercept,
+                watch=partial(_show, Cs) if self.verbose else None,
             )  # fmt: skip
             for fit in fits:
                 warn(fit)
-                joined = backend.xp.concat([fit.W, fit.b], axis=2)
+                joined = backend.xp.concat([scale * fit.W, fit.b], axis=2)
                 for place, number in enumerate(fit.numbers):
                     mine = slice(place * len(counted), (place + 1) * len(counted))
                     found[number] = joined[mine, ...]
@@ -121,13 +132,26 @@ class LogisticRegressionCV(LinearClassifier):
             both = found[best][0, ...] if self.refit else sum(chosen[1:], chosen[0]) / len(chosen)
             paths = backend.xp.stack([found[number][1:, ...] for number in range(len(Cs))], axis=1)
             self.coef_, self.intercept_ = home.give(both[:, :-1]), home.give(both[:, -1])
-            self.coefs_paths_ = home.give(paths[:, None, ...])
+            self.coefs_paths_: Any = home.give(paths[:, None, ...])
         self.classes_, self.Cs_ = classes, Cs
-        self.C_ = float(Cs[best] if self.refit else Cs[scores.argmax(axis=1)].mean())
-        self.l1_ratio_, self.l1_ratios_ = 0.0, np.zeros(1)
-        self.scores_, self.n_iter_ = scores[:, np.newaxis, :], iterations[:, np.newaxis, :]
+        self.C_: Any = float(Cs[best] if self.refit else Cs[scores.argmax(axis=1)].mean())
+        self.l1_ratio_: Any = 0.0
+        self.l1_ratios_ = np.zeros(1)
+        self.scores_: Any = scores[:, np.newaxis, :]
+        self.n_iter_ = iterations[:, np.newaxis, :]
         self.solver_, self.form_, self.backend_ = fit.solver, fit.form.name, backend.name
+        if self.use_legacy_attributes:
+            self._make_legacy(outputs)
         return self
+
+    def _make_legacy(self, outputs: int) -> None:
+        """Give the attributes the shapes that scikit-learn had before 1.9: one value a class, all of them alike."""
+        names = self.classes_[1:] if outputs == 1 else self.classes_
+        paths, scores = self.coefs_paths_, self.scores_[:, 0, :]
+        self.coefs_paths_ = {name: paths[:, 0, :, i, :] for i, name in enumerate(names.tolist())}
+        self.scores_ = dict.fromkeys(names.tolist(), scores)
+        self.n_iter_ = self.n_iter_[:, 0, :][np.newaxis]
+        self.C_, self.l1_ratio_ = np.full(outputs, self.C_), np.full(outputs, self.l1_ratio_)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return the score of the predictions by the scorer, accuracy where there is none."""
@@ -141,6 +165,11 @@ class LogisticRegressionCV(LinearClassifier):
         if len(values) == 0:
             raise ValueError("Cs: it is empty; at least one value of C is needed")
         return values
+
+
+def _show(Cs: NDArray[Any], numbers: Sequence[int], iteration: int, costs: list[float]) -> None:
+    said = ", ".join(f"{cost:.6f} for C={Cs[number]:.4g}" for number, cost in zip(numbers, costs, strict=True))
+    print(f"iteration {iteration}: cost {said}", file=sys.stderr)
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ from fastlr.core import Array
 from fastlr.linear import Fit, fit_each
 from fastlr.namespace import dtype_name, to_host
 from fastlr.network import Layer
-from fastlr.settings import Settings, real, whole
+from fastlr.settings import Settings, check_scale, real, scale_of, whole
 from fastlr.solvers import AUTO, GD
 
 ALIASES = {"newton-cholesky": "newton"}  # scikit-learn's names for solvers that are here
@@ -114,9 +114,10 @@ class LogisticRegression(LinearClassifier):
     change nothing: nothing is drawn, and the backend has its own threads. `penalty`, `l1_ratio`, `dual` and
     `intercept_scaling` are refused unless they say what is done anyway.
 
-    `backend`, `device` and `form` are those of `fastlr.train`. The fit is in float32 where X is float32 or float16,
-    else in float64; X is not copied, but for whole numbers other than uint8. CuPy's, PyTorch's and JAX's arrays are
-    fitted where they are, and all that is returned for them is of their library.
+    `backend`, `device`, `form` and `scale` are those of `fastlr.train`: uint8 is multiplied by 1/255 unless a scale
+    says otherwise. `coef_` are those of X as it is; the penalty is on those of the scaled X. The fit is in float32
+    where X is float32 or float16, else in float64; X is not copied, but for whole numbers other than uint8. CuPy's,
+    PyTorch's and JAX's arrays are fitted where they are, and all that is returned for them is of their library.
 
     Fitted attributes: `coef_ (1 or classes, n)`, `intercept_ (1 or classes,)`, `classes_`, `n_iter_ (1,)`,
     `n_features_in_`, `feature_names_in_`; `loss_curve_`, the objective before each iteration and at the end;
@@ -143,6 +144,7 @@ class LogisticRegression(LinearClassifier):
         backend: str | None = None,
         device: str | None = None,
         form: str = AUTO,
+        scale: float | str = AUTO,
     ) -> None:
         self.penalty = penalty
         self.C = C
@@ -161,6 +163,7 @@ class LogisticRegression(LinearClassifier):
         self.backend = backend
         self.device = device
         self.form = form
+        self.scale = scale
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Fit to examples `X (m, n)` and labels `y (m,)`; `sample_weight (m,)` says how much each example counts."""
@@ -171,16 +174,17 @@ class LogisticRegression(LinearClassifier):
         classes, codes = class_codes(y)
         weights = example_weights(self.class_weight, sample_weight, classes, y, codes)
         outputs = 1 if len(classes) == 2 else len(classes)
-        initial = self._last_fit(outputs, X.shape[1]) if self.warm_start else None
+        scale = scale_for(self, X)
+        initial = self._last_fit(outputs, X.shape[1], scale) if self.warm_start else None
         backend = backend_for(self, X)
         with backend.scope():
             (fit,) = fit_each(
                 backend, X, codes, outputs, np.array([[1 / (C * weights.sum())]]), settings,
                 weightings=None if (weights == weights[0]).all() else (weights / weights.mean())[np.newaxis],
-                intercept=self.fit_intercept, initial=initial, watch=_show if self.verbose else None,
+                scale=scale, intercept=self.fit_intercept, initial=initial, watch=_show if self.verbose else None,
             )  # fmt: skip
             path = fit.paths[0]
-            self.coef_, self.intercept_ = home.give(fit.W[0, ...]), home.give(fit.b[0, :, 0])
+            self.coef_, self.intercept_ = home.give(scale * fit.W[0, ...]), home.give(fit.b[0, :, 0])
             self.n_iter_ = home.give(backend.asarray(np.array([path.recorded_at[-1]], dtype=np.int32)))
         self.classes_ = classes
         self.loss_curve_ = path.objectives
@@ -194,7 +198,7 @@ class LogisticRegression(LinearClassifier):
         tags.array_api_support = True
         return tags
 
-    def _last_fit(self, outputs: int, n: int) -> Layer | None:
+    def _last_fit(self, outputs: int, n: int, scale: float) -> Layer | None:
         """Return the weights of the fit before, on the host, where there was one."""
         if not hasattr(self, "coef_"):
             return None
@@ -204,7 +208,7 @@ class LogisticRegression(LinearClassifier):
                 f"warm_start: the last fit has coefficients of shape {W.shape}, these data need {(outputs, n)}; "
                 "fit a new estimator, or leave warm_start out"
             )
-        return Layer(W, b[:, np.newaxis])
+        return Layer(W / scale, b[:, np.newaxis])
 
 
 def score_by(scoring: Any, estimator: LinearClassifier, X: Any, y: Any, sample_weight: Any = None) -> float:
@@ -232,6 +236,19 @@ def settings_of(estimator: Any, **ratio: Any) -> Settings:
         raise ValueError(f"solver: {solver!r} does not go to the minimum; take {AUTO!r}, or use fastlr.train")
     iterations, tol = whole("max_iter", estimator.max_iter, 1), real("tol", estimator.tol, above=0.0)
     return Settings(iterations, solver=solver, form=estimator.form, tol=tol)
+
+
+def scale_for(estimator: Any, X: Array) -> float:
+    """Return what multiplies the examples; warn where it is another than it was in versions before this setting."""
+    check_scale(estimator.scale)
+    if estimator.scale == AUTO and dtype_name(X) == "uint8":
+        warnings.warn(
+            "X is uint8, which is pixels: it is multiplied by 1/255, as in fastlr.train; until version 0.1 it was not. "
+            "Give scale=1 for the features as they are, or scale=1/255 to say so",
+            FutureWarning,
+            stacklevel=3,
+        )
+    return scale_of(estimator.scale, X)
 
 
 def positive(name: str, value: Any) -> float:

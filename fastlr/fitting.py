@@ -20,10 +20,10 @@ from fastlr.folds import assign, weights
 from fastlr.forms import Form, PrimalForm
 from fastlr.linear import fit_each
 from fastlr.model import Model, percent_correct
-from fastlr.namespace import library_of
+from fastlr.namespace import dtype_name, library_of
 from fastlr.network import Layer, Network, classes_of, one_hot
 from fastlr.network import fold as fold_in
-from fastlr.problems import scale_of, set_up
+from fastlr.problems import set_up
 from fastlr.run import Run
 from fastlr.settings import Candidate, Settings
 from fastlr.solvers.problem import Problem
@@ -66,7 +66,8 @@ def fit(
         model = Model(
             layers=tuple(Layer(kept(layer.W), kept(layer.b)) for layer in layers),
             classes=train_data.classes,
-            scale=scale_of(train_data),
+            scale=settings.scale_of(train_data.images),
+            pixels=dtype_name(train_data.images) == "uint8",
             image_shape=tuple(train_data.images.shape[1:]) if train_data.images.ndim == 4 else None,
             resample=train_data.resample,
             class_of=train_data.class_of,
@@ -164,7 +165,7 @@ def _converge(
     outputs = 1 if len(data.classes) == 2 else len(data.classes)
     for fit in fit_each(
         backend, data.rows, data.labels, outputs, l2, settings,
-        weightings=weightings, scale=scale_of(data), watch=watch, measure=test,
+        weightings=weightings, scale=settings.scale_of(data.images), watch=watch, measure=test,
     ):  # fmt: skip
         for place, number in enumerate(fit.numbers):
             mine = slice(place * copies, (place + 1) * copies)
@@ -204,7 +205,7 @@ def _measure(backend: Backend, data: Dataset, space: Form) -> Measure:
     def cost(problem: Problem, state: Any) -> Array:
         form: Any = problem.form
         W = form.weights(state.W)
-        test = PrimalForm.of(X, W, scale_of(data), backend.kernels, space.moments)
+        test = PrimalForm.of(X, W, space.scale, backend.kernels, space.moments)
         return problem.network.cost(test.logits(W, state.b), state.deeper, Y)
 
     return cost

@@ -56,6 +56,10 @@ class Form(problem.Form, Protocol):
         """
 
     @property
+    def scale(self) -> float:
+        """Return what multiplies the data."""
+
+    @property
     def moments(self) -> tuple[Array, Array] | None:
         """Return the mean and the deviation that standardize the features, where they are standardized."""
 

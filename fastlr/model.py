@@ -16,7 +16,7 @@ from fastlr.backends import Backend, choose_backend
 from fastlr.core import Array
 from fastlr.data.dataset import Dataset, Name, check_finite, is_real
 from fastlr.errors import InputError
-from fastlr.namespace import array_namespace, as_rows, dtype_name, library_of, to_host
+from fastlr.namespace import array_namespace, as_rows, compared, dtype_name, library_of, same_values, to_host
 from fastlr.network import Layer, Network
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Results(NamedTuple):
         ]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Model:
     """A trained classifier: layers of `W (units, inputs)` and `b (units, 1)`, ReLU between them.
 
@@ -55,7 +55,7 @@ class Model:
 
     layers: tuple[Layer, ...]
     classes: tuple[Name, ...]
-    scale: float  # multiplies the input: 1/255 for uint8 pixels, 1 for features
+    scale: float  # multiplies the input: 1/255 for uint8 pixels, 1 for features, unless another was asked for
     image_shape: tuple[int, int, int] | None = None  # height, width, channels; None for features
     resample: str | None = None
     class_of: Mapping[Name, int] | None = None  # the training data's own class names to indices of `classes`
@@ -65,6 +65,11 @@ class Model:
     # Mean and deviation `(1, n)` of the training set's features, where they were standardized. The first layer has
     # them in it: it takes features as they are.
     moments: tuple[Array, ...] | None = None
+    pixels: bool | None = None  # whether the input is uint8; None is what the scale says
+
+    def __eq__(self, other: object) -> bool:
+        """Return whether the other is the same model: weights, classes and how it was trained."""
+        return isinstance(other, Model) and same_values(compared(self), compared(other))
 
     @property
     def network(self) -> Network:
@@ -80,7 +85,7 @@ class Model:
     @property
     def reads_pixels(self) -> bool:
         """Return whether the input is uint8 pixels."""
-        return self.scale != 1.0
+        return self.scale != 1.0 if self.pixels is None else self.pixels
 
     def predict_proba(self, images: Any) -> Array:
         """Return the probability of each class, `(m, n_classes)`, in the model's dtype, where the images are.

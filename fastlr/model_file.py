@@ -42,6 +42,7 @@ def write(model: Model, path: Path) -> None:
         "image_shape": model.image_shape,
         "resample": model.resample,
         "scale": model.scale,
+        "pixels": model.reads_pixels,
         "settings": dict(model.settings or {}),
         "costs": model.costs,
         "recorded_at": model.recorded_at,
@@ -103,6 +104,7 @@ def _model_from(meta: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Model
         settings=dict(meta["settings"]),
         costs=tuple(meta["costs"]),
         recorded_at=tuple(meta["recorded_at"]),
+        pixels=bool(meta["pixels"]) if "pixels" in meta else None,
         moments=(tensors["mean"], tensors["deviation"]) if "mean" in tensors else None,
     )
     if any(values.shape != (1, model.n_features) for values in model.moments or ()):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import fields
 from typing import Any
 
 import array_api_compat
@@ -30,6 +31,27 @@ def library_of(array: Any) -> str:
 def as_rows(examples: Any) -> Any:
     """Return examples `(m, …)` as `(m, n)`."""
     return array_namespace(examples).reshape(examples, (examples.shape[0], math.prod(examples.shape[1:])))
+
+
+def same_values(one: Any, other: Any) -> bool:
+    """Return whether two values are the same, NaN to itself, with arrays of any library among them or inside them."""
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, Mapping):
+        return one.keys() == other.keys() and all(same_values(one[key], other[key]) for key in one)
+    if isinstance(one, tuple | list):
+        return len(one) == len(other) and all(map(same_values, one, other))
+    if hasattr(one, "dtype") and hasattr(one, "shape"):
+        if dtype_name(one) != dtype_name(other):
+            return False
+        one, other = to_host(one), to_host(other)
+        return np.array_equal(one, other, equal_nan=one.dtype.kind in "fc")
+    return bool(one == other) or (one != one and other != other)
+
+
+def compared(value: Any) -> tuple[Any, ...]:
+    """Return the fields of a dataclass by which two of its kind are compared."""
+    return tuple(getattr(value, field.name) for field in fields(value) if field.compare)
 
 
 def dtype_name(array: Any) -> str:

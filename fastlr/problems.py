@@ -24,13 +24,7 @@ from fastlr.solvers.optimizers import choose_optimizer
 from fastlr.solvers.preconditioner import prepare
 from fastlr.solvers.problem import Problem
 
-PIXEL_SCALE = 1 / 255
 HALVES = ("float16", "bfloat16")  # dtypes whose copy would be twice as large: converted tile by tile
-
-
-def scale_of(data: Dataset) -> float:
-    """Return what the numbers are multiplied by: uint8 is pixels, 0…255."""
-    return PIXEL_SCALE if dtype_name(data.images) == "uint8" else 1.0
 
 
 def network_of(settings: Settings, classes: int, intercept: bool = True) -> Network:
@@ -78,7 +72,15 @@ def set_up(
         for same in zip(*(drawn[model.seed] for model in models), strict=True)
     ]
     return assemble(
-        backend, data.rows, data.labels, network, settings, models, layers, scale=scale_of(data), counted=counted
+        backend,
+        data.rows,
+        data.labels,
+        network,
+        settings,
+        models,
+        layers,
+        scale=settings.scale_of(data.images),
+        counted=counted,
     )
 
 

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from fastlr.data.dataset import Dataset
 from fastlr.model import Model
+from fastlr.namespace import compared, same_values
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Run:
     """A finished training: the model, its cost curve, its accuracies in percent, and what it ran on."""
 
@@ -22,7 +23,7 @@ class Run:
     recorded_at: list[int]
     train_accuracy: float
     test_accuracy: float | None
-    seconds: float
+    seconds: float = field(compare=False)
     form: str
     backend: str
     device: str
@@ -39,8 +40,12 @@ class Run:
     test_costs: list[float] | None = None  # on the test set, beside `costs`, where they were asked for
     warning: str | None = None  # what went wrong and what to try, where a run diverged
     notes: tuple[str, ...] = ()  # what else is worth knowing, a line each
-    train_set: Dataset | None = field(default=None, repr=False)
-    test_set: Dataset | None = field(default=None, repr=False)
+    train_set: Dataset | None = field(default=None, repr=False, compare=False)
+    test_set: Dataset | None = field(default=None, repr=False, compare=False)
+
+    def __eq__(self, other: object) -> bool:
+        """Return whether the other came to the same: all but the time that it took, and the data."""
+        return isinstance(other, Run) and same_values(compared(self), compared(other))
 
     def as_dict(self) -> dict[str, Any]:
         """Return the run as plain values, for JSON: all but the model and the data."""

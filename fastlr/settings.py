@@ -13,10 +13,12 @@ import numpy as np
 from fastlr.choice import choose_form_name
 from fastlr.errors import InputError
 from fastlr.forms import PrimalForm
+from fastlr.namespace import dtype_name
 from fastlr.solvers import AUTO, GD, check_solver, choose_descent
 from fastlr.solvers.optimizers import choose_optimizer
 from fastlr.solvers.problem import Solver
 
+PIXEL_SCALE = 1 / 255  # of uint8, unless another is asked for
 TOLERANCES = {"float64": 1e-6, "float32": 1e-4}  # of the gradient's norm, where none is asked for
 
 
@@ -34,6 +36,7 @@ class Settings:
     record_every: int = 100
     form: str = "auto"
     tol: float | None = None
+    scale: float | str = AUTO
 
     def __post_init__(self) -> None:
         """Check each value, and what goes with what."""
@@ -49,6 +52,7 @@ class Settings:
             object.__setattr__(self, "solver", GD)
         if self.converges and own:
             raise InputError(f"solver: {self.solver!r} is not for {own}; leave it out, or take {GD!r}")
+        check_scale(self.scale)
         if self.tol is not None:
             object.__setattr__(self, "tol", real("tol", self.tol, above=0.0))
             if not self.converges:
@@ -86,6 +90,10 @@ class Settings:
         """Return the gradient descent that is asked for."""
         return choose_descent(self.batch_size, self.seed)
 
+    def scale_of(self, examples: Any) -> float:
+        """Return what the examples' numbers are multiplied by."""
+        return scale_of(self.scale, examples)
+
     def tolerance(self, dtype: str) -> float:
         """Return the norm of the gradient at which a solver that converges stops."""
         return TOLERANCES[dtype] if self.tol is None else self.tol
@@ -93,6 +101,22 @@ class Settings:
     def as_dict(self) -> dict[str, Any]:
         """Return the settings as plain values, for a model file."""
         return asdict(self) | {"layers": list(self.layers)}
+
+
+def check_scale(scale: Any) -> None:
+    """Raise InputError for a scale that is none."""
+    if not (isinstance(scale, str) and scale == AUTO):
+        try:
+            real("scale", scale, above=0.0)
+        except InputError as error:
+            raise InputError(f"{error}, or {AUTO!r}: 1/255 for uint8, 1 for all else") from None
+
+
+def scale_of(scale: float | str, examples: Any) -> float:
+    """Return what the examples' numbers are multiplied by: with "auto" 1/255 for uint8, which is pixels, else 1."""
+    if isinstance(scale, str):
+        return PIXEL_SCALE if dtype_name(examples) == "uint8" else 1.0
+    return float(scale)
 
 
 class Candidate(NamedTuple):

@@ -43,6 +43,7 @@ def train(
     precision: str = "full",
     test_costs: bool = False,
     tol: float | None = None,
+    scale: float | str = "auto",
     callback: Callable[[int, float], object] | None = None,
 ) -> Run:
     """Train a classifier: logistic regression for two classes, a softmax for more, over hidden layers if asked for.
@@ -59,6 +60,9 @@ def train(
     They end where the norm of the gradient is at most `tol`, by default 1e-6 in float64 and 1e-4 in float32, or after
     `iterations`, which warns; each of their iterations is recorded.
 
+    `scale` multiplies the examples, the test set's, and all that the model is given later: "auto" is 1/255 for uint8,
+    which is pixels, and 1 for everything else.
+
     `layers` holds the units of the hidden ReLU layers, whose initial weights are drawn from `seed`; without any, the
     weights start at zero. `optimizer` is "gd", "momentum", "nesterov" or "adam". With a `batch_size` each iteration
     looks at so many examples, shuffled from the seed anew each time all were seen. `standardize` subtracts the mean
@@ -73,7 +77,17 @@ def train(
     """
     models = candidates([learning_rate], [l2], [seed])
     settings = Settings(
-        iterations, hidden_units(layers), solver, optimizer, batch_size, standardize, seed, record_every, form, tol
+        iterations,
+        hidden_units(layers),
+        solver,
+        optimizer,
+        batch_size,
+        standardize,
+        seed,
+        record_every,
+        form,
+        tol,
+        scale,
     )
     follow_one = None if callback is None else lambda iteration, costs: callback(iteration, costs[0])
     data, target = as_dataset(data), (backend, device, dtype, precision)
@@ -109,6 +123,7 @@ def sweep(
     precision: str = "full",
     test_costs: bool = False,
     tol: float | None = None,
+    scale: float | str = "auto",
     callback: Callback | None = None,
 ) -> list[Run]:
     """Train one model for each learning rate, l2 and seed, all in one pass over the data, and return their runs.
@@ -124,7 +139,17 @@ def sweep(
     """
     models = candidates(learning_rates, l2, [seed] if seeds is None else seeds)
     settings = Settings(
-        iterations, hidden_units(layers), solver, optimizer, batch_size, standardize, seed, record_every, form, tol
+        iterations,
+        hidden_units(layers),
+        solver,
+        optimizer,
+        batch_size,
+        standardize,
+        seed,
+        record_every,
+        form,
+        tol,
+        scale,
     )
     if settings.converges and len(models) > len(l2):
         raise InputError(

@@ -216,3 +216,19 @@ def test_drawn_pictures_depend_on_the_seed_alone(tmp_path):
     assert a.items() <= b.items()
     assert a.keys() == c.keys()
     assert not set(a.values()) & set(c.values())
+
+
+def test_scale_is_an_option_of_train_and_sweep(fastlr_command, refused, tmp_path):
+    images, labels = draw_images(20)
+    np.savez(tmp_path / "d.npz", images=images, labels=labels)
+    auto = fastlr_command("train", tmp_path / "d.npz", "--iterations", 20, "--json").json
+    same = fastlr_command("train", tmp_path / "d.npz", "--iterations", 20, "--json", "--scale", 1 / 255).json
+    half = fastlr_command("train", tmp_path / "d.npz", "--iterations", 20, "--json", "--scale", 0.5 / 255, "--lr", 0.02)
+    assert auto["costs"] == same["costs"]
+    assert half.json["costs"] == pytest.approx(auto["costs"], rel=1e-3), "half the scale, four times the rate"
+    swept = fastlr_command(
+        "sweep", tmp_path / "d.npz", "--iterations", 20, "--json", "--scale", 0.5 / 255, "--lr", 0.02
+    )
+    assert swept.json["runs"][0]["costs"] == half.json["costs"]
+    refused("train", tmp_path / "d.npz", "--scale", "-1", says=("scale: -1.0; a positive number is needed, or 'auto'",))
+    refused("train", tmp_path / "d.npz", "--scale", "big", says=("--scale: 'big'; numbers are needed",))

@@ -198,10 +198,38 @@ def test_examples_are_read_in_their_dtype():
     y = rng.integers(0, 3, 90)
     for dtype, works_in in ((np.float32, "float32"), (np.float16, "float32"), (np.uint8, "float64"), (int, "float64")):
         X = (rng.normal(size=(90, 7)) * 20 + 60 + 9 * y[:, np.newaxis]).astype(dtype)
-        clf = fastlr.LogisticRegression(max_iter=500, tol=1e-2).fit(X, y)
+        clf = fastlr.LogisticRegression(max_iter=500, tol=1e-2, scale=1).fit(X, y)
         peer = Peer(solver="newton-cholesky", tol=1e-8).fit(X.astype(float), y)
         assert clf.coef_.dtype == works_in
         np.testing.assert_allclose(clf.predict_proba(X), peer.predict_proba(X.astype(float)), atol=2e-2)
+
+
+@pytest.mark.parametrize("estimator", [fastlr.LogisticRegression, fastlr.LogisticRegressionCV])
+def test_uint8_means_pixels_as_it_does_in_train(estimator):
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 2, 80)
+    X = (rng.integers(0, 90, (80, 6)) + 60 * y[:, np.newaxis] * (np.arange(6) < 2)).astype(np.uint8)
+    settings = {"tol": 1e-9, "max_iter": 500}
+    with pytest.warns(FutureWarning, match="uint8, which is pixels: it is multiplied by 1/255, as in fastlr.train"):
+        pixels = estimator(**settings).fit(X, y)
+    for scale in (1 / 255, 1, 0.25):
+        said = estimator(scale=scale, **settings).fit(X, y)
+        scaled = estimator(**settings).fit(X * float(scale), y)
+        np.testing.assert_allclose(said.coef_, scaled.coef_ * scale, rtol=1e-5)
+        np.testing.assert_allclose(said.predict_proba(X), scaled.predict_proba(X * float(scale)), rtol=1e-6)
+        np.testing.assert_allclose(said.predict_proba(X), said.predict_proba(X.astype(float)), rtol=1e-9)
+        if scale == 1 / 255:
+            np.testing.assert_allclose(pixels.coef_, said.coef_)
+    if estimator is fastlr.LogisticRegression:
+        run = fastlr.train(X, y, l2=1 / 80, solver="newton", tol=1e-9)
+        np.testing.assert_allclose(run.model.predict_proba(X), pixels.predict_proba(X), rtol=1e-6)
+        again = estimator(scale=1 / 255, warm_start=True, **settings).fit(X, y)
+        coefficients = again.coef_
+        assert again.fit(X, y).n_iter_[0] == 0
+        np.testing.assert_allclose(again.coef_, coefficients, rtol=1e-12)
+    for bad in (0, -1, "big", np.nan):
+        with pytest.raises(ValueError, match=r"scale: .*; a positive number is needed, or 'auto': 1/255 for uint8"):
+            estimator(scale=bad).fit(X, y)
 
 
 @pytest.mark.parametrize("order", ["C", "F"])
@@ -324,6 +352,38 @@ def test_cross_validation_is_scikit_learns(name, scoring, refit):
         assert clf.n_iter_.shape == peer.n_iter_.shape
         assert clf.Cs_.tolist() == [1e-3, 0.1, 10.0]
         np.testing.assert_allclose(clf.score(X, y), peer.score(X, y), rtol=1e-4)
+
+
+@pytest.mark.parametrize("legacy", [True, False])
+@pytest.mark.parametrize("name", ["iris", "breast_cancer"])
+def test_attributes_have_the_shapes_of_either_version(name, legacy):
+    X, y = problem(name)
+    X = StandardScaler().fit_transform(X)
+    settings = {"Cs": [0.1, 1.0], "cv": 3, "tol": 1e-8, "l1_ratios": (0.0,), "use_legacy_attributes": legacy}
+    settings |= {"scoring": "accuracy", "max_iter": 500}
+    clf, peer = (one(**settings).fit(X, y) for one in (fastlr.LogisticRegressionCV, PeerCV))
+    for attribute in ("C_", "l1_ratio_", "n_iter_", "scores_", "coefs_paths_"):
+        ours, theirs = getattr(clf, attribute), getattr(peer, attribute)
+        assert type(ours) is type(theirs), attribute
+        if isinstance(theirs, dict):
+            assert list(ours) == list(theirs), attribute
+            shapes = [[np.squeeze(value).shape for value in held.values()] for held in (ours, theirs)]
+            assert shapes[0] == shapes[1], attribute
+            for key in theirs:
+                atol = 1e-4 if attribute == "coefs_paths_" else 1e-12
+                np.testing.assert_allclose(np.squeeze(ours[key]), np.squeeze(theirs[key]), atol=atol)
+        elif attribute != "n_iter_":
+            np.testing.assert_allclose(np.squeeze(ours), np.squeeze(theirs), atol=1e-4)
+    with pytest.raises(ValueError, match="use_legacy_attributes: 'warn'; True or False is needed"):
+        fastlr.LogisticRegressionCV(use_legacy_attributes="warn").fit(X, y)
+
+
+def test_verbose_prints_the_costs_of_every_value(capsys):
+    X, y = problem("iris")
+    fastlr.LogisticRegressionCV(Cs=[0.1, 1.0], cv=3, verbose=1).fit(X, y)
+    said = capsys.readouterr().err.splitlines()
+    assert said[0] == "iteration 0: cost 1.098612 for C=0.1, 1.098612 for C=1"
+    assert len(said) > 2
 
 
 def test_every_way_to_split_is_taken():

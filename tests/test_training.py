@@ -279,3 +279,32 @@ def test_costs_on_the_test_set(form, layers, standardize, backend):
         assert run.test_costs[i] == pytest.approx(-np.mean(np.log(proba[np.arange(20), test[1]])), rel=1e-9)
     assert run.as_dict()["test_costs"] == run.test_costs
     assert fastlr.train(X, labels, test=test, iterations=1, **settings).test_costs is None
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("dtype", [np.uint8, np.float64])
+@pytest.mark.parametrize("scale", [1.0, 0.25, 1 / 255])
+def test_a_scale_of_ones_own(scale, dtype, form, tmp_path):
+    """It multiplies the training set, the test set and all that the model is given later."""
+    X = np.random.default_rng(0).integers(0, 20, (40, 12)).astype(dtype)
+    y = (X.astype(float) @ np.linspace(-1, 1, 12) > 0).astype(int)
+    settings = {"iterations": 60, "learning_rate": 0.01, "record_every": 20, "form": form}
+    run = fastlr.train(X, y, test=(X[:9], y[:9]), scale=scale, test_costs=True, **settings)
+    scaled = X.astype(float) * scale
+    plain = fastlr.train(scaled, y, test=(scaled[:9], y[:9]), test_costs=True, **settings)
+    assert first_difference(run.costs, plain.costs, 1e-9) is None
+    assert first_difference(run.test_costs, plain.test_costs, 1e-9) is None
+    run.model.save(tmp_path / "m.safetensors")
+    model = fastlr.load(tmp_path / "m.safetensors")
+    assert (model.scale, model.reads_pixels, model.settings["scale"]) == (scale, dtype is np.uint8, scale)
+    np.testing.assert_allclose(model.predict_proba(X), plain.model.predict_proba(scaled), rtol=1e-9)
+    with pytest.raises(fastlr.InputError, match="but the model was trained on"):
+        model.predict(X.astype(np.float64 if dtype is np.uint8 else np.uint8))
+
+
+def test_a_scale_that_is_none_is_refused():
+    for bad in (0, -1.0, np.inf, "pixels", None):
+        with pytest.raises(
+            fastlr.InputError, match=r"scale: .*; a positive number is needed, or 'auto': 1/255 for uint8"
+        ):
+            fastlr.train(np.eye(2), [0, 1], scale=bad)

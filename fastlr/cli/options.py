@@ -53,6 +53,9 @@ BatchSize = Annotated[int | None, typer.Option(help="Examples a step looks at; b
 Standardize = Annotated[
     bool, typer.Option("--standardize", help="Bring each feature to mean 0 and standard deviation 1.")
 ]
+Scale = Annotated[
+    str, typer.Option(metavar="F", help="What the numbers are multiplied by; auto: 1/255 for uint8, 1 for all else.")
+]
 Positive = Annotated[str | None, typer.Option(metavar="NAME[,NAME]", help="Classes that count as 1.")]
 Balance = Annotated[bool, typer.Option("--balance", help="Keep as many zeros as there are ones.")]
 Holdout = Annotated[int | None, typer.Option(help="Shuffle, and keep this many examples for the test.")]
@@ -105,6 +108,13 @@ def _powers(first: float, last: float, count: int) -> list[float]:
     if not (0 < first < math.inf and 0 < last < math.inf and 2 <= count <= MOST):
         raise ValueError
     return [first * (last / first) ** (i / (count - 1)) for i in range(count - 1)] + [last]
+
+
+def scale_option(text: str) -> float | str:
+    """Return "0.5" as a number, and "auto" as it is."""
+    if text == "auto":
+        return text
+    return numbers("--scale", text)[0]
 
 
 def seeds(text: str) -> list[int]:

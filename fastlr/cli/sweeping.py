@@ -26,6 +26,7 @@ from fastlr.cli.options import (
     RecordEvery,
     Report,
     Resample,
+    Scale,
     Seed,
     Size,
     SkipBad,
@@ -37,6 +38,7 @@ from fastlr.cli.options import (
     hidden_units,
     numbers,
     read_data,
+    scale_option,
     seeds,
 )
 from fastlr.terminal import fitted, moves_its_cursor, print_json, print_skipped, say
@@ -66,6 +68,7 @@ def sweep(
     optimizer: OptimizerName = "gd",
     batch_size: BatchSize = None,
     standardize: Standardize = False,
+    scale: Scale = "auto",
     size: Size = 64,
     resample: Resample = "bicubic",
     positive: Positive = None,
@@ -116,6 +119,7 @@ def sweep(
             optimizer=optimizer,
             batch_size=batch_size,
             standardize=standardize,
+            scale=scale_option(scale),
             seed=seed,
             record_every=record_every,
             form=form,

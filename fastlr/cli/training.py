@@ -29,6 +29,7 @@ from fastlr.cli.options import (
     RecordEvery,
     Report,
     Resample,
+    Scale,
     Seed,
     Size,
     SkipBad,
@@ -39,6 +40,7 @@ from fastlr.cli.options import (
     check_model_path,
     hidden_units,
     read_data,
+    scale_option,
 )
 from fastlr.terminal import fitted, print_curve, print_json, print_skipped, progress, say
 
@@ -60,6 +62,7 @@ def train(
     optimizer: OptimizerName = "gd",
     batch_size: BatchSize = None,
     standardize: Standardize = False,
+    scale: Scale = "auto",
     size: Size = 64,
     resample: Resample = "bicubic",
     positive: Positive = None,
@@ -101,6 +104,7 @@ def train(
         optimizer=optimizer,
         batch_size=batch_size,
         standardize=standardize,
+        scale=scale_option(scale),
         seed=seed,
         record_every=record_every,
         form=form,

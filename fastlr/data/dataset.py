@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from fastlr import core
 from fastlr.errors import InputError
-from fastlr.namespace import array_namespace, as_rows, dtype_name, library_of, to_host
+from fastlr.namespace import array_namespace, as_rows, compared, dtype_name, library_of, same_values, to_host
 
 Array = Any  # of NumPy where it comes from files, else of the library that the caller uses
 Name = Any  # a class name: text from files, whatever the labels held from arrays
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Dataset:
     """Labelled examples, examples first.
 
@@ -50,6 +50,10 @@ class Dataset:
             raise InputError(f"{self.source}: two classes have the same name; it has {list_names(self.classes)}")
         if not self.class_of:
             object.__setattr__(self, "class_of", {name: i for i, name in enumerate(self.classes)})
+
+    def __eq__(self, other: object) -> bool:
+        """Return whether the other has the same examples, labels and names."""
+        return isinstance(other, Dataset) and same_values(compared(self), compared(other))
 
     def __len__(self) -> int:
         """Return m, the number of examples."""
