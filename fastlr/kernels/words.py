@@ -9,9 +9,19 @@ from __future__ import annotations
 from typing import Any
 
 from llvmlite import binding, ir
+from numba import config
 from numba.core import cgutils
 
-AVX2 = binding.get_host_cpu_features().get("avx2", False)
+
+def _has_avx2() -> bool:
+    """Return whether Numba compiles for a processor with AVX2, which is this one unless its settings name another."""
+    named: Any = config
+    if named.CPU_FEATURES is not None:
+        return "+avx2" in named.CPU_FEATURES.split(",")
+    return named.CPU_NAME != "generic" and bool(binding.get_host_cpu_features().get("avx2", False))
+
+
+AVX2 = _has_avx2()
 LANES = 16  # numbers of 16 bits in a vector
 BYTES = ir.VectorType(ir.IntType(8), LANES)
 WORDS = ir.VectorType(ir.IntType(16), LANES)
