@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import importlib.util
 import json
 import os
 import pickle
@@ -10,6 +11,9 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+# Before SciPy is imported: scikit-learn's checks with arrays of other libraries ask for it.
+os.environ.setdefault("SCIPY_ARRAY_API", "1")
 
 import numpy as np
 import pytest
@@ -28,6 +32,20 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 register(STRICT)  # all tests that go through the backends go through this one too
 
 GOLDEN = Path(__file__).parent / "golden"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """End at once where FASTLR_REQUIRE names a backend that does not run here, or a module that is not there.
+
+    Its tests would be skipped, and a run in which they are the point would pass.
+    """
+    rows = {row["name"]: row for row in survey()}
+    for name in filter(None, os.environ.get("FASTLR_REQUIRE", "").split(",")):
+        why_not = rows[name]["why_not"] if name in rows else None
+        if name not in rows and importlib.util.find_spec(name) is None:
+            why_not = "there is no such module"
+        if why_not:
+            raise pytest.UsageError(f"FASTLR_REQUIRE: {name}: {why_not}")
 
 
 @pytest.fixture(autouse=True)

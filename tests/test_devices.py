@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import draw_images
+from PIL import Image
 
 import fastlr
 from fastlr import core
@@ -333,3 +335,24 @@ def test_what_makes_an_array_is_seen(call):
     assert creations_without_device(f"a = {call}") == [1]
     assert creations_without_device(f"a = {call[:-1]}, device=d)") == []
     assert creations_without_device("np.zeros(3); xp.zeros_like(a)") == []
+
+
+@everywhere
+def test_the_command_line(there, fastlr_command, monkeypatch, tmp_path):
+    """FASTLR_BACKEND and FASTLR_DEVICE, and nothing else, send a command to another device."""
+    images, labels = draw_images(30)
+    np.savez(tmp_path / "d.npz", images=images, labels=labels, test_images=images[:6], test_labels=labels[:6])
+    Image.fromarray(images[1]).save(tmp_path / "light.png")
+    model, train = tmp_path / "m.safetensors", ("train", tmp_path / "d.npz", "--iterations", 40, "--json")
+    here = fastlr_command(*train, "--backend", "numpy").json
+    monkeypatch.setenv("FASTLR_BACKEND", there.name)
+    monkeypatch.setenv("FASTLR_DEVICE", there.device)
+    found = fastlr_command(*train, "--model", model).json
+    assert (found["backend"], found["device"]) == (there.name, there.device)
+    np.testing.assert_allclose(found["costs"], here["costs"], rtol=1e-9)
+    assert found["test_accuracy"] == here["test_accuracy"]
+    assert fastlr_command("evaluate", model, tmp_path / "d.npz", "--json").json["accuracy"] == found["train_accuracy"]
+    (row,) = fastlr_command("predict", model, tmp_path / "light.png", "--json").json
+    assert row["label"] == "1"
+    swept = fastlr_command("sweep", tmp_path / "d.npz", "--lr", "0.005,0.001", "--iterations", 40, "--json").json
+    np.testing.assert_allclose(swept["runs"][0]["costs"], here["costs"], rtol=1e-9)
