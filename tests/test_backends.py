@@ -15,6 +15,8 @@ from fastlr.errors import InputError
 from fastlr.forms import FORMS
 from fastlr.namespace import dtype_name, library_of, to_host
 
+pytestmark = pytest.mark.quick
+
 TOLERANCE = {"float64": 1e-9, "float32": 1e-4}
 
 

@@ -10,6 +10,8 @@ from fastlr.backends import choose_backend
 from fastlr.data import from_arrays
 from fastlr.namespace import same_values
 
+pytestmark = pytest.mark.quick
+
 
 @pytest.fixture(scope="module")
 def drawn():

@@ -8,6 +8,8 @@ import pytest
 
 from fastlr import core, textbook
 
+pytestmark = pytest.mark.quick
+
 NAMESPACES = {"strict": array_api_strict, "numpy": np}
 
 

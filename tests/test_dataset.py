@@ -4,6 +4,8 @@ import pytest
 from fastlr import InputError
 from fastlr.data import Dataset, from_arrays
 
+pytestmark = pytest.mark.quick
+
 
 @pytest.fixture
 def pets() -> Dataset:

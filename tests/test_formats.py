@@ -13,6 +13,8 @@ from conftest import draw_images, write_folder, write_idx, write_source
 from fastlr import InputError, open_dataset
 from fastlr.data import cifar, from_arrays, splits_of
 
+pytestmark = pytest.mark.quick
+
 
 @pytest.mark.parametrize("kind", ["hdf5", "npz", "npy"])
 def test_what_is_written_is_read(tmp_path, kind):

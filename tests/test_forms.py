@@ -13,6 +13,8 @@ from fastlr.forms import FORMS, GramForm, PrimalForm
 from fastlr.solvers import descent
 from fastlr.solvers.problem import Problem
 
+pytestmark = pytest.mark.quick
+
 NAMESPACES = {"strict": array_api_strict, "numpy": np}
 
 

@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.quick
+
 OPTIONAL = ("cupy", "torch", "jax", "dask", "array_api_strict", "pyarrow", "datasets")
 HEAVY = ("numba", "matplotlib", "h5py", "safetensors", "PIL", "numpy", "rich", "typer", *OPTIONAL)
 

@@ -11,6 +11,8 @@ from safetensors import safe_open
 import fastlr
 from fastlr.data import from_arrays
 
+pytestmark = pytest.mark.quick
+
 
 @pytest.fixture(scope="module")
 def run():

@@ -19,6 +19,8 @@ from fastlr import predictions
 from fastlr.data.picture import Encoded
 from fastlr.predictions import predict_pictures
 
+pytestmark = pytest.mark.quick
+
 
 @pytest.fixture
 def model(tmp_path):

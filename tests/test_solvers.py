@@ -19,6 +19,8 @@ from fastlr.solvers import SOLVERS, convex, preconditioner
 from fastlr.solvers.preconditioner import prepare
 from fastlr.solvers.problem import Problem, Vector
 
+pytestmark = pytest.mark.quick
+
 
 class Host:
     """The part of a backend that solvers use, with no kernels."""

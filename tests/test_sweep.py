@@ -7,6 +7,8 @@ from fastlr.folds import assign, weights
 from fastlr.forms import FORMS
 from fastlr.run import best_of
 
+pytestmark = pytest.mark.quick
+
 RATES, L2 = [0.1, 0.01, 0.001], [0.0, 0.05]
 
 

@@ -6,6 +6,8 @@ from conftest import GOLDEN, first_difference
 
 from fastlr import textbook
 
+pytestmark = pytest.mark.quick
+
 
 def arrays_of(example: dict, *names: str) -> list[np.ndarray]:
     return [np.array(example[name], dtype=np.float64) for name in names]

@@ -9,6 +9,8 @@ from fastlr import textbook
 from fastlr.backends import REGISTRY, choose_backend
 from fastlr.forms import FORMS
 
+pytestmark = pytest.mark.quick
+
 TOLERANCE = {"float64": 1e-9, "float32": 1e-4}
 
 
