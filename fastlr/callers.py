@@ -137,6 +137,10 @@ def example_weights(
         return np.asarray(weights)
     if isinstance(class_weight, dict) and not class_weight.keys() <= set(classes.tolist()):
         raise ValueError(f"class_weight: it has the keys {list(class_weight)}, but the classes are {classes.tolist()}")
-    balanced = {"sample_weight": given} if isinstance(class_weight, str) and given is not None else {}
-    each = compute_class_weight(class_weight, classes=classes, y=y, **balanced)
+    if isinstance(class_weight, str) and class_weight == "balanced":
+        # scikit-learn's own function does not count weights before its version 1.7.
+        counts = np.bincount(codes, weights)
+        each = counts.sum() / (len(classes) * np.where(counts > 0, counts, np.inf))
+    else:
+        each = compute_class_weight(class_weight, classes=classes, y=y)
     return np.asarray(weights * each[codes], dtype=np.float64)

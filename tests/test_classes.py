@@ -10,8 +10,6 @@ from sklearn.linear_model import LogisticRegression
 
 import fastlr
 
-pytestmark = pytest.mark.quick
-
 
 def converged(X, labels, l2: float) -> LogisticRegression:
     """The same objective: mean log-loss + l2/2 ‖W‖² is scikit-learn's with C = 1 / (l2 m)."""
