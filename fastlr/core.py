@@ -66,8 +66,9 @@ def log_softmax(Z: Array) -> Array:
 def softmax_losses(Z: Array, Y: Array) -> Array:
     """Return log Σ e^z − z_y of each example, (…, 1, m), from logits Z (…, units, m) and one-hot Y of that shape."""
     xp = array_namespace(Z)
-    Z = Z - xp.max(Z, axis=-2, keepdims=True)
-    return xp.log(xp.sum(xp.exp(Z), axis=-2, keepdims=True)) - xp.sum(Y * Z, axis=-2, keepdims=True)
+    top = xp.max(Z, axis=-2, keepdims=True)
+    excess = top - xp.sum(Y * Z, axis=-2, keepdims=True)
+    return xp.log(xp.sum(xp.exp(Z - top), axis=-2, keepdims=True)) + excess
 
 
 def losses_and_residuals(Z: Array, Y: Array, weights: Array | None = None) -> tuple[Array, Array]:

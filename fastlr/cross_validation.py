@@ -102,7 +102,8 @@ class LogisticRegressionCV(LinearClassifier):
         splits = list(check_cv(self.cv, y, classifier=True).split(np.zeros((len(y), 1)), y))
         counted = np.tile(weights, (1 + len(splits), 1))  # the first are all examples
         for row, (train, _) in zip(counted[1:], splits, strict=True):
-            row *= np.bincount(train, minlength=len(y))  # an index that is named twice counts twice
+            # By numbers or by a mask; an index that is named twice counts twice.
+            row *= np.bincount(np.arange(len(y))[train], minlength=len(y))
         totals = counted.sum(axis=1)
         if not totals.all():
             raise ValueError(f"cv: the examples without fold {totals.argmin() - 1} have no weight; take fewer folds")

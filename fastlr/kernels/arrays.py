@@ -208,5 +208,5 @@ def padded_to(m: int, unit: int) -> int:
 
 
 def readable(X: Array) -> bool:
-    """Return whether the kernels read X: its examples are contiguous rows of a dtype they know."""
-    return X.dtype.name in READS and X.T.flags.c_contiguous
+    """Return whether the kernels read X: its examples are contiguous rows of a dtype they know, bytes in its order."""
+    return X.dtype.name in READS and X.dtype.isnative and X.T.flags.c_contiguous

@@ -63,7 +63,10 @@ def start(kernel: str, size: int, *arguments: Any) -> None:
     """Run a kernel in a team of that size, compiled for these arguments."""
     kernels, together = _imported()
     function = kernels[kernel]
-    types = tuple((x.dtype, x.ndim, x.flags.c_contiguous) if isinstance(x, np.ndarray) else type(x) for x in arguments)
+    types = tuple(
+        (x.dtype, x.ndim, x.flags.c_contiguous, x.flags.writeable) if isinstance(x, np.ndarray) else type(x)
+        for x in arguments
+    )
     if (kernel, types) not in COMPILED:
         compile_now(function, (0, size, np.zeros(1, np.int64), *arguments))
         COMPILED.add((kernel, types))

@@ -39,6 +39,8 @@ def gram_steps(problem: Problem, state: State, steps: int) -> State:
 def primal_steps(problem: Problem, state: State, steps: int) -> State:
     """Advance a state on a PrimalForm. Twin: `descent.step`, `steps` times."""
     form: Any = problem.form
+    if not readable(form.X):
+        return plain.repeat(functools.partial(descent.step, problem), state, steps)
     W, b = state.W[:, 0, :].copy(), state.b[:, 0, 0].copy()
     (k, n), m = W.shape, form.X.shape[1]
     count = min(starting.parts_for(2 * k * n * m), max(1, m // PART_ROWS))

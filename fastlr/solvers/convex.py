@@ -66,7 +66,8 @@ def at(problem: Problem, point: Vector, D: Array, J: Array, objective: Array) ->
     if problem.form.inner_needs_logits:
         gradient = gradient._replace(Z=problem.form.logits(gradient.W, gradient.b))
     xp, square = array_namespace(D), inner(problem, gradient, gradient)
-    norm = xp.sqrt(xp.maximum(square, xp.zeros_like(square)))  # of the Gram form's, rounding can make it negative
+    # Where the Gram form's square is all rounding it may be anything, also negative: no less than that is known then.
+    norm = xp.sqrt(xp.maximum(square, _rounding_of_square(problem, gradient)))
     return Iterate(*point, D, J, objective, gradient, norm, 0 * norm)
 
 
@@ -86,6 +87,15 @@ def adjoint(problem: Problem, V: Array, P: Array) -> Vector:
 def inner(problem: Problem, u: Vector, v: Vector) -> Array:
     """Return ⟨u, v⟩ `(k, 1, 1)`; v has logits where the form's inner product asks for them."""
     return _total(problem.form.dot(u.W, v) + u.b * v.b)
+
+
+def _rounding_of_square(problem: Problem, u: Vector) -> Array:
+    """Return how large ⟨u, u⟩ may come out of rounding alone, `(k, 1, 1)`: 0 where its terms are squares."""
+    xp = array_namespace(u.W)
+    if not problem.form.inner_needs_logits:
+        return xp.zeros_like(problem.l2)
+    terms = xp.abs(u.W[..., :-1] * (u.Z - u.b))
+    return core.rounding(u.W.dtype) / 64 * xp.sum(xp.sum(terms, axis=-1, keepdims=True), axis=1, keepdims=True)
 
 
 def weights_inner(problem: Problem, u: Vector, v: Vector) -> Array:

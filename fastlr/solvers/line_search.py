@@ -27,6 +27,7 @@ def search(problem: Problem, iterate: Iterate, direction: Vector) -> Iterate:
     slope = convex.inner(problem, iterate.gradient, direction)
     Wd = convex.weights_inner(problem, point, direction)
     dd = convex.weights_inner(problem, direction, direction)
+    dd = xp.maximum(dd, xp.zeros_like(dd))  # which rounding can make negative in the Gram form
     f0 = iterate.objective
     penalty0 = f0 - iterate.cost
     noise = core.rounding(f0.dtype) * xp.abs(f0)
