@@ -99,11 +99,11 @@ class LogisticRegressionCV(LinearClassifier):
         classes, codes = class_codes(y)
         weights = example_weights(self.class_weight, sample_weight, classes, y, codes)
         given = None if sample_weight is None else example_weights(None, sample_weight, classes, y, codes)
-        splits = list(check_cv(self.cv, y, classifier=True).split(np.zeros((len(y), 1)), y))
+        split = check_cv(self.cv, y, classifier=True).split(np.zeros((len(y), 1)), y)
+        splits = [tuple(np.arange(len(y))[part] for part in parts) for parts in split]  # numbers, also of a mask
         counted = np.tile(weights, (1 + len(splits), 1))  # the first are all examples
         for row, (train, _) in zip(counted[1:], splits, strict=True):
-            # By numbers or by a mask; an index that is named twice counts twice.
-            row *= np.bincount(np.arange(len(y))[train], minlength=len(y))
+            row *= np.bincount(train, minlength=len(y))  # an index that is named twice counts twice
         totals = counted.sum(axis=1)
         if not totals.all():
             raise ValueError(f"cv: the examples without fold {totals.argmin() - 1} have no weight; take fewer folds")
@@ -183,7 +183,7 @@ class _Judge:
     X: Array
     y: NDArray[Any]
     classes: NDArray[Any]
-    splits: list[tuple[NDArray[np.intp], NDArray[np.intp]]]
+    splits: Sequence[tuple[NDArray[Any], ...]]
     weights: NDArray[Any] | None
 
     def __call__(self, fold: int, Z: Array, parameters: Array) -> float:
@@ -198,5 +198,6 @@ class _Judge:
         fitted.n_features_in_ = self.X.shape[1]
         fitted.classes_ = self.classes
         fitted.coef_, fitted.intercept_ = self.home.give(parameters[:, :-1]), self.home.give(parameters[:, -1])
-        examples = self.X[test] if self.home.library == "numpy" else core.rows(self.X, self.backend.asarray(test))
+        on_host = self.home.library == "numpy"
+        examples = self.X[test] if on_host else core.rows(self.backend.asarray(self.X), self.backend.asarray(test))
         return score_by(self.scoring, fitted, examples, self.y[test], weights)

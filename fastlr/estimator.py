@@ -240,15 +240,15 @@ def settings_of(estimator: Any, **ratio: Any) -> Settings:
 
 def scale_for(estimator: Any, X: Array) -> float:
     """Return what multiplies the examples; warn where it is another than it was in versions before this setting."""
-    check_scale(estimator.scale)
-    if estimator.scale == AUTO and dtype_name(X) == "uint8":
+    scale = check_scale(estimator.scale)
+    if scale == AUTO and dtype_name(X) == "uint8":
         warnings.warn(
-            "X is uint8, which is pixels: it is multiplied by 1/255, as in fastlr.train; until version 0.1 it was not. "
-            "Give scale=1 for the features as they are, or scale=1/255 to say so",
+            "X is uint8, which is pixels: it is multiplied by 1/255, as in fastlr.train, which it was not once. "
+            "Give scale=1 for the features as they are, or scale=1/255 for pixels, and this is not said",
             FutureWarning,
             stacklevel=3,
         )
-    return scale_of(estimator.scale, X)
+    return scale_of(scale, X)
 
 
 def positive(name: str, value: Any) -> float:

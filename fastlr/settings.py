@@ -52,7 +52,7 @@ class Settings:
             object.__setattr__(self, "solver", GD)
         if self.converges and own:
             raise InputError(f"solver: {self.solver!r} is not for {own}; leave it out, or take {GD!r}")
-        check_scale(self.scale)
+        object.__setattr__(self, "scale", check_scale(self.scale))
         if self.tol is not None:
             object.__setattr__(self, "tol", real("tol", self.tol, above=0.0))
             if not self.converges:
@@ -103,13 +103,16 @@ class Settings:
         return asdict(self) | {"layers": list(self.layers)}
 
 
-def check_scale(scale: Any) -> None:
-    """Raise InputError for a scale that is none."""
-    if not (isinstance(scale, str) and scale == AUTO):
-        try:
-            real("scale", scale, above=0.0)
-        except InputError as error:
-            raise InputError(f"{error}, or {AUTO!r}: 1/255 for uint8, 1 for all else") from None
+def check_scale(scale: Any) -> float | str:
+    """Return a scale as a number, or "auto"; raise InputError for any other."""
+    if isinstance(scale, str) and scale == AUTO:
+        return scale
+    try:
+        return real("scale", math.nan if isinstance(scale, str | bool) else scale, above=0.0)
+    except InputError:
+        raise InputError(
+            f"scale: {scale!r}; a positive number is needed, or {AUTO!r}: 1/255 for uint8, 1 for all else"
+        ) from None
 
 
 def scale_of(scale: float | str, examples: Any) -> float:

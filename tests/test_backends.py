@@ -10,7 +10,7 @@ from conftest import every_backend, first_difference, textbook_costs
 
 import fastlr
 from fastlr import textbook
-from fastlr.backends import BUILT_IN, DTYPES, REGISTRY, choose_backend, survey
+from fastlr.backends import BUILT_IN, DTYPES, REGISTRY, Entry, choose_backend, survey
 from fastlr.errors import InputError
 from fastlr.forms import FORMS
 from fastlr.namespace import dtype_name, library_of, to_host
@@ -205,7 +205,7 @@ def test_what_does_not_run_says_what_would_help(monkeypatch):
 def test_the_readme_lists_what_the_registry_has():
     from pathlib import Path
 
-    text = (Path(__file__).parents[1] / "README.md").read_text()
+    text = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
     for entry in BUILT_IN:
         fused = ", ".join(entry.module().FUSED) or "none"
         assert f"| `{entry.name}` | `{entry.library}` | {fused} | {entry.help} |" in text
@@ -224,3 +224,24 @@ def test_other_libraries_are_imported_only_when_they_are_used():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == []
+
+
+def test_a_backend_that_cannot_be_imported_is_one_row_that_says_so(monkeypatch):
+    monkeypatch.setitem(REGISTRY, "mine", Entry("mine", "minelib", "pip install mine", location="no_such_module"))
+    rows = {row["name"]: row for row in survey()}
+    assert rows["mine"]["why_not"] == "No module named 'no_such_module'; try pip install mine"
+    assert rows["numpy"]["runs"]
+    assert rows["strict"]["version"] is not None
+
+
+def test_an_array_on_several_devices_is_refused():
+    pytest.importorskip("jax", reason="jax is not installed")
+    from fastlr.backends import jax
+
+    class Sharded:
+        @staticmethod
+        def devices():
+            return {"cpu:0", "cpu:1"}
+
+    with pytest.raises(InputError, match=r"data: an array on 2 devices; bring it to one with jax\.device_put"):
+        jax.device_of(Sharded)

@@ -231,4 +231,5 @@ def test_scale_is_an_option_of_train_and_sweep(fastlr_command, refused, tmp_path
     )
     assert swept.json["runs"][0]["costs"] == half.json["costs"]
     refused("train", tmp_path / "d.npz", "--scale", "-1", says=("scale: -1.0; a positive number is needed, or 'auto'",))
-    refused("train", tmp_path / "d.npz", "--scale", "big", says=("--scale: 'big'; numbers are needed",))
+    refused("train", tmp_path / "d.npz", "--scale", "big", says=("--scale: 'big'; a positive number is needed",))
+    refused("sweep", tmp_path / "d.npz", "--scale", "1,2", says=("--scale: '1,2'; a positive number is needed",))

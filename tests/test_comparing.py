@@ -66,3 +66,10 @@ def test_values():
     assert not same_values({"a": 1}, {"a": 2})
     assert not same_values({"a": 1}, {"b": 1})
     assert same_values({"a": {"b": (1, "x")}}, {"a": {"b": (1, "x")}})
+
+
+def test_numbers_that_numpy_has_not():
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    X = torch.rand(20, 3).to(torch.bfloat16)
+    assert from_arrays("a", X, np.arange(20) % 2) == from_arrays("a", X.clone(), np.arange(20) % 2)
+    assert from_arrays("a", X, np.arange(20) % 2) != from_arrays("a", 2 * X, np.arange(20) % 2)

@@ -22,6 +22,16 @@ print(D[0, 0, 0], cache_folder(), sum(stats.cache_hits.values()), sum(stats.cach
 SIGMOID = 0.11920292202211755
 NOT_KEPT = "compiling the kernels, which cannot be kept: no cache folder is writable; set NUMBA_CACHE_DIR to one\n"
 
+HARDENED = (
+    *("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"),
+    # It may read what root may, so that it finds this Python; it may write nothing.
+    *("--inh-caps=-all,+dac_read_search", "--ambient-caps=-all,+dac_read_search"),
+    *("--bounding-set=-all,+dac_read_search", "prlimit", "--nproc=40"),
+)
+HARDENED_RUNS = bool(
+    hasattr(os, "geteuid") and os.geteuid() == 0 and shutil.which("setpriv") and shutil.which("prlimit")
+)
+
 
 @pytest.fixture
 def copied(tmp_path):
@@ -70,10 +80,10 @@ def test_a_change_in_any_file_of_the_kernels_is_a_change_of_all(copied):
     assert folder.parent == copied.kernels / "__pycache__"
     assert copied()[:4] == (SIGMOID, folder, 1, 0)
     path = copied.kernels / "vector.py"
-    source, stamp = path.read_text(), path.stat()
+    source, stamp = path.read_text(encoding="utf-8"), path.stat()
     changed = source.replace("series = series * r + 1.0\n    return", "series = series * r + 2.0\n    return")
     assert changed != source
-    path.write_text(changed)
+    path.write_text(changed, encoding="utf-8")
     os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
     value, other, hits, misses, _ = copied()
     assert value != SIGMOID
@@ -123,6 +133,23 @@ def test_kernels_compiled_at_installation_are_taken_from_a_package_that_cannot_b
     assert copied()[1:4] == (target, 1, 0)
 
 
+def test_they_are_taken_where_nothing_can_be_written(copied):
+    """By way of a temporary folder, which goes with the process; a user without rights, as root may write anywhere."""
+    if not HARDENED_RUNS:
+        pytest.skip("needs root, setpriv and prlimit, to become a user without rights")
+    folder = copied()[1]
+    for path in (*copied.root.rglob("*"), copied.root):
+        path.chmod(0o555)
+    own = {"PYTHONPATH": str(copied.root), "PATH": os.environ["PATH"], "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [*HARDENED, sys.executable, "-c", WORK], env=own, capture_output=True, text=True, check=False, cwd="/"
+    )
+    value, used, hits, misses = done.stdout.split()
+    assert (float(value), hits, misses, done.stderr) == (SIGMOID, "1", "0", "")
+    assert Path(used).name == folder.name
+    assert not Path(used).exists()
+
+
 def test_where_nothing_can_be_written_it_is_said_in_one_line(copied):
     (copied.kernels / "__pycache__").write_text("no folder")
     value, folder, hits, _, said = copied(HOME="/dev/null")
@@ -161,17 +188,9 @@ def test_numbas_own_setting_is_respected_and_left_as_it_was(copied, tmp_path):
     assert done.stdout == "True\n"
 
 
-HARDENED = (
-    *("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"),
-    # It may read what root may, so that it finds this Python; it may write nothing.
-    *("--inh-caps=-all,+dac_read_search", "--ambient-caps=-all,+dac_read_search"),
-    *("--bounding-set=-all,+dac_read_search", "prlimit", "--nproc=40"),
-)
-
-
 def test_a_user_without_rights_or_home_and_with_few_processes(copied):
     """Trains, says one line, and does not hang."""
-    if not (hasattr(os, "geteuid") and os.geteuid() == 0 and shutil.which("setpriv") and shutil.which("prlimit")):
+    if not HARDENED_RUNS:
         pytest.skip("needs root, setpriv and prlimit, to become a user without rights")
     for path in (*copied.root.rglob("*"), copied.root):
         path.chmod(0o555)

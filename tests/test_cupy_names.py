@@ -55,7 +55,7 @@ def signature_of(function) -> inspect.Signature | None:
     return inspect.Signature([inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in named])
 
 
-USES = sorted({(path, name) for path in SOURCES.rglob("*.py") for name in cupy_names(path.read_text())})
+USES = sorted({(path, name) for path in SOURCES.rglob("*.py") for name in cupy_names(path.read_text(encoding="utf-8"))})
 
 
 def test_the_uses_are_found():
@@ -67,7 +67,7 @@ def test_the_uses_are_found():
 def test_cupy_has_the_name_and_the_parameters(path, name):
     pytest.importorskip("cupy", reason="pip install 'fastlr[cuda-check]'")
     value = resolve(name)
-    for call in cupy_names(path.read_text())[name]:
+    for call in cupy_names(path.read_text(encoding="utf-8"))[name]:
         signature = signature_of(value)
         assert signature is not None, f"{name} is called, and its parameters are not to be found"
         given = {keyword.arg for keyword in call.keywords}
@@ -80,7 +80,9 @@ def test_cupys_namespace_has_what_the_array_api_is_used_for():
     xp = pytest.importorskip("array_api_compat.cupy", reason="pip install 'fastlr[cuda-check]'")
     used = set()
     for path in SOURCES.rglob("*.py"):
-        used |= set(re.findall(r"\b(?:xp|array_namespace\(\w+\))\.((?:linalg\.)?[a-z_0-9]+)", path.read_text()))
+        used |= set(
+            re.findall(r"\b(?:xp|array_namespace\(\w+\))\.((?:linalg\.)?[a-z_0-9]+)", path.read_text(encoding="utf-8"))
+        )
     assert {"sum", "linalg.solve", "permute_dims"} <= used
     missing = []
     for name in sorted(used):

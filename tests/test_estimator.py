@@ -400,6 +400,23 @@ def test_every_way_to_split_is_taken():
     assert clone(clf).get_params() == clf.get_params()
 
 
+@pytest.mark.parametrize("name", [None, "strict"])
+@pytest.mark.parametrize("scoring", [None, "neg_log_loss"])
+def test_a_split_may_be_a_mask_or_count_from_the_end(name, scoring):
+    X, y = problem("breast_cancer")
+    X, held = StandardScaler().fit_transform(X), np.arange(len(y)) % 3 == 0
+    numbers = np.flatnonzero(~held), np.flatnonzero(held)
+    given = X if name is None else choose_backend(name, "device2").asarray(X)
+    device = None if name is None else "device1"  # where X is not
+    fits = [
+        fastlr.LogisticRegressionCV(Cs=[0.1, 1.0], cv=[split], scoring=scoring, device=device).fit(given, y)
+        for split in (numbers, (~held, held), tuple(part - len(y) for part in numbers))
+    ]
+    for clf in fits[1:]:
+        np.testing.assert_allclose(clf.scores_, fits[0].scores_)
+        np.testing.assert_allclose(to_host(clf.coefs_paths_), to_host(fits[0].coefs_paths_), rtol=1e-6, atol=1e-9)
+
+
 def test_a_class_that_a_fold_lacks_is_still_a_class():
     X, y = problem("iris")
     X, y = np.concatenate([X, X[:1] + 9]), np.append(y, 3)

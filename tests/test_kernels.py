@@ -480,7 +480,9 @@ def test_two_trainings_at_once_do_not_wait_for_each_other_forever(team):
     assert results == [alone] * 4
 
 
-@pytest.mark.parametrize(("value", "expected"), [("1", 1), ("", None), ("many", None), ("0", None)])
+@pytest.mark.parametrize(
+    ("value", "expected"), [("1", 1), (" 1,2", 1), ("", None), ("many", None), ("0", None), ("²", None)]
+)
 def test_the_team_is_as_large_as_the_blas_would_be(monkeypatch, value, expected):
     from fastlr.kernels.team import team_size
     from fastlr.machine import usable_cpus

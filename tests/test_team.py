@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from fastlr import machine
-from fastlr.kernels import starting, team
+from fastlr.kernels import compiling, starting, team
 from fastlr.kernels.team import together, wait_for_all
 
 
@@ -124,7 +124,7 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), after == before)
 
 
 def test_where_no_thread_can_yield_one_works_alone(monkeypatch):
-    monkeypatch.setattr(team, "_ADDRESS", None)
+    monkeypatch.setattr(team, "YIELD", None)
     monkeypatch.setenv("OMP_NUM_THREADS", "8")
     assert team.team_size() == 1
 
@@ -139,7 +139,7 @@ class Nothing:
 ctypes.CDLL, real = Nothing, ctypes.CDLL
 from fastlr.kernels import team
 ctypes.CDLL = real
-assert team._ADDRESS is None and team.team_size() == 1
+assert team.YIELD is None and team.team_size() == 1
 import numpy as np, fastlr
 print(fastlr.train(np.eye(4), [0, 1, 0, 1], iterations=3, form="gram", backend="numba").costs[0])
 """
@@ -161,11 +161,11 @@ def test_windows_has_a_name_of_its_own(monkeypatch):
         def __getattr__(self, name):
             if name != "SwitchToThread":
                 raise AttributeError(name)
-            return team.ctypes.c_void_p(1234)
+            return compiling.ctypes.c_void_p(1234)
 
-    monkeypatch.setattr(team.ctypes, "CDLL", Library)
-    monkeypatch.setattr(team.ctypes, "WinDLL", Library, raising=False)
-    assert team.find_yield() == 1234
+    monkeypatch.setattr(compiling.ctypes, "CDLL", Library)
+    monkeypatch.setattr(compiling.ctypes, "WinDLL", Library, raising=False)
+    assert compiling.find_yield() == 1234
     assert asked == [None, "kernel32"]
 
 

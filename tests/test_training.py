@@ -305,8 +305,15 @@ def test_a_scale_of_ones_own(scale, dtype, form, tmp_path):
 
 
 def test_a_scale_that_is_none_is_refused():
-    for bad in (0, -1.0, np.inf, "pixels", None):
+    for bad in (0, -1.0, np.inf, "pixels", None, "0.5", True):
         with pytest.raises(
             fastlr.InputError, match=r"scale: .*; a positive number is needed, or 'auto': 1/255 for uint8"
         ):
             fastlr.train(np.eye(2), [0, 1], scale=bad)
+
+
+@pytest.mark.parametrize("scale", [np.float32(0.5), np.array(0.5), 1])
+def test_a_scale_may_be_any_number(scale, tmp_path):
+    run = fastlr.train(np.eye(4), [0, 1, 0, 1], iterations=3, scale=scale)
+    run.model.save(tmp_path / "m.safetensors")
+    assert fastlr.load(tmp_path / "m.safetensors").settings["scale"] == float(scale)

@@ -13,22 +13,25 @@ import os
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from fastlr.backends.record import Backend, UnavailableError
+from fastlr.backends.record import AHEAD, Backend, Costs, UnavailableError, loop
 from fastlr.core import Array
 from fastlr.errors import InputError
 from fastlr.forms import FORMS
 from fastlr.namespace import TO_HOST, library_of
 
 __all__ = [
+    "AHEAD",
     "BUILT_IN",
     "DTYPES",
     "PRECISIONS",
     "REGISTRY",
     "Backend",
+    "Costs",
     "Entry",
     "Library",
     "UnavailableError",
     "choose_backend",
+    "loop",
     "native_libraries",
     "register",
     "survey",
@@ -40,7 +43,18 @@ AUTO = "auto"
 
 
 class Library(Protocol):
-    """What a backend's module offers. Its functions import the library; importing the module does not."""
+    """What a backend's module offers. Its functions import the library; importing the module does not.
+
+    `open_backend` of a library whose namespace is `xp`, with a device given by its name, and without kernels, is
+
+        return Backend(
+            name="mine", device=device, dtype=dtype, precision=precision, xp=xp,
+            asarray=lambda array: xp.asarray(array, device=device), to_host=to_host,
+            repeat=loop, synchronize=lambda state: None, costs=Costs(primal=0.5, gram=0.25, product=0.016),
+        )
+
+    with `Backend`, `Costs` and `loop` of this module. On a GPU `ahead=AHEAD`, and `synchronize` waits for it.
+    """
 
     FUSED: tuple[str, ...]  # the names of its kernels
 
@@ -64,8 +78,8 @@ class Library(Protocol):
 class Entry:
     """One row of the registry: a backend, whose arrays it takes and returns, and what would make it run.
 
-    `library` is the top-level package of its arrays' type. `location` is the module to import, by default the one of
-    the backend's name in `fastlr.backends`.
+    `library` is the top-level package of its arrays' type. `location` is the dotted name of the module to import, by
+    default the one of the backend's name in `fastlr.backends`.
     """
 
     name: str
@@ -155,18 +169,19 @@ def survey() -> list[dict[str, Any]]:
     """Return a row for each backend: its version, whether it runs, on which devices, with what, and if not, why not."""
     rows = []
     for entry in REGISTRY.values():
-        module = entry.module()
         row: dict[str, Any] = {
             "name": entry.name,
-            "version": _version(entry.name),
+            "version": _version(entry),
             "runs": False,
             "devices": [],
             "why_not": None,
             "dtypes": list(DTYPES),
             "forms": list(FORMS),
-            "fused": list(module.FUSED),
+            "fused": [],
         }
         try:
+            module = entry.module()
+            row["fused"] = list(module.FUSED)
             row |= {"devices": list(module.devices()), "runs": True}
         except (ImportError, UnavailableError) as error:
             row["why_not"] = f"{error}; try {entry.help}"
@@ -199,9 +214,9 @@ def _find_device(asked: str, devices: tuple[str, ...]) -> str | None:
     return next((device for device in devices if f"{device}:".startswith(f"{asked}:")), None)
 
 
-def _version(name: str) -> str | None:
+def _version(entry: Entry) -> str | None:
     """Return the version that is installed; CuPy's distributions have names of their own."""
-    for distribution in (name, f"{name}-cuda12x", f"{name}-cuda13x"):
+    for distribution in (entry.name, entry.library, f"{entry.name}-cuda12x", f"{entry.name}-cuda13x"):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             return importlib.metadata.version(distribution)
     return None

@@ -35,7 +35,9 @@ def devices() -> tuple[str, ...]:
 
 def device_of(array: Array) -> str:
     """Return the device that holds this array."""
-    (place,) = array.devices()
+    place, *more = array.devices()
+    if more:
+        raise InputError(f"data: an array on {1 + len(more)} devices; bring it to one with jax.device_put")
     return next(name for name, device in _devices().items() if device == place)
 
 

@@ -40,7 +40,10 @@ def device_of(array: Array) -> str:
 
 def to_host(array: Array) -> Any:
     """Return a tensor as NumPy's array."""
-    return array.detach().cpu().numpy()
+    import torch
+
+    array = array.detach().cpu()
+    return (array.float() if array.dtype == torch.bfloat16 else array).numpy()  # NumPy has no bfloat16
 
 
 def _name(place: Any) -> str:

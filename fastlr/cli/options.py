@@ -114,7 +114,10 @@ def scale_option(text: str) -> float | str:
     """Return "0.5" as a number, and "auto" as it is."""
     if text == "auto":
         return text
-    return numbers("--scale", text)[0]
+    try:
+        return float(text)
+    except ValueError:
+        raise InputError(f"--scale: {text!r}; a positive number is needed, or auto") from None
 
 
 def seeds(text: str) -> list[int]:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import ctypes
 import functools
 import hashlib
 import os
 import shutil
+import stat
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import llvmlite
+import llvmlite.binding
 import numba
 from numba import njit
 
@@ -24,6 +27,27 @@ FAST = {"reassoc", "contract", "nsz"}
 SETTINGS = ("OPT", "LOOP_VECTORIZE", "SLP_VECTORIZE", "DEBUGINFO_DEFAULT", "BOUNDSCHECK", "DISABLE_JIT")
 HERE = Path(__file__).parent
 KERNELS: dict[str, Any] = {}  # all that were defined, by their names
+
+
+def find_yield() -> int | None:
+    """Return the address of what offers a thread's processor to others, on Unix or on Windows; None where it is not."""
+    for library, name in (("CDLL", "sched_yield"), ("WinDLL", "SwitchToThread")):
+        with contextlib.suppress(AttributeError, OSError, TypeError):
+            functions = getattr(ctypes, library)("kernel32" if library == "WinDLL" else None)
+            return ctypes.cast(getattr(functions, name), ctypes.c_void_p).value
+    return None
+
+
+def _link_yield() -> str | None:
+    """Give compiled code a name for it, and return that: LLVM ends the process at a name that it does not find."""
+    address = find_yield()
+    if address is None:
+        return None
+    llvmlite.binding.add_symbol("fastlr_yield", address)
+    return "fastlr_yield"
+
+
+YIELD = _link_yield()
 
 
 def kernel(function: Any) -> Any:
@@ -65,8 +89,10 @@ def cache_folder() -> Path | None:
     """Return the folder that keeps the compiled kernels; None where none can be written.
 
     It is the first that can be written to: in NUMBA_CACHE_DIR where that is set, beside the kernels, in the user's
-    cache folder. Its name is that of these sources and this Numba, so that nothing compiled from others is ever taken:
-    Numba itself looks at the file of a kernel, not at those that it imports (numba #8396).
+    cache folder. Kernels that were compiled at installation, where the package cannot be written now, are copied there,
+    or into a temporary folder of this process. Its name is that of these sources and this Numba, so that nothing
+    compiled from others is ever taken: Numba itself looks at the file of a kernel, not at those that it imports (numba
+    #8396).
     """
     name, beside = f"fastlr-{_sources()}-{_compiler()}", HERE / "__pycache__"
     places = [Path(config.CACHE_DIR)] if config.CACHE_DIR else [beside, *_user_folders()]
@@ -82,6 +108,12 @@ def cache_folder() -> Path | None:
         if place == beside:
             _remove_older(beside)
         return folder
+    if (beside / name).is_dir():
+        with contextlib.suppress(OSError):
+            temporary = Path(tempfile.mkdtemp(prefix="fastlr-"))
+            atexit.register(shutil.rmtree, temporary, ignore_errors=True)
+            _copy(beside / name, temporary / name)
+            return temporary / name
     return None
 
 
@@ -97,7 +129,7 @@ def _compiler() -> str:
     """Return a name for what compiles them."""
     settings = [getattr(config, name, None) for name in SETTINGS]
     versions = (numba.__version__, llvmlite.__version__, sys.version_info[:2])
-    return hashlib.sha256(repr((versions, settings)).encode()).hexdigest()[:12]
+    return hashlib.sha256(repr((versions, settings, YIELD)).encode()).hexdigest()[:12]
 
 
 def _user_folders() -> list[Path]:
@@ -115,9 +147,11 @@ def _copy(source: Path, target: Path) -> None:
     """Copy a folder; another process that does the same at this moment changes nothing."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as beside:
-        shutil.copytree(source, Path(beside) / target.name)
+        copy = shutil.copytree(source, Path(beside) / target.name)
+        for path in (copy, *copy.rglob("*")):  # it may come from where nothing can be written
+            path.chmod(path.stat().st_mode | stat.S_IWUSR)
         with contextlib.suppress(OSError):  # it is there by now
-            (Path(beside) / target.name).rename(target)
+            copy.rename(target)
 
 
 def _remove_older(place: Path) -> None:

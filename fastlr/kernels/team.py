@@ -7,8 +7,6 @@ cost less than a microsecond.
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import functools
 import logging
 import os
@@ -18,12 +16,12 @@ from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
-from llvmlite import binding, ir
+from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from fastlr.kernels.compiling import inlined
+from fastlr.kernels.compiling import YIELD, inlined
 from fastlr.machine import usable_cpus
 
 LOG = logging.getLogger("fastlr")
@@ -31,31 +29,14 @@ LARGEST = 256  # members of a team
 SPINS = 2000  # looks at the counter before the thread offers its processor to others
 RELEASED = 2**62  # of a counter: no barrier waits any more
 
-YIELD = "fastlr_yield"
-
-
-def find_yield() -> int | None:
-    """Return the address of what offers a thread's processor to others, on Unix or on Windows; None where it is not."""
-    for library, name in (("CDLL", "sched_yield"), ("WinDLL", "SwitchToThread")):
-        with contextlib.suppress(AttributeError, OSError, TypeError):
-            functions = getattr(ctypes, library)("kernel32" if library == "WinDLL" else None)
-            return ctypes.cast(getattr(functions, name), ctypes.c_void_p).value
-    return None
-
-
-# LLVM ends the process at a name that it does not find: it gets one of ours.
-_ADDRESS = find_yield()
-if _ADDRESS is not None:
-    binding.add_symbol(YIELD, _ADDRESS)
-
 
 def team_size() -> int:
     """Return how many threads to use: OMP_NUM_THREADS where it is set, as the BLAS does, but no more than CPUs."""
-    if _ADDRESS is None:
+    if YIELD is None:
         return 1
     cpus = min(usable_cpus(), LARGEST)
-    asked = os.environ.get("OMP_NUM_THREADS", "")
-    return min(int(asked), cpus) if asked.isdigit() and int(asked) > 0 else cpus
+    asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()  # the first is that of the outermost level
+    return min(int(asked), cpus) if asked.isdecimal() and int(asked) > 0 else cpus
 
 
 class _Team:
@@ -158,7 +139,7 @@ def _arrived(typingctx: Any, counter: Any) -> Any:
     return types.int64(counter), codegen
 
 
-if _ADDRESS is None:
+if YIELD is None:
 
     @inlined
     def _yield() -> None:
