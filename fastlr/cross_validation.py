@@ -18,6 +18,7 @@ from fastlr.callers import Home, backend_for, check_training, class_codes, examp
 from fastlr.core import Array
 from fastlr.estimator import LinearClassifier, LogisticRegression, positive, scale_for, score_by, settings_of, warn
 from fastlr.linear import fit_each
+from fastlr.namespace import library_of
 from fastlr.settings import whole
 from fastlr.solvers import AUTO
 
@@ -108,7 +109,7 @@ class LogisticRegressionCV(LinearClassifier):
         if not totals.all():
             raise ValueError(f"cv: the examples without fold {totals.argmin() - 1} have no weight; take fewer folds")
         backend, scale = backend_for(self, X), scale_for(self, X)
-        judge = _Judge(self.scoring, backend, home, X, y, classes, splits, given)
+        judge = _Judge(self.scoring, backend, X, y, classes, splits, given)
         outputs = 1 if len(classes) == 2 else len(classes)
         scores = np.empty((len(splits), len(Cs)))
         iterations = np.empty((len(splits), len(Cs)), dtype=np.int32)
@@ -179,7 +180,6 @@ class _Judge:
 
     scoring: Any
     backend: Backend
-    home: Home
     X: Array
     y: NDArray[Any]
     classes: NDArray[Any]
@@ -197,7 +197,8 @@ class _Judge:
         fitted = LogisticRegression(backend=self.backend.name, device=self.backend.device)
         fitted.n_features_in_ = self.X.shape[1]
         fitted.classes_ = self.classes
-        fitted.coef_, fitted.intercept_ = self.home.give(parameters[:, :-1]), self.home.give(parameters[:, -1])
-        on_host = self.home.library == "numpy"
+        on_host = library_of(self.X) == "numpy"  # as are those of a library that has no backend
+        parameters = self.backend.to_host(parameters) if on_host else parameters
+        fitted.coef_, fitted.intercept_ = parameters[:, :-1], parameters[:, -1]
         examples = self.X[test] if on_host else core.rows(self.backend.asarray(self.X), self.backend.asarray(test))
         return score_by(self.scoring, fitted, examples, self.y[test], weights)

@@ -19,7 +19,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import fastlr
-from fastlr.backends import choose_backend
+from fastlr.backends import REGISTRY, choose_backend
 from fastlr.namespace import dtype_name, library_of, to_host
 
 
@@ -415,6 +415,20 @@ def test_a_split_may_be_a_mask_or_count_from_the_end(name, scoring):
     for clf in fits[1:]:
         np.testing.assert_allclose(clf.scores_, fits[0].scores_)
         np.testing.assert_allclose(to_host(clf.coefs_paths_), to_host(fits[0].coefs_paths_), rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("device", ["CPU_DEVICE", "device1"])
+def test_scoring_of_arrays_of_a_library_without_a_backend(device, monkeypatch):
+    import array_api_strict as xp
+
+    monkeypatch.delitem(REGISTRY, "strict")
+    X, y = problem("tall")
+    settings = {"Cs": [0.1, 1.0], "cv": 3, "scoring": "neg_log_loss"}
+    given, labels = (xp.asarray(array, device=xp.Device(device)) for array in (X, y))
+    clf, peer = (fastlr.LogisticRegressionCV(**settings).fit(*data) for data in ((given, labels), (X, y)))
+    np.testing.assert_allclose(clf.scores_, peer.scores_)
+    assert clf.coef_.device == xp.Device(device)
+    assert clf.score(given, labels) == pytest.approx(peer.score(X, y))
 
 
 def test_a_class_that_a_fold_lacks_is_still_a_class():
