@@ -243,8 +243,8 @@ def scale_for(estimator: Any, X: Array) -> float:
     scale = check_scale(estimator.scale)
     if scale == AUTO and dtype_name(X) == "uint8":
         warnings.warn(
-            "X is uint8, which is pixels: it is multiplied by 1/255, as in fastlr.train, which it was not once. "
-            "Give scale=1 for the features as they are, or scale=1/255 for pixels, and this is not said",
+            "X is uint8, which is pixels: it is multiplied by 1/255, as in fastlr.train. Earlier versions did not. "
+            "To end this warning, give scale=1 for features as they are, or scale=1/255 for pixels",
             FutureWarning,
             stacklevel=3,
         )

@@ -21,11 +21,11 @@ SPILLS = {("sm_80", "primal_steps"): 600, ("sm_80", "gram_steps"): 200, ("sm_90"
 
 def toolkit() -> Path:
     """Return the folder with NVIDIA's `bin` and `lib`; skip where it is not installed."""
-    pytest.importorskip("numba_cuda", reason="pip install 'fastlr[cuda-check]'")
+    pytest.importorskip("numba_cuda", reason="numba-cuda is not installed: pip install 'fastlr[cuda-check]'")
     try:
         files = importlib.metadata.files("nvidia-cuda-nvcc") or []
     except importlib.metadata.PackageNotFoundError:
-        pytest.skip("ptxas is not here: pip install 'fastlr[cuda-check]'")
+        pytest.skip("nvidia-cuda-nvcc, which brings ptxas, is not installed: pip install 'fastlr[cuda-check]'")
     (ptxas,) = (file for file in files if file.name == "ptxas")
     return Path(ptxas.locate()).parents[1]
 

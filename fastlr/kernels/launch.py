@@ -73,14 +73,14 @@ def gram_steps(problem: Problem, state: State, steps: int) -> State:
     C = xp.zeros((2, k, m), dtype=state.W.dtype, device=device(state.W))
     C[0] = state.W[:, 0, :-1]
     s, b, Z = state.W[:, 0, -1].copy(), state.b[:, 0, 0].copy(), state.Z[:, 0, :].copy()
-    room = partial(xp.empty, dtype=Z.dtype, device=device(Z))
+    scratch = partial(xp.empty, dtype=Z.dtype, device=device(Z))
     before = (steps, form.K, form.factor, form.Z[:, 0, :], *_settings(problem), C, s, b, Z)
-    like = (*before, room((2, k, 1)))
+    like = (*before, scratch((2, k, 1)))
     blocks = _blocks(kernels.gram_steps, like, -(-m // WARPS))
     kept = -(-m // (WARPS * blocks)) * WARPS * m * form.K.dtype.itemsize
     if kept > KEPT or _blocks(kernels.gram_steps, like, blocks, kept) < blocks:
         kept = 0
-    _on(blocks, kernels.gram_steps, kept)(*before, room((2, k, blocks)))
+    _on(blocks, kernels.gram_steps, kept)(*before, scratch((2, k, blocks)))
     return _state(xp.concat([C[steps % 2], s[:, None]], axis=1), b, Z)
 
 
@@ -96,9 +96,9 @@ def primal_steps(problem: Problem, state: State, steps: int) -> State:
     W, b = state.W[:, 0, :].copy(), state.b[:, 0, 0].copy()
     Y, rates, l2 = _settings(problem)
     before = (steps, rows, form.scale, Y, rates, l2, W, b)
-    room = partial(xp.empty, dtype=W.dtype, device=device(W))
-    blocks = _blocks(kernels.primal_steps, (*before, room((1, n)), room(1)), -(-rows.shape[0] // WARPS))
-    _on(blocks, kernels.primal_steps)(*before, room((blocks, n)), room(blocks))
+    scratch = partial(xp.empty, dtype=W.dtype, device=device(W))
+    blocks = _blocks(kernels.primal_steps, (*before, scratch((1, n)), scratch(1)), -(-rows.shape[0] // WARPS))
+    _on(blocks, kernels.primal_steps)(*before, scratch((blocks, n)), scratch(blocks))
     return _state(W, b, form.logits(W[:, None, :], b[:, None, None])[:, 0, :])
 
 

@@ -61,7 +61,7 @@ def pixel_steps(
 ) -> None:  # fmt: skip
     """Do what `primal_steps` does, for rows of uint8, by `fastlr.kernels.digits`. Twin: `descent.step` on a PrimalForm.
 
-    `peaks (count, k)` is room for the largest weight of each member's share of the features.
+    `peaks (count, k)` is scratch: the largest weight of each member's share of the features.
     """
     (m, n), (k, count), like = rows.shape, (W.shape[0], parts.shape[0]), W.dtype.type(0)
     digit_count = 3 if W.itemsize == 8 else 2
