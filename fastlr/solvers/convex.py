@@ -95,7 +95,7 @@ def _rounding_of_square(problem: Problem, u: Vector) -> Array:
     if not problem.form.inner_needs_logits:
         return xp.zeros_like(problem.l2)
     terms = xp.abs(u.W[..., :-1] * (u.Z - u.b))
-    return core.rounding(u.W.dtype) / 64 * xp.sum(xp.sum(terms, axis=-1, keepdims=True), axis=1, keepdims=True)
+    return xp.finfo(u.W.dtype).eps * xp.sum(xp.sum(terms, axis=-1, keepdims=True), axis=1, keepdims=True)
 
 
 def weights_inner(problem: Problem, u: Vector, v: Vector) -> Array:
