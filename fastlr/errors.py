@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from fastlr.text import escaped
+
 
 class InputError(ValueError):
-    """The input is wrong. The message is one line: what, where, and what would be right."""
+    """The input is wrong. The message is one line: what, where, and what would be right.
+
+    Names from files stand in it: line ends, and whatever else a terminal would act on, are written out, as \\n.
+    """
+
+    def __init__(self, message: str) -> None:
+        """Keep the message, in one line."""
+        super().__init__(escaped(message))
 
 
 class DivergenceWarning(RuntimeWarning):

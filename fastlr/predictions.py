@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fastlr.data.expansion import DEFAULT, Expansion
 from fastlr.data.format import Pictures
 from fastlr.data.picture import Encoded, Picture, decode_all
 from fastlr.errors import InputError
@@ -35,6 +36,7 @@ def predict_pictures(
     files: Sequence[str | os.PathLike[str] | Encoded],
     top: int | None = None,
     may_skip: Sequence[bool] | None = None,
+    expansion: Expansion = DEFAULT,
 ) -> Predictions:
     """Return for each picture `{"image", "label", "probability"}`, the probability that of the label, in their order.
 
@@ -46,7 +48,10 @@ def predict_pictures(
     if top is not None and top < 1:
         raise InputError(f"top: {top}; a whole number of at least 1 is needed")
     wanted = Pictures(
-        model.image_shape, model.resample or Pictures().resample, skip_bad=may_skip is not None and any(may_skip)
+        model.image_shape,
+        model.resample or Pictures().resample,
+        skip_bad=may_skip is not None and any(may_skip),
+        expansion=expansion,
     )
     at_once = max(1, min(AT_ONCE, BYTES_AT_ONCE // math.prod(model.image_shape)))
     found = Predictions([], [], [])

@@ -14,7 +14,7 @@ from test_bad_input import mangle, refusal_of
 
 import fastlr
 from fastlr import InputError, open_dataset
-from fastlr.data import huggingface, splits_of, table
+from fastlr.data import splits_of, table
 
 pa = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
 pq = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed")
@@ -347,10 +347,9 @@ def test_metadata_that_is_damaged(tmp_path, refused, content):
     refused("train", path, says=(f"{path}: cannot be read; it is damaged",))
 
 
-def test_a_file_that_claims_more_rows_than_it_can_hold(tmp_path, refused, monkeypatch):
-    monkeypatch.setattr(huggingface, "MAX_RATIO", 1)
+def test_a_file_that_claims_more_rows_than_it_may(tmp_path, refused):
     path = write_parquet(pa.table({"label": pa.nulls(100_000)}), tmp_path / "x.parquet")
-    refused("train", path, says=(f"{path}: claims 100,000 rows, more than the file can hold; it is damaged",))
+    refused("train", path, "--max-expansion", "1,1K", says=(f"{path}: a table of 100,000 rows takes 100,000 bytes",))
 
 
 def test_without_pyarrow_the_error_says_what_to_install(tmp_path, refused, monkeypatch):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fastlr.cli.options import DataPath, Quiet, Resample, Size, SkipBad
+from fastlr.cli.options import DataPath, MaxExpansion, Quiet, Resample, Size, SkipBad
 from fastlr.errors import InputError
 from fastlr.terminal import fitted, print_skipped
 
@@ -21,6 +21,7 @@ def convert(
     size: Size = 64,
     resample: Resample = "bicubic",
     skip_bad: SkipBad = False,
+    max_expansion: MaxExpansion = None,
     quiet: Quiet = False,
 ) -> None:
     """Write any data that fastlr reads as one HDF5 or npz file."""
@@ -33,7 +34,7 @@ def convert(
     check_writable(out)
     parts: dict[str, Dataset] = {}
     for split in splits_of(data) or ("",):
-        part = open_dataset(data, split, size=size, resample=resample, skip_bad=skip_bad)
+        part = open_dataset(data, split, size=size, resample=resample, skip_bad=skip_bad, max_expansion=max_expansion)
         first = next(iter(parts.values()), part)
         parts[split] = part.aligned(first.classes, first.class_of)
     with whole_file(out) as beside:

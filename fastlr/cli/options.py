@@ -36,6 +36,14 @@ Quiet = Annotated[
 Size = Annotated[int, typer.Option(help="Side in pixels to which picture files are brought.")]
 Resample = Annotated[str, typer.Option(help="nearest, box, bilinear, hamming, bicubic or lanczos.")]
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave out files that are not pictures, and count them.")]
+MaxExpansion = Annotated[
+    str | None,
+    typer.Option(
+        metavar="RATIO[,SIZE]",
+        help="How many times its size a file may expand to when it is read, or how many bytes (4G); "
+        "by default 100 times, but always 128 MiB.",
+    ),
+]
 Report = Annotated[Path | None, typer.Option(metavar="DIR", help="Folder for a report: report.html and its figures.")]
 LearningRate = Annotated[float, typer.Option("--lr", "--learning-rate", help="Step of the gradient descent.")]
 TestPath = Annotated[Path | None, typer.Option(help="Data to test on; by default DATA's own test split.")]

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fastlr.cli.options import DataPath, Json, ModelPath, Quiet, Report, SkipBad
+from fastlr.cli.options import DataPath, Json, MaxExpansion, ModelPath, Quiet, Report, SkipBad
 from fastlr.errors import InputError
 from fastlr.terminal import fitted, print_json, print_skipped, say
 from fastlr.text import escaped
 
 if TYPE_CHECKING:
+    from fastlr.data.expansion import Expansion
     from fastlr.data.picture import Picture
 
 
@@ -30,10 +31,12 @@ def predict(
     annotate: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write each picture with its label here.")
     ] = None,
+    max_expansion: MaxExpansion = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Say what pictures show."""
+    from fastlr.data.expansion import as_expansion
     from fastlr.data.named import pictures_named
     from fastlr.model_file import load
     from fastlr.predictions import predict_pictures
@@ -45,11 +48,12 @@ def predict(
     if top is not None and top < 1:
         raise InputError(f"--top: {top}; a whole number of at least 1 is needed")
     named = pictures_named(images)
-    found = predict_pictures(classifier, named.pictures, top, named.from_folder)
+    expansion = as_expansion(max_expansion)
+    found = predict_pictures(classifier, named.pictures, top, named.from_folder, expansion)
     if not found.rows:
         raise InputError(f"{images[0]}: none of its files is a picture that can be read; the first: {found.skipped[0]}")
     if annotate is not None:
-        write_annotated(found.pictures, [caption(row) for row in found.rows], annotate)
+        write_annotated(found.pictures, [caption(row) for row in found.rows], annotate, expansion)
     print_skipped(found.skipped)
     if as_json:
         print_json(found.rows)
@@ -64,11 +68,13 @@ def evaluate(
     data: DataPath,
     split: Annotated[str, typer.Option(help="train or test, where DATA holds both.")] = "test",
     skip_bad: SkipBad = False,
+    max_expansion: MaxExpansion = None,
     report: Report = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Measure a saved model's accuracy on labelled data."""
+    from fastlr.data.expansion import as_expansion
     from fastlr.data.format import Pictures
     from fastlr.data.reading import read
     from fastlr.model import Results
@@ -80,7 +86,9 @@ def evaluate(
         check_folder(report, "--report")
     classifier = load(model)
     shape = classifier.image_shape or Pictures().shape
-    examples = read(data, split, Pictures(shape, classifier.resample or "bicubic", skip_bad))
+    examples = read(
+        data, split, Pictures(shape, classifier.resample or "bicubic", skip_bad, None, as_expansion(max_expansion))
+    )
     results = Results(classifier.confusion_matrix(examples))
     page = None if report is None else report_on_model(classifier, examples, report)
     print_skipped(examples.skipped)
@@ -97,19 +105,19 @@ def evaluate(
             say(f"report: {fitted(page, 8, as_json)}", as_json)
 
 
-def write_annotated(pictures: Sequence[Picture], captions: Sequence[str], out: Path) -> None:
+def write_annotated(pictures: Sequence[Picture], captions: Sequence[str], out: Path, expansion: Expansion) -> None:
     """Write each picture with its caption below it in the folder `out`, that of standard input under a free name."""
     from fastlr.data.picture import load_picture
     from fastlr.files import whole_file
     from fastlr.reporting.annotate import annotate, annotate_all
 
     files = {i: picture for i, picture in enumerate(pictures) if isinstance(picture, Path)}
-    written = annotate_all(list(files.values()), [captions[i] for i in files], out)
+    written = annotate_all(list(files.values()), [captions[i] for i in files], out, expansion)
     taken = {os.path.realpath(file) for file in (*files.values(), *written)}
     for i in set(range(len(pictures))) - set(files):
         names = (out / f"standard-input{suffix}.jpg" for suffix in ("", *(f"-{n}" for n in range(2, len(taken) + 3))))
         with whole_file(next(name for name in names if os.path.realpath(name) not in taken)) as beside:
-            annotate(load_picture(pictures[i]), captions[i]).save(beside, "JPEG", quality=90)
+            annotate(load_picture(pictures[i], expansion=expansion), captions[i]).save(beside, "JPEG", quality=90)
 
 
 def caption(row: dict[str, Any]) -> str:

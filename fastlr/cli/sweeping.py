@@ -18,6 +18,7 @@ from fastlr.cli.options import (
     Iterations,
     Json,
     Layers,
+    MaxExpansion,
     ModelOut,
     OptimizerName,
     Positive,
@@ -75,6 +76,7 @@ def sweep(
     balance: Balance = False,
     holdout: Holdout = None,
     skip_bad: SkipBad = False,
+    max_expansion: MaxExpansion = None,
     seed: Seed = 0,
     record_every: RecordEvery = 100,
     form: FormName = "auto",
@@ -102,8 +104,9 @@ def sweep(
     chosen = [seed] if seed_list is None else seeds(seed_list)
     models = candidates(rates, penalties, chosen)
     train_set, test_set = read_data(
-        data, test, positive, balance, holdout, seed, size=size, resample=resample, skip_bad=skip_bad
-    )
+        data, test, positive, balance, holdout, seed, size=size, resample=resample, skip_bad=skip_bad,
+        max_expansion=max_expansion,
+    )  # fmt: skip
     with live_table(models, iterations, quiet or (solver != "gd" and not moves_its_cursor())) as callback:
         runs = train_all(
             train_set,

@@ -21,6 +21,7 @@ from fastlr.cli.options import (
     Json,
     Layers,
     LearningRate,
+    MaxExpansion,
     ModelOut,
     OptimizerName,
     Positive,
@@ -69,6 +70,7 @@ def train(
     balance: Balance = False,
     holdout: Holdout = None,
     skip_bad: SkipBad = False,
+    max_expansion: MaxExpansion = None,
     seed: Seed = 0,
     record_every: RecordEvery = 100,
     form: FormName = "auto",
@@ -90,8 +92,9 @@ def train(
     if report is not None:
         check_folder(report, "--report")
     train_set, test_set = read_data(
-        data, test, positive, balance, holdout, seed, size=size, resample=resample, skip_bad=skip_bad
-    )
+        data, test, positive, balance, holdout, seed, size=size, resample=resample, skip_bad=skip_bad,
+        max_expansion=max_expansion,
+    )  # fmt: skip
     run = run_training(
         train_set,
         test_set,

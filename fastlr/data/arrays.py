@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+import math
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastlr.data.dataset import Dataset, from_arrays
+from fastlr.data.dataset import Dataset, from_arrays, list_names
+from fastlr.data.expansion import Expansion
 from fastlr.data.format import Pictures
 from fastlr.errors import InputError
+
+if TYPE_CHECKING:
+    from zipfile import ZipFile, ZipInfo
 
 EXAMPLES, LABELS = ("images", "X", "features", "embeddings"), ("labels", "y")
 TEST = "test_"  # prefix of the test split's arrays
@@ -27,8 +31,9 @@ def splits(path: Path) -> tuple[str, ...]:
     """Return "test" where an .npz holds `test_images` or `test_X`, with "train" for the rest; else it is undivided."""
     if path.suffix.lower() == ".npy":
         return ()
-    with _open_npz(path) as file:
-        train, test = (any(prefix + name in file for name in EXAMPLES) for prefix in ("", TEST))
+    with _archive(path) as archive:
+        names = _members(path, archive)
+    train, test = (any(prefix + name in names for name in EXAMPLES) for prefix in ("", TEST))
     return () if not test else ("train", "test") if train else ("test",)
 
 
@@ -36,16 +41,21 @@ def read(path: Path, split: str | None, pictures: Pictures) -> Dataset:
     """Return examples and labels; the array `classes` names the classes where it is there."""
     if path.suffix.lower() == ".npy":
         beside = labels_beside(path)
-        return from_arrays(str(path), np.load(path, allow_pickle=False), np.load(beside, allow_pickle=False))
+        return from_arrays(str(path), load_npy(path), load_npy(beside))
     prefix = TEST if split == "test" else ""
-    with _open_npz(path) as file:
-        examples = file[name_of(path, file, EXAMPLES, prefix)]
-        if any(prefix + name in file for name in LABELS) or prefix:
-            labels = file[name_of(path, file, LABELS, prefix)]
+    with _archive(path) as archive:
+        members = _members(path, archive)
+
+        def array(name: str) -> NDArray[Any]:
+            return _load_member(path, archive, members[name], pictures.expansion)
+
+        examples = array(name_of(path, members, EXAMPLES, prefix))
+        if any(prefix + name in members for name in LABELS) or prefix:
+            labels = array(name_of(path, members, LABELS, prefix))
         else:
-            labels = np.load(labels_beside(path), allow_pickle=False)
-        names = file["classes"].tolist() if "classes" in file else None
-        return from_arrays(str(path), examples, labels, names)
+            labels = load_npy(labels_beside(path))
+        names = class_list(path, array("classes").tolist()) if "classes" in members else None
+    return from_arrays(str(path), examples, labels, names)
 
 
 def write(path: Path, parts: dict[str, Dataset]) -> None:
@@ -59,21 +69,72 @@ def write(path: Path, parts: dict[str, Dataset]) -> None:
         np.savez_compressed(file, allow_pickle=False, **arrays)
 
 
-@contextmanager
-def _open_npz(path: Path) -> Iterator[Mapping[str, NDArray[Any]]]:
-    """Open an .npz through a file of our own: NumPy leaves its own open when the archive is damaged."""
-    with path.open("rb") as file, np.load(file, allow_pickle=False) as npz:
-        yield npz
+def load_npy(path: Path) -> NDArray[Any]:
+    """Return the array of an .npy file."""
+    with path.open("rb") as file:
+        claimed = _claimed(file)
+        if claimed > (there := path.stat().st_size - file.tell()):
+            raise InputError(f"{path}: its header claims {claimed:,} bytes, but {there:,} follow; it is cut short")
+        file.seek(0)
+        return np.asarray(np.lib.format.read_array(file, allow_pickle=False))
+
+
+def _archive(path: Path) -> ZipFile:
+    from zipfile import ZipFile
+
+    return ZipFile(path)
+
+
+def _members(path: Path, archive: ZipFile) -> dict[str, ZipInfo]:
+    """Return an archive's arrays by their names."""
+    from zipfile import ZIP_DEFLATED, ZIP_STORED
+
+    members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+    for name, info in members.items():
+        if info.compress_type not in (ZIP_STORED, ZIP_DEFLATED):
+            raise InputError(f"{path}: {name[:100]!r} is not compressed as NumPy does; write it with savez_compressed")
+    return members
+
+
+def _load_member(path: Path, archive: ZipFile, member: ZipInfo, expansion: Expansion) -> NDArray[Any]:
+    """Return the array of an archive's member, whose sizes are checked first."""
+    name = repr(member.filename[:100])
+    expansion.check(path, name, member.file_size)
+    with archive.open(member) as file:
+        claimed = _claimed(file)
+    if claimed > member.file_size:
+        raise InputError(f"{path}: {name} claims {claimed:,} bytes, but holds {member.file_size:,}; it is damaged")
+    with archive.open(member) as file:
+        return np.asarray(np.lib.format.read_array(file, allow_pickle=False))
+
+
+def _claimed(file: IO[bytes]) -> int:
+    """Return how many bytes an array takes by its header."""
+    read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    version = np.lib.format.read_magic(file)
+    if version not in read:
+        raise ValueError(f"version {version[0]}.{version[1]} of the format holds structures, not numbers")
+    shape, _, dtype = read[version](file)
+    if min(shape, default=0) < 0:
+        raise ValueError(f"its shape is {shape}")
+    return math.prod(shape) * dtype.itemsize
+
+
+def class_list(path: Path, names: Any) -> list[Any]:
+    """Return the names of classes that a file holds, or say that they are no list."""
+    if not isinstance(names, list):
+        raise InputError(f"{path}: the names of its classes are {str(names)[:100]!r}; a list of them is needed")
+    return names
 
 
 def name_of(path: Path, file: Iterable[str], names: tuple[str, ...], prefix: str) -> str:
     """Return the first of the names, after the prefix, that is in the file; raise InputError where none is."""
-    held = list(file)
+    held = set(file)
     for name in names:
         if prefix + name in held:
             return prefix + name
     wanted = " or ".join(repr(prefix + name) for name in names)
-    raise InputError(f"{path}: holds no {wanted}; it holds {', '.join(held) or 'nothing'}")
+    raise InputError(f"{path}: holds no {wanted}; it holds {list_names(sorted(held)) or 'nothing'}")
 
 
 def labels_beside(path: Path) -> Path:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import math
 import pickle
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
 from fastlr.data.dataset import Dataset
 from fastlr.data.format import Pictures
+from fastlr.data.plain_pickle import MOST_TEXT, PickledArray, load_plain_pickle
 from fastlr.errors import InputError
 
 # The names in batches.meta, for where that file is missing.
@@ -74,90 +74,8 @@ def _names(folder: Path) -> tuple[str, ...]:
     names = content.get(b"label_names", content.get("label_names")) if isinstance(content, dict) else None
     if not isinstance(names, list) or not names:
         raise InputError(f"{meta}: holds no 'label_names'; remove the file to use the built-in names")
-    return tuple(name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name) for name in names)
-
-
-def load_plain_pickle(path: Path) -> Any:
-    """Return what a pickle of plain containers and arrays holds; arrays come as `PickledArray`.
-
-    Nothing that the file names is imported or called. Raises InputError for a pickle that asks for more.
-    """
-    return _PlainUnpickler(path, io.BytesIO(path.read_bytes())).load()
-
-
-class _Inert:
-    """A stand-in for a name in a pickle: it keeps what it is given and does nothing."""
-
-    def __init__(self, *arguments: Any) -> None:
-        self.arguments = arguments
-        self.state: Any = None
-
-    def __setstate__(self, state: Any) -> None:
-        self.state = state
-
-
-class PickledDtype(_Inert):
-    """Stands for numpy.dtype."""
-
-    def to_numpy(self) -> np.dtype[Any]:
-        """Return the dtype, if it is one of plain numbers."""
-        name = self.arguments[0]
-        dtype = np.dtype(name.decode("latin1") if isinstance(name, bytes) else name)
-        if dtype.kind not in "biuf":
-            raise ValueError(f"an array of {name!r}")
-        return dtype.newbyteorder(">") if self.state and self.state[1] in (">", b">") else dtype
-
-
-class PickledArray(_Inert):
-    """Stands for numpy's array constructor; NumPy itself never sees the pickled state but as checked bytes."""
-
-    def to_numpy(self) -> np.ndarray[Any, Any]:
-        """Return the array."""
-        _, shape, dtype, fortran_order, content = self.state
-        if not isinstance(dtype, PickledDtype) or not isinstance(content, bytes):
-            raise ValueError("an array in an unknown layout")
-        return np.frombuffer(content, dtype.to_numpy()).reshape(shape, order="F" if fortran_order else "C")
-
-
-class _ArrayType(_Inert):
-    """Stands for numpy.ndarray, which the constructor is given as an argument."""
-
-
-class _Latin1(_Inert):
-    """Stands for _codecs.encode, by which Python 3 writes bytes into old protocols."""
-
-    def __new__(cls, text: str, encoding: str = "latin1") -> bytes:  # type: ignore[misc]
-        return text.encode("latin1")
-
-
-class _PlainUnpickler(pickle._Unpickler):
-    """Builds containers and inert stand-ins.
-
-    The pure-Python unpickler, because the compiled one allocates its memo at any size that a damaged file names.
-    """
-
-    def __init__(self, path: Path, file: io.BytesIO) -> None:
-        super().__init__(file, encoding="bytes")
-        self._path = path
-
-    def find_class(self, module: str, name: str) -> Any:
-        """Return the stand-in for the few names that an array needs."""
-        match module, name:
-            case "numpy.core.multiarray" | "numpy._core.multiarray", "_reconstruct":
-                return PickledArray
-            case "numpy", "ndarray":
-                return _ArrayType
-            case "numpy", "dtype":
-                return PickledDtype
-            case "_codecs", "encode":
-                return _Latin1
-        self._refuse(f"{module}.{name}")
-
-    def persistent_load(self, pid: Any) -> NoReturn:
-        """Refuse: nothing here is kept outside the file."""
-        self._refuse("something outside the file")
-
-    def _refuse(self, what: str) -> NoReturn:
+    if not all(isinstance(name, str | bytes) and len(name) <= MOST_TEXT for name in names):
         raise InputError(
-            f"{self._path}: refused, this pickle asks for {what[:100]!r}; only arrays and plain containers are read"
+            f"{meta}: 'label_names' holds what is no short text; remove the file to use the built-in names"
         )
+    return tuple(name.decode("utf-8", "replace") if isinstance(name, bytes) else name for name in names)

@@ -163,7 +163,7 @@ def from_arrays(
 
 def list_names(names: Any, most: int = 12) -> str:
     """Return class names for an error text: "bird, cat, dog"."""
-    texts = [str(name) for name in names]
+    texts = [str(name)[:100] for name in names]
     more = f" and {len(texts) - most} more" if len(texts) > most else ""
     return ", ".join(texts[:most]) + more
 

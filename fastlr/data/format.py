@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,22 +11,22 @@ from pathlib import Path
 from typing import Protocol
 
 from fastlr.data.dataset import Dataset
+from fastlr.data.expansion import DEFAULT, Expansion
 from fastlr.errors import InputError
 
 RESAMPLING = ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")
 MAX_SIZE = 4096
-# Deflate cannot shrink data more than this, so a file that claims more numbers is damaged.
-MAX_RATIO = 1032
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """How picture files become arrays; formats that hold arrays already have no use for it."""
+    """How files are read: the size of pictures, what is done with bad ones, and how much a file may expand to."""
 
     shape: tuple[int, int, int] = (64, 64, 3)  # height, width, channels
     resample: str = "bicubic"
     skip_bad: bool = False
     threads: int | None = None  # None: one for each CPU that this process may use
+    expansion: Expansion = DEFAULT
 
     def __post_init__(self) -> None:
         """Check the values."""
@@ -45,11 +47,39 @@ class Reader(Protocol):
         """Return one part, or all of an undivided source."""
 
 
+class _Warnings:
+    """Python's warnings, which belong to the process: the first of several threads turns them off, the last on."""
+
+    def __init__(self) -> None:
+        self._lock, self._users, self._kept = threading.Lock(), 0, warnings.catch_warnings()
+
+    @contextmanager
+    def off(self) -> Iterator[None]:
+        """Drop what libraries warn of: odd EXIF, old headers, large but allowed pictures."""
+        with self._lock:
+            if self._users == 0:
+                self._kept = warnings.catch_warnings()
+                self._kept.__enter__()
+                warnings.simplefilter("ignore")
+            self._users += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._users -= 1
+                if self._users == 0:
+                    self._kept.__exit__(None, None, None)
+
+
+WARNINGS = _Warnings()
+
+
 @contextmanager
 def reporting(path: Path | str) -> Iterator[None]:
-    """Turn whatever a parser raises on a damaged file into one line about that file."""
+    """Turn whatever a parser raises on a damaged file into one line about that file; what it warns of is dropped."""
     try:
-        yield
+        with WARNINGS.off():
+            yield
     except InputError:
         raise
     except MemoryError as error:

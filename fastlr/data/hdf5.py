@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
+import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastlr.data.dataset import Dataset, from_arrays
-from fastlr.data.format import MAX_RATIO, Pictures
+from fastlr.data.arrays import class_list
+from fastlr.data.dataset import Dataset, from_arrays, list_names
+from fastlr.data.expansion import DEFAULT, Expansion
+from fastlr.data.format import Pictures
 from fastlr.errors import InputError
 
+if TYPE_CHECKING:
+    from fastlr.data.hdf5_opener import Opener
+
 SUFFIXES = (".h5", ".hdf5", ".hdf")
+CLASSES = "list_classes"
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
@@ -26,22 +36,20 @@ def recognises(path: Path) -> bool:
 
 def splits(path: Path) -> tuple[str, ...]:
     """Return those of "train" and "test" for which the file holds `NAME_set_x`."""
-    import h5py
-
-    with h5py.File(path, "r") as file:
-        return tuple(name for name in ("train", "test") if f"{name}_set_x" in file)
+    wanted = {name: f"{name}_set_x" for name in ("train", "test")}
+    with _asked(path, [], DEFAULT) as (held, _):
+        return tuple(name for name, array in wanted.items() if array in held)
 
 
 def read(path: Path, split: str | None, pictures: Pictures) -> Dataset:
     """Return `SPLIT_set_x` and `SPLIT_set_y`, or `images` and `labels`; `list_classes` names the classes."""
-    import h5py
-
-    examples, labels = (f"{split}_set_x", f"{split}_set_y") if split else ("images", "labels")
-    with h5py.File(path, "r") as file:
-        names = None
-        if "list_classes" in file:
-            names = _array(path, file, "list_classes").tolist()
-        return from_arrays(str(path), _array(path, file, examples), _array(path, file, labels), names)
+    wanted = (f"{split}_set_x", f"{split}_set_y") if split else ("images", "labels")
+    with _asked(path, [*wanted, CLASSES], pictures.expansion) as (held, arrays):
+        for name, array in zip(wanted, arrays, strict=False):
+            if array is None:
+                raise InputError(f"{path}: holds no {name!r}; it holds {list_names(held) or 'nothing'}")
+        examples, labels, names = arrays
+    return from_arrays(str(path), examples, labels, None if names is None else class_list(path, names.tolist()))
 
 
 def write(path: Path, parts: dict[str, Dataset]) -> None:
@@ -55,19 +63,49 @@ def write(path: Path, parts: dict[str, Dataset]) -> None:
             file.create_dataset(labels, data=data.labels, track_times=False)
         classes = next(iter(parts.values())).classes
         names = np.array([str(name).encode("utf-8", "surrogateescape") for name in classes], dtype=bytes)
-        file.create_dataset("list_classes", data=names, track_times=False)
+        file.create_dataset(CLASSES, data=names, track_times=False)
 
 
-def _array(path: Path, file: Any, name: str) -> NDArray[Any]:
-    import h5py
+@contextlib.contextmanager
+def _asked(path: Path, names: Sequence[str], expansion: Expansion) -> Iterator[Any]:
+    """Give the names of what the file holds and the arrays of these names, None where there is none.
 
-    if name not in file:
-        raise InputError(f"{path}: holds no {name!r}; it holds {', '.join(sorted(file)) or 'nothing'}")
-    dataset = file[name]
-    if not isinstance(dataset, h5py.Dataset):
-        raise InputError(f"{path}: {name!r} is not an array")
-    if dataset.nbytes > MAX_RATIO * path.stat().st_size:
-        raise InputError(
-            f"{path}: {name!r} claims {dataset.nbytes:,} bytes, more than the file can hold; it is damaged"
-        )
-    return np.asarray(dataset[()])
+    The process takes the file apart; numbers that lie at one place are read here.
+    """
+    from fastlr.data.hdf5_opener import opener
+
+    process = opener()
+    with process.lock:
+        try:
+            yield _arrays(process, path, names, expansion)
+        except BaseException:
+            process.end()  # the rest of its answer is not wanted
+            raise
+
+
+def _arrays(process: Opener, path: Path, names: Sequence[str], expansion: Expansion) -> Any:
+    size = path.stat().st_size
+    answer = process.ask({"path": os.fsencode(path).hex(), "arrays": names, "most": expansion.most(size)})
+    if "refused" in answer:
+        raise InputError(f"{path}: {answer['refused']}")
+    if "failed" in answer:
+        raise ValueError(answer["failed"])
+    for name, found in zip(names, answer["arrays"], strict=True):
+        expansion.check(path, repr(name), found.get("bytes", 0), size)
+    return answer["held"], [_array(process, path, found) for found in answer["arrays"]]
+
+
+def _array(process: Opener, path: Path, found: dict[str, Any]) -> NDArray[Any] | None:
+    if "missing" in found:
+        return None
+    shape = tuple(found["shape"])
+    if "texts" in found:
+        texts = [text.encode("utf-8", "surrogateescape") for text in found["texts"]]
+        return np.array(texts, dtype=bytes).reshape(shape)
+    dtype, count = np.dtype(found["dtype"]), math.prod(shape)
+    if "offset" in found:
+        values = np.fromfile(path, dtype, count, offset=found["offset"])
+    else:
+        values = np.empty(count, dtype)
+        process.fill(values.data.cast("B"))
+    return values.reshape(shape)

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 import re
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from fastlr.data.dataset import Dataset, list_names
-from fastlr.data.format import MAX_RATIO, Pictures, reporting
+from fastlr.data.expansion import Expansion
+from fastlr.data.format import Pictures, reporting
 from fastlr.data.table import BATCH, Table, from_tables
 from fastlr.errors import InputError
 from fastlr.namespace import library_of
@@ -51,7 +53,7 @@ def read(path: Path, split: str | None, pictures: Pictures) -> Dataset:
             raise InputError(f"{path}: holds no .arrow files; it is not all of what save_to_disk wrote")
         _check_complete(files)
     source = files[0] if len(files) == 1 else files[0].parent
-    return from_tables(str(source), [_open_table(file) for file in files], pictures)
+    return from_tables(str(source), [_open_table(file, pictures.expansion) for file in files], pictures)
 
 
 def is_huggingface(data: Any) -> bool:
@@ -133,30 +135,44 @@ def _check_complete(files: list[Path]) -> None:
                 raise InputError(f"{files[0].parent}: {name} is missing; get all of its {int(total)} files")
 
 
-def _open_table(path: Path) -> Table:
+def _open_table(path: Path, expansion: Expansion) -> Table:
     try:
         import pyarrow  # noqa: F401
     except ImportError:
         raise InputError(f"{path}: reading it needs pyarrow; pip install 'fastlr[hf]'") from None
     with reporting(path):
-        return _open_parquet(path) if path.suffix.lower() == ".parquet" else _open_arrow(path)
+        return _open_parquet(path, expansion) if path.suffix.lower() == ".parquet" else _open_arrow(path)
 
 
-def _open_parquet(path: Path) -> Table:
+def _open_parquet(path: Path, expansion: Expansion) -> Table:
     from pyarrow import parquet
 
     with parquet.ParquetFile(path) as file:
-        schema, rows = file.schema_arrow, file.metadata.num_rows
-    if rows > path.stat().st_size * MAX_RATIO:
-        raise InputError(f"{path}: claims {rows:,} rows, more than the file can hold; it is damaged")
+        schema, leaves = file.schema_arrow, _leaves(file.metadata)
+        expansion.check(path, f"a table of {file.metadata.num_rows:,} rows", file.metadata.num_rows)
 
     def arrays(column: str) -> Iterator[Any]:
-        with parquet.ParquetFile(path) as file:
+        own = {leaf: size for leaf, size in leaves.items() if leaf.partition(".")[0] == column}
+        expansion.check(path, f"column {column!r}", sum(own.values()))
+        # Text and pictures stay in the dictionary that a file may keep them in, each of them once.
+        with parquet.ParquetFile(path, read_dictionary=[leaf for leaf in own if leaf.count(".") < 2]) as file:
             for group in range(file.num_row_groups):  # asked for all at once, pyarrow keeps them all in memory
                 for batch in file.iter_batches(BATCH, row_groups=[group], columns=[column]):
                     yield batch.column(column)
 
     return Table(str(path), schema, arrays)
+
+
+def _leaves(metadata: Any) -> dict[str, int]:
+    """Return how many bytes each column of plain values takes, by its path in the schema."""
+    widths = {"INT32": 4, "FLOAT": 4, "INT64": 8, "DOUBLE": 8, "INT96": 12}
+    found: dict[str, int] = {}
+    for group in range(metadata.num_row_groups):
+        for i in range(metadata.row_group(group).num_columns):
+            column = metadata.row_group(group).column(i)
+            size = max(column.total_uncompressed_size, column.num_values * widths.get(column.physical_type, 1))
+            found[column.path_in_schema] = found.get(column.path_in_schema, 0) + size
+    return found
 
 
 def _open_arrow(path: Path) -> Table:
@@ -169,6 +185,10 @@ def _open_arrow(path: Path) -> Table:
             raise InputError(f"{path}: cut short, or not a file that save_to_disk wrote; copy it again")
     with pa.memory_map(str(path)) as source, pa.ipc.open_stream(source) as reader:
         schema = reader.schema
+    with pa.memory_map(str(path)) as source:
+        for message in pa.ipc.MessageReader.open_stream(source):
+            if _is_compressed(message.metadata.to_pybytes()):
+                raise InputError(f"{path}: its columns are compressed; write it without, as save_to_disk does")
 
     def arrays(column: str) -> Iterator[Any]:
         with pa.memory_map(str(path)) as source, pa.ipc.open_stream(source) as reader:
@@ -176,3 +196,37 @@ def _open_arrow(path: Path) -> Table:
                 yield batch.column(column)
 
     return Table(str(path), schema, arrays)
+
+
+def _is_compressed(metadata: bytes) -> bool:
+    """Return whether a message's columns are compressed: pyarrow would expand them to whatever size they claim.
+
+    Source: Arrow's Message.fbs. Of a Message, field 1 is the kind of its header and field 2 the header; of a
+    RecordBatch (kind 3), field 3 is the compression; of a DictionaryBatch (kind 2), field 1 is the RecordBatch.
+    """
+    message = _number("<I", metadata, 0)
+    kind, header = _field(metadata, message, 1), _field(metadata, message, 2)
+    if kind is None or header is None or metadata[kind] not in (2, 3):
+        return False
+    batch = header + _number("<I", metadata, header)
+    if metadata[kind] == 2:
+        data = _field(metadata, batch, 1)
+        if data is None:
+            return False
+        batch = data + _number("<I", metadata, data)
+    return _field(metadata, batch, 3) is not None
+
+
+def _field(content: bytes, table: int, field: int) -> int | None:
+    """Return where a FlatBuffers table has a field, None where it has none."""
+    vtable = table - _number("<i", content, table)
+    if 4 + 2 * field >= _number("<H", content, vtable):
+        return None
+    offset = _number("<H", content, vtable + 4 + 2 * field)
+    return table + offset if offset else None
+
+
+def _number(kind: str, content: bytes, place: int) -> int:
+    if place < 0:
+        raise ValueError("an offset in it leads out of it")
+    return int(struct.unpack_from(kind, content, place)[0])

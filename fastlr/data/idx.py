@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastlr.data.dataset import Dataset, from_arrays
-from fastlr.data.format import MAX_RATIO, Pictures
+from fastlr.data.expansion import DEFAULT, Expansion
+from fastlr.data.format import Pictures
 from fastlr.errors import InputError
 
 UINT8 = 0x08
@@ -43,10 +44,13 @@ def read(path: Path, split: str | None, pictures: Pictures) -> Dataset:
         raise InputError(f"{path}: holds several data sets ({names}); put each into a folder of its own")
     (images,) = files.values()
     labels = _labels_of(images)
-    return from_arrays(str(images), read_idx(images, 3), read_idx(labels, 1))
+    pixels, indices = (
+        read_idx(file, dimensions, pictures.expansion) for file, dimensions in ((images, 3), (labels, 1))
+    )
+    return from_arrays(str(images), pixels, indices)
 
 
-def read_idx(path: Path, dimensions: int) -> NDArray[Any]:
+def read_idx(path: Path, dimensions: int, expansion: Expansion = DEFAULT) -> NDArray[Any]:
     """Return the uint8 array of an IDX file, which must have that many dimensions."""
     compressed = path.suffix == ".gz"
     with gzip.open(path) if compressed else path.open("rb") as file:
@@ -55,10 +59,11 @@ def read_idx(path: Path, dimensions: int) -> NDArray[Any]:
             raise InputError(f"{path}: not an IDX file of bytes in {dimensions} dimensions")
         shape = struct.unpack(f">{dimensions}I", header[4:])
         size = math.prod(shape)
-        if size > path.stat().st_size * (MAX_RATIO if compressed else 1):
+        if not compressed and size > path.stat().st_size:
             raise InputError(
                 f"{path}: its header claims {size:,} bytes, more than there are; it is cut short or damaged"
             )
+        expansion.check(path, "what its header claims", size)
         content = file.read(size + 1)
     if len(content) != size:
         raise InputError(f"{path}: its header claims {size:,} bytes, but that many do not follow; it is damaged")

@@ -4,24 +4,32 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
+import stat
 import threading
-import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from fastlr.data.format import Pictures
+from fastlr.data.expansion import DEFAULT, Expansion
+from fastlr.data.format import WARNINGS, Pictures
 from fastlr.errors import InputError
 from fastlr.machine import usable_cpus
 
-_FILTERS = threading.Lock()
 MODES = {1: "L", 3: "RGB"}  # channels to Pillow's name for such pictures
+BYTES_PER_PIXEL = 4  # as Pillow keeps colours
+AT_ONCE = 2**31  # bytes of pictures that are decoded at the same time
+REFUSED = {
+    "EPS": "PostScript is a program",  # Pillow would hand it to Ghostscript
+    "ICO": "an icon holds pictures of other sizes than it says",
+    "ICNS": "an icon holds pictures of other sizes than it says",
+}
 
 
 @dataclass(frozen=True)
@@ -68,20 +76,19 @@ def decode_all(
     if pictures.shape[2] not in MODES:
         raise InputError(f"model: it takes examples of {pictures.shape[2]} channels; picture files are read as 1 or 3")
     images = np.empty((len(files), *pictures.shape), dtype=np.uint8) if out is None else out
+    shared = _Shared(AT_ONCE)
 
     def decode(index: int) -> str | None:
         try:
-            images[index] = to_pixels(load_picture(files[index], pictures.shape[2]), pictures)
+            loaded = load_picture(files[index], pictures.shape[2], pictures.expansion, shared)
+            images[index] = to_pixels(loaded, pictures)
         except InputError as error:
             if not pictures.skip_bad:
                 raise
             return str(error)
         return None
 
-    # Pillow's warnings (odd EXIF, large but allowed pictures) stay off the terminal. The filter goes around the
-    # whole pool, not into each thread: Python's warning filters belong to the process, hence the lock too.
-    with _FILTERS, warnings.catch_warnings(), ThreadPoolExecutor(pictures.threads or usable_cpus()) as pool:
-        warnings.simplefilter("ignore")
+    with WARNINGS.off(), ThreadPoolExecutor(pictures.threads or usable_cpus()) as pool:
         try:
             return images, list(pool.map(decode, range(len(files))))
         except BaseException:
@@ -89,19 +96,28 @@ def decode_all(
             raise
 
 
-def load_picture(picture: Picture, channels: int = 3) -> Image.Image:
+def load_picture(
+    picture: Picture, channels: int = 3, expansion: Expansion = DEFAULT, shared: _Shared | None = None
+) -> Image.Image:
     """Return the picture upright, in 8-bit RGB (or grey, for one channel); alpha is dropped.
 
-    Raises InputError, with the file's name, for whatever is not a whole picture.
+    Raises InputError, with the file's name, for whatever is not a whole picture, and for one that expands to more than
+    it may. Threads that decode pictures at the same time share the memory for them.
     """
     name = picture.name if isinstance(picture, Encoded) else picture
     try:
-        with Image.open(_source(picture)) as image:
-            if image.format == "EPS":  # Pillow would hand it to Ghostscript
-                raise InputError(f"{name}: refused, PostScript is a program; save it as PNG or JPEG")
-            image.load()
-            upright = eight_bit(_upright(image))
-            return upright if upright.mode == MODES[channels] else upright.convert(MODES[channels])
+        with _source(picture) as (file, stored):
+            # Pillow takes the memory for all of a WebP picture as soon as it opens it.
+            expansion.check(name, "the picture", BYTES_PER_PIXEL * math.prod(_webp_size(file)), stored)
+            with Image.open(file) as image:
+                if image.format in REFUSED:
+                    raise InputError(f"{name}: refused, {REFUSED[image.format]}; save it as PNG or JPEG")
+                expanded = BYTES_PER_PIXEL * math.prod(image.size)
+                expansion.check(name, "the picture", expanded, stored)
+                with (shared or _Shared(AT_ONCE)).of(expanded):
+                    image.load()
+                    upright = eight_bit(_upright(image))
+                    return upright if upright.mode == MODES[channels] else upright.convert(MODES[channels])
     except InputError:
         raise
     except FileNotFoundError:
@@ -134,16 +150,60 @@ def eight_bit(image: Image.Image) -> Image.Image:
     return image
 
 
-def _source(picture: Picture) -> Path | io.BytesIO:
-    """Return what Pillow opens, or say why there is nothing to open."""
+class _Shared:
+    """Memory that threads share: who wants more of it than is left waits; who wants more than all of it is alone."""
+
+    def __init__(self, size: int) -> None:
+        self._size = self._left = size
+        self._changed = threading.Condition()
+
+    @contextlib.contextmanager
+    def of(self, wanted: int) -> Iterator[None]:
+        """Hold so many bytes."""
+        wanted = min(wanted, self._size)
+        with self._changed:
+            self._changed.wait_for(lambda: self._left >= wanted)
+            self._left -= wanted
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._left += wanted
+                self._changed.notify_all()
+
+
+@contextlib.contextmanager
+def _source(picture: Picture) -> Iterator[tuple[IO[bytes], int]]:
+    """Give the file that Pillow opens, and its size, or say why there is nothing to open."""
     if isinstance(picture, Encoded):
         if picture.content is None:
             raise InputError(f"{picture.name}: {picture.instead}")
-        return io.BytesIO(picture.content)
-    if picture.exists() and not picture.is_file():
-        kind = "a folder" if picture.is_dir() else "not a regular file"
+        yield io.BytesIO(picture.content), len(picture.content)
+        return
+    status = picture.stat()
+    if not stat.S_ISREG(status.st_mode):
+        kind = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
         raise InputError(f"{picture}: is {kind}; name picture files")
-    return picture
+    with picture.open("rb") as file:
+        yield file, status.st_size
+
+
+def _webp_size(file: IO[bytes]) -> tuple[int, int]:
+    """Return the size by the header of a WebP picture, (0, 0) for any other.
+
+    Source: RFC 9649, sections 2.5 to 2.7, and RFC 6386, section 9.1.
+    """
+    head = file.read(30)
+    file.seek(0)
+    if head[:4] != b"RIFF" or head[8:12] != b"WEBP" or len(head) < 30:
+        return 0, 0
+    match head[12:16]:
+        case b"VP8X":  # 24 bits each, less one
+            return int.from_bytes(head[24:27], "little") + 1, int.from_bytes(head[27:30], "little") + 1
+        case b"VP8L":  # 14 bits each, less one
+            bits = int.from_bytes(head[21:25], "little")
+            return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    return int.from_bytes(head[26:28], "little") & 0x3FFF, int.from_bytes(head[28:30], "little") & 0x3FFF
 
 
 def _upright(image: Image.Image) -> Image.Image:

@@ -8,6 +8,7 @@ from typing import Any
 
 from fastlr.data import arrays, cifar, folder, hdf5, huggingface, idx, tensors
 from fastlr.data.dataset import Dataset, list_names
+from fastlr.data.expansion import as_expansion
 from fastlr.data.format import MAX_SIZE, Pictures, Reader, reporting
 from fastlr.errors import InputError
 
@@ -25,6 +26,7 @@ def open_dataset(
     *,
     skip_bad: bool = False,
     threads: int | None = None,
+    max_expansion: float | str | None = None,
 ) -> Dataset:
     """Read one split of a folder of pictures, or of a file of any of the formats, or of a folder of such files.
 
@@ -32,13 +34,14 @@ def open_dataset(
     An undivided source is returned whole, whichever split is asked for. `size` and `resample` say how picture
     files are brought to `(size, size)`. `positive` (a name, names separated by commas, or a list) makes those
     classes 1 and all others 0; `balance` then keeps as many zeros as there are ones. With `skip_bad`, files
-    that are not pictures are left out and listed in `skipped`.
+    that are not pictures are left out and listed in `skipped`. `max_expansion` is how many times its size a file may
+    expand to (1000), or how many bytes ("4G"), or both ("1000,4G"); by default 100 times, but always 128 MiB.
 
     Raises InputError where the path cannot be read as data.
     """
     if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= MAX_SIZE:
         raise InputError(f"--size: {size!r} pixels; it must be a whole number from 1 to {MAX_SIZE}")
-    pictures = Pictures((size, size, 3), resample, skip_bad, threads)
+    pictures = Pictures((size, size, 3), resample, skip_bad, threads, as_expansion(max_expansion))
     if huggingface.is_huggingface(path):
         data = huggingface.from_huggingface(path, split, pictures)
     else:

@@ -19,6 +19,7 @@ from fastlr.data.format import Pictures, reporting
 from fastlr.errors import InputError
 
 IMAGES, FEATURES, LABELS = ("image", "img"), ("features", "X", "embedding"), ("label", "labels")
+MOST_TEXT = 4000  # bytes of a label
 BATCH = 256  # rows whose encoded pictures are in memory at once
 
 
@@ -36,7 +37,11 @@ class Table:
 
     def batches(self, column: str) -> Iterator[tuple[int, Any]]:
         """Yield a column's arrays of at most BATCH rows, each with the number of its first row."""
-        row = 0
+        import pyarrow as pa
+
+        row, kind = 0, self.schema.field(column).type
+        if isinstance(kind, pa.BaseExtensionType):
+            raise self.refuse(None, column, f"it is of type {_text(kind)}; plain values are needed")
         with reporting(self.name):
             for array in self.arrays(column):
                 array.validate(full=True)  # lengths and offsets in a damaged file may point anywhere
@@ -92,11 +97,15 @@ def _label_column(table: Table) -> str:
 
 def _labels(table: Table, names: list[str] | None) -> Iterator[NDArray[Any]]:
     import pyarrow as pa
+    import pyarrow.compute as pc
 
     column = _label_column(table)
     for row, array in table.batches(column):
-        values = array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
-        is_text = pa.types.is_string(values.type) or pa.types.is_large_string(values.type)
+        distinct = array.dictionary if pa.types.is_dictionary(array.type) else array
+        is_text = pa.types.is_string(distinct.type) or pa.types.is_large_string(distinct.type)
+        if is_text and (pc.max(pc.binary_length(distinct)).as_py() or 0) > MOST_TEXT:
+            raise table.refuse(None, column, f"holds text of more than {MOST_TEXT} bytes, which is no label")
+        values = array.dictionary_decode() if distinct is not array else array
         if not (is_text or pa.types.is_integer(values.type) or pa.types.is_boolean(values.type)):
             raise table.refuse(None, column, f"it is of type {_text(values.type)}; whole numbers or text are needed")
         if values.null_count:
@@ -127,11 +136,13 @@ def _encoded(table: Table) -> Iterator[list[Any]]:
     for row, array in table.batches(column):
         inner = {field.name: field.type for field in array.type} if pa.types.is_struct(array.type) else {}
         content = pc.struct_field(array, "bytes") if "bytes" in inner else array
-        if not (pa.types.is_binary(content.type) or pa.types.is_large_binary(content.type)):
+        kind = content.type.value_type if pa.types.is_dictionary(content.type) else content.type
+        if not (pa.types.is_binary(kind) or pa.types.is_large_binary(kind)):
             raise table.refuse(
                 None,
                 column,
-                f"it is of type {_text(array.type)}; encoded pictures, a struct of bytes and path, are needed",
+                f"it is of type {_text(array.type if inner else kind)}; encoded pictures, "
+                "a struct of bytes and path, are needed",
             )
         # A path may lead anywhere on this machine, so none is followed.
         paths = pc.struct_field(array, "path") if "path" in inner else pa.nulls(len(array))

@@ -10,10 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import safe_open
 
-from fastlr.data.arrays import EXAMPLES, LABELS, TEST, labels_beside, name_of
+from fastlr.data.arrays import EXAMPLES, LABELS, TEST, class_list, labels_beside, load_npy, name_of
 from fastlr.data.dataset import Dataset, from_arrays
 from fastlr.data.format import Pictures
 from fastlr.errors import InputError
+
+NUMPY_HAS = ("BOOL", "U8", "I8", "U16", "I16", "U32", "I32", "U64", "I64", "F16", "F32", "F64")
 
 
 def recognises(path: Path) -> bool:
@@ -34,11 +36,8 @@ def read(path: Path, split: str | None, pictures: Pictures) -> Dataset:
     prefix = TEST if split == "test" else ""
     examples = _tensor(path, name_of(path, names, EXAMPLES, prefix))
     beside = None if any(prefix + name in names for name in LABELS) else labels_beside(path)
-    if beside is None:
-        labels = _tensor(path, name_of(path, names, LABELS, prefix))
-    else:
-        labels = np.load(beside, allow_pickle=False)
-    classes = json.loads(metadata["classes"]) if "classes" in metadata else None
+    labels = load_npy(beside) if beside else _tensor(path, name_of(path, names, LABELS, prefix))
+    classes = class_list(path, json.loads(metadata["classes"])) if "classes" in metadata else None
     return from_arrays(str(path), examples, labels, classes)
 
 
@@ -54,7 +53,12 @@ def _contents(path: Path) -> tuple[list[str], dict[str, str]]:
 def _tensor(path: Path, name: str) -> NDArray[Any]:
     """Return a tensor; NumPy has no bfloat16, whose bits are the upper half of a float32's."""
     with safe_open(path, "np") as file:
-        if file.get_slice(name).get_dtype() != "BF16":
+        kind = file.get_slice(name).get_dtype()
+        if kind not in (*NUMPY_HAS, "BF16"):
+            raise InputError(
+                f"{path}: {name!r} is of type {kind}, which NumPy does not have; save it as float16 or wider"
+            )
+        if kind != "BF16":
             tensor: NDArray[Any] = file.get_tensor(name)
             return tensor
         shape = file.get_slice(name).get_shape()

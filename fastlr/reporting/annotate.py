@@ -9,6 +9,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
+from fastlr.data.expansion import DEFAULT, Expansion
 from fastlr.data.picture import load_picture
 from fastlr.errors import InputError
 from fastlr.files import make_folder, whole_file
@@ -16,7 +17,9 @@ from fastlr.files import make_folder, whole_file
 SHORTEST, LONGEST = 256, 1280  # the sides of an annotated picture, pixels
 
 
-def annotate_all(files: Sequence[Path], captions: Sequence[str], out: Path) -> list[Path]:
+def annotate_all(
+    files: Sequence[Path], captions: Sequence[str], out: Path, expansion: Expansion = DEFAULT
+) -> list[Path]:
     """Write each picture with its caption below it as a JPEG in the folder `out`, and return where."""
     written = [out / name for name in distinct_names(files)]
     originals = {os.path.realpath(file) for file in files}
@@ -25,7 +28,7 @@ def annotate_all(files: Sequence[Path], captions: Sequence[str], out: Path) -> l
     make_folder(out, "--annotate")
     for file, caption, target in zip(files, captions, written, strict=True):
         with whole_file(target) as beside:
-            annotate(load_picture(file), caption).save(beside, "JPEG", quality=90)
+            annotate(load_picture(file, expansion=expansion), caption).save(beside, "JPEG", quality=90)
     return written
 
 

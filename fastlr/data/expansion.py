@@ -1,0 +1,57 @@
+"""How much a file may expand to when it is read. Readers check it before they allocate."""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from fastlr.errors import InputError
+
+UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+SIZE = r"(\d+(?:\.\d+)?)([KMGT])B?"
+
+
+class Expansion(NamedTuple):
+    """The most bytes that a file may expand to: `ratio` times its own size, or `size` where that is more."""
+
+    ratio: float = 100.0
+    size: int = 2**27
+
+    def most(self, file_size: int) -> int:
+        """Return the most bytes that a file of so many bytes may expand to."""
+        return int(max(self.ratio * file_size, self.size))
+
+    def check(self, name: Path | str, what: str, expanded: int, file_size: int | None = None) -> None:
+        """Raise InputError where `what`, in the file of that name, would take too many bytes."""
+        stored = Path(name).stat().st_size if file_size is None else file_size
+        if expanded > self.most(stored):
+            needed = math.ceil(expanded / max(1, stored))
+            raise InputError(
+                f"{name}: {what} takes {expanded:,} bytes when it is read, {needed:,} times what is stored; "
+                f"it is damaged or made to fill the memory; if neither, give --max-expansion {needed}"
+            )
+
+
+DEFAULT = Expansion()
+
+
+def as_expansion(value: Any) -> Expansion:
+    """Return "RATIO", "SIZE" or "RATIO,SIZE", such as "1000,4G", or a number, as an Expansion; None is the default."""
+    if value is None:
+        return DEFAULT
+    given: dict[str, Any] = {}
+    for part in str(value).split(","):
+        match = re.fullmatch(SIZE, part.strip().upper().replace("IB", "B"))
+        try:
+            name, number = ("size", int(float(match[1]) * UNITS[match[2]])) if match else ("ratio", float(part))
+        except ValueError:
+            name, number = "", math.nan
+        if name in given or not 1 <= number < math.inf:
+            raise InputError(
+                f"--max-expansion: {value!r}; give how many times its size a file may expand to, such as 1000, "
+                "or how many bytes, such as 4G, or both: 1000,4G"
+            )
+        given[name] = number
+    return Expansion(**given)

@@ -1,0 +1,123 @@
+"""Asking a process of its own to open an HDF5 file, and what became of it."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import functools
+import json
+import os
+import signal
+import sys
+import threading
+from typing import Any
+
+from fastlr.data import hdf5_process
+
+LONGEST = 60.0  # seconds that the process may wait for a file, on a slow network
+
+
+class Opener:
+    """The process that opens files: one for this process, started when it is first needed, and again when it ended."""
+
+    def __init__(self) -> None:
+        """Start nothing yet."""
+        self.lock = threading.Lock()
+        self.running: Any = None
+        atexit.register(self.end)
+
+    def ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Return its answer."""
+        line = json.dumps({"sys_path": sys.path, **request}).encode() + b"\n"
+        while True:
+            process = self.running = self.running or _start()
+            with contextlib.suppress(BrokenPipeError):
+                process.stdin.write(line)
+                process.stdin.flush()
+            limit = threading.Timer(LONGEST, process.kill)
+            limit.daemon = True
+            with contextlib.suppress(RuntimeError):  # no thread can be started
+                limit.start()
+            answer = process.stdout.readline()
+            limit.cancel()
+            if answer:
+                found: dict[str, Any] = json.loads(answer)
+                return found
+            status = self.end()
+            if status != -getattr(signal, "SIGALRM", 0):  # it had no request for a while, and ended at this moment
+                return {"failed": cause(status)}
+
+    def fill(self, values: memoryview) -> None:
+        """Read as many bytes as these, which follow an answer."""
+        if self.running.stdout.readinto(values) < len(values):
+            raise ValueError(cause(self.end()))
+
+    def end(self) -> int:
+        """End it and return its exit status."""
+        process, self.running = self.running, None
+        if process is None:
+            return 0
+        process.kill()
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.close()
+        process.stdout.close()
+        return int(process.wait())
+
+
+class _Fork:
+    """A copy of this process that opens files, with what is used here of `subprocess.Popen`.
+
+    It is there in a tenth of the time that a new interpreter needs, which is most of what opening a file takes.
+    """
+
+    def __init__(self) -> None:
+        (theirs, requests), (answers, ours) = os.pipe(), os.pipe()
+        self.stdin, self.stdout = os.fdopen(requests, "wb"), os.fdopen(answers, "rb")
+        self.pid = os.fork()
+        if self.pid == 0:
+            try:
+                nothing = os.open(os.devnull, os.O_WRONLY)
+                for place, file in enumerate((theirs, ours, nothing)):
+                    os.dup2(file, place)
+                os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+                hdf5_process.serve(open(0, "rb"), open(1, "wb"))  # noqa: SIM115 (for as long as it lives)
+            finally:
+                os._exit(0)
+        os.close(theirs)
+        os.close(ours)
+
+    def kill(self) -> None:
+        """End it at once."""
+        os.kill(self.pid, signal.SIGKILL)
+
+    def wait(self) -> int:
+        """Return the exit status, negative for a signal, as Popen does."""
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+
+
+def _start() -> Any:
+    # A thread may hold a lock, which a copy of the process would wait for: then a new interpreter it is.
+    if sys.platform == "linux" and threading.active_count() == 1:
+        return _Fork()
+    import subprocess
+
+    command = [sys.executable, "-I", "-S", hdf5_process.__file__]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL)
+
+
+@functools.cache
+def opener() -> Opener:
+    """Return the one of this process."""
+    return Opener()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=opener.cache_clear)  # it belongs to the parent
+
+
+def cause(status: int) -> str:
+    """Return what an exit status says of the file."""
+    if status == -getattr(signal, "SIGPROF", 0):
+        return "taking it apart does not end"
+    return f"the HDF5 library fails on it, status {status}"

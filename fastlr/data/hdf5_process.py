@@ -1,0 +1,208 @@
+"""A process of its own that opens HDF5 files: a damaged file can end or stop it, and nothing else.
+
+The HDF5 library loops for ever, or reads where nothing is, on some damaged files, and no signal handler of Python runs
+meanwhile. So this is run as a script: it takes a request on standard input, a line of JSON, and writes the answer on
+standard output, a line of JSON and after it the numbers that are not at one place in the file. It ends by itself when a
+request takes too much processor time or memory, and after a while without requests. It imports nothing of fastlr.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import signal
+import sys
+from typing import IO, Any
+
+IDLE = 5  # seconds without a request after which it ends
+BLOCK = 2**24  # bytes that are read at once
+MEMORY = 2**28  # bytes beside what is read
+BYTES_PER_SECOND = 10**7  # of a file that is slow to take apart
+FILTERS = {1: "gzip", 2: "shuffle", 3: "fletcher32", 32000: "lzf"}
+
+
+class Refusal(Exception):
+    """What is wrong with the file, in words."""
+
+
+def serve(requests: IO[bytes], answers: IO[bytes]) -> None:
+    """Answer requests until there are no more."""
+    for name in ("SIGTERM", "SIGALRM", "SIGPROF"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that asks hears it, and ends this one
+    while True:
+        if hasattr(signal, "alarm"):
+            signal.alarm(IDLE)
+        line = requests.readline()
+        if not line:
+            return
+        if hasattr(signal, "alarm"):
+            signal.alarm(0)
+        request = json.loads(line)
+        sys.path[:] = request["sys_path"]
+        try:
+            _answer(request, answers)
+        except BrokenPipeError:
+            return
+        except Refusal as error:
+            _send(answers, {"refused": str(error)})
+        except Exception as error:  # whatever h5py makes of a damaged file
+            _send(answers, {"failed": " ".join(str(error).split())[:200] or type(error).__name__})
+
+
+def _send(answers: Any, answer: dict[str, Any]) -> None:
+    answers.write(json.dumps(answer).encode() + b"\n")
+    answers.flush()
+
+
+def _answer(request: dict[str, Any], answers: Any) -> None:
+    import h5py
+
+    path, most = os.fsdecode(bytes.fromhex(request["path"])), request["most"]
+    _limit_time(os.path.getsize(path))
+    _limit_memory(0)
+    with h5py.File(path, "r") as file:
+        held = list(file)
+        found: list[dict[str, Any]] = []
+        streamed = []
+        for name in request["arrays"]:
+            if name not in held:
+                found.append({"missing": True})
+                continue
+            dataset = _open(file, name)
+            found.append(_described(dataset, name, most, os.path.getsize(path)))
+            if not found[-1].keys() & {"offset", "texts"}:
+                streamed.append(dataset)
+        _send(answers, {"held": sorted(held)[:100], "arrays": found})
+        for dataset in streamed:
+            for block in _blocks(dataset):
+                answers.write(block)
+            answers.flush()
+    _limit_time(None)
+
+
+def _limit_time(size: int | None) -> None:
+    """End this process when it has computed for as long as so many bytes may take; never with None."""
+    if hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_PROF, 0.0 if size is None else 1.0 + size / BYTES_PER_SECOND)
+
+
+def _limit_memory(size: int) -> None:
+    """Let this process take so many bytes, and some more, beside those that it has."""
+    with contextlib.suppress(ImportError, OSError, ValueError):
+        import resource
+
+        with open("/proc/self/statm") as file:
+            now = int(file.read().split()[0]) * resource.getpagesize()
+        hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+        wanted = now + size + MEMORY
+        resource.setrlimit(resource.RLIMIT_AS, (wanted if hard < 0 else min(wanted, hard), hard))
+
+
+def _open(file: Any, name: str) -> Any:
+    """Return a dataset whose numbers are in the file itself and can be read with the common filters."""
+    import h5py
+
+    if not isinstance(file.get(name, getlink=True), h5py.HardLink):
+        raise Refusal(f"{name!r} is a link that may lead out of the file; only what is in the file itself is read")
+    dataset = file[name]
+    if not isinstance(dataset, h5py.Dataset):
+        raise Refusal(f"{name!r} is not an array")
+    made = dataset.id.get_create_plist()
+    if made.get_external_count():
+        raise Refusal(f"{name!r} lies in another file (external storage); only what is in the file itself is read")
+    if made.get_layout() == h5py.h5d.VIRTUAL:
+        raise Refusal(f"{name!r} lies in other files (a virtual dataset); only what is in the file itself is read")
+    for i in range(made.get_nfilters()):
+        number, *_, title = made.get_filter(i)
+        if number not in FILTERS:
+            raise Refusal(
+                f"{name!r} is stored with filter {number} ({title.decode('utf-8', 'replace')[:50]}); "
+                f"read are {', '.join(FILTERS.values())}; store it with one of these"
+            )
+    return dataset
+
+
+def _described(dataset: Any, name: str, most: int, file_size: int) -> dict[str, Any]:
+    """Return the shape and dtype of a dataset, and where its numbers are; what it claims is checked."""
+    import h5py
+
+    dtype, shape = dataset.dtype, dataset.shape
+    if shape is None:
+        raise Refusal(f"{name!r} is empty")
+    size = math.prod(shape) * dtype.itemsize
+    described = {"shape": shape, "bytes": size}
+    if size > most:
+        return described | {"dtype": "|u1", "offset": 0}  # the caller says that it is too much
+    if dtype.hasobject:
+        return described | {"texts": _texts(dataset, name, most)}
+    if dtype.kind not in "biufS":
+        raise Refusal(f"{name!r} is of type {str(dtype)[:100]}; numbers or text are needed")
+    described["dtype"] = dtype.str
+    made = dataset.id.get_create_plist()
+    if made.get_layout() == h5py.h5d.CHUNKED:
+        chunk = math.prod(dataset.chunks) * dtype.itemsize
+        if chunk > most:
+            return described | {"bytes": chunk, "offset": 0}
+        _check_chunks(dataset, name, file_size)
+        _limit_memory(4 * (chunk + BLOCK))
+    elif made.get_layout() == h5py.h5d.CONTIGUOUS and dataset.id.get_type().equal(h5py.h5t.py_create(dtype)):
+        offset = dataset.id.get_offset()
+        if offset is not None:  # else it was never written, and holds its fill value
+            if offset + size > file_size:
+                raise Refusal(f"{name!r} claims {size:,} bytes, more than there are; the file is cut short or damaged")
+            return described | {"offset": offset}
+    return described
+
+
+def _texts(dataset: Any, name: str, most: int) -> list[str]:
+    """Return text of variable length."""
+    import h5py
+
+    if h5py.check_string_dtype(dataset.dtype) is None:
+        raise Refusal(f"{name!r} is of a type of variable length; numbers or text are needed")
+    values = dataset[()]
+    texts = [value.decode("utf-8", "surrogateescape") for value in ([values] if dataset.shape == () else values.flat)]
+    if sum(map(len, texts)) > most:
+        raise Refusal(f"{name!r} holds more text than a file of this size may")
+    return texts
+
+
+def _check_chunks(dataset: Any, name: str, file_size: int) -> None:
+    """Raise Refusal where a chunk is empty or reaches past the end of the file: the library does not look."""
+    strange: list[tuple[int, ...]] = []
+
+    def look(chunk: Any) -> bool | None:
+        if not 4 < chunk.size <= file_size - chunk.byte_offset and not 0 < chunk.size == dataset.dtype.itemsize:
+            strange.append(chunk.chunk_offset)
+            return True  # ends it
+        return None
+
+    dataset.id.chunk_iter(look)
+    if strange:
+        raise Refusal(f"{name!r} is damaged: the chunk at {strange[0]} is empty or reaches past the end of the file")
+
+
+def _blocks(dataset: Any) -> Any:
+    """Yield the numbers of a dataset in order, some rows at a time."""
+    import numpy as np
+
+    if dataset.shape == ():
+        yield np.asarray(dataset[()]).tobytes()
+        return
+    if 0 in dataset.shape:
+        return
+    row = max(1, math.prod(dataset.shape[1:]) * dataset.dtype.itemsize)
+    step = dataset.chunks[0] if dataset.chunks else 1
+    rows = step * max(1, BLOCK // (row * step))
+    _limit_memory(4 * rows * row)
+    for start in range(0, dataset.shape[0], rows):
+        _limit_time(rows * row)
+        yield np.ascontiguousarray(dataset[start : start + rows]).data.cast("B")
+
+
+if __name__ == "__main__":
+    serve(sys.stdin.buffer, sys.stdout.buffer)
