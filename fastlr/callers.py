@@ -13,7 +13,7 @@ from sklearn.utils.validation import _check_sample_weight, column_or_1d, validat
 
 from fastlr.backends import Backend, choose_backend, native_libraries
 from fastlr.core import Array
-from fastlr.data.dataset import check_finite, is_real
+from fastlr.data.dataset import check_finite, check_mask, is_real
 from fastlr.namespace import array_namespace, dtype_name, library_of, to_host
 
 READ = [np.float64, np.float32, np.float16, np.uint8]  # dtypes of X that are not converted; others become the first
@@ -64,6 +64,8 @@ def check_training(estimator: Any, X: Any, y: Any) -> tuple[Array, NDArray[Any]]
 
     What is NumPy's, or can be made so, is checked by scikit-learn, whose messages users know.
     """
+    for name, values in (("X", X), ("y", y)):
+        check_mask(name, values)
     X, y = Home.of(X).take(X), labels_on_host(y)
     if library_of(X) in native_libraries():
         _check_native(estimator, X)
@@ -81,6 +83,7 @@ def check_training(estimator: Any, X: Any, y: Any) -> tuple[Array, NDArray[Any]]
 
 def check_examples(estimator: Any, X: Any) -> Array:
     """Return examples to predict for, `(m, n)`, checked as in training."""
+    check_mask("X", X)
     X = Home.of(X).take(X)
     if library_of(X) not in native_libraries():
         return validate_data(estimator, X, dtype=READ, reset=False)
@@ -143,4 +146,8 @@ def example_weights(
         each = counts.sum() / (len(classes) * np.where(counts > 0, counts, np.inf))
     else:
         each = compute_class_weight(class_weight, classes=classes, y=y)
+    if not (np.isfinite(each).all() and (each >= 0).all() and (each > 0).any()):
+        raise ValueError(
+            f"class_weight: {class_weight!r}; finite numbers of at least 0 are needed, one of them above it"
+        )
     return np.asarray(weights * each[codes], dtype=np.float64)

@@ -1,23 +1,32 @@
-"""Writing files so that a reader never sees half of one."""
+"""Writing files so that a reader never sees half of one, no input is overwritten, and nothing is left behind."""
 
 from __future__ import annotations
 
 import contextlib
+import functools
+import hashlib
 import os
+import re
 import secrets
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from fastlr.errors import InputError
+from fastlr.interruption import unfinished
+
+PART = re.compile(r"\.([0-9a-f]{8})-(\d+)-[0-9a-f]{16}\.part")  # the machine and the process that write it
+OLD = 86_400  # seconds after which another machine's process is taken to be dead
 
 
-def check_writable(path: Path) -> None:
-    """Raise InputError unless a file could be written at `path`; ask before long work, not after it."""
+def check_writable(path: Path, inputs: Iterable[Path | None] = ()) -> None:
+    """Raise InputError unless a file could be written at `path`, which is none of the inputs; ask before long work."""
     try:
         if path.is_dir():
             raise InputError(f"{path}: is a folder; give the name of a file to write")
         if not path.parent.is_dir():
             raise InputError(f"{path}: cannot be written, there is no folder {path.parent}; make it first")
+        check_apart(path, inputs)
         beside = _beside(path)
         beside.touch(exist_ok=False)
         beside.unlink()
@@ -28,19 +37,32 @@ def check_writable(path: Path) -> None:
         raise InputError(f"{path}: cannot be written ({reason}); give another place") from None
 
 
+def check_apart(path: Path, inputs: Iterable[Path | None]) -> None:
+    """Raise InputError where `path` is one of the files that are read, under whatever name."""
+    for given in inputs:
+        with contextlib.suppress(OSError, ValueError):  # one of the two is not there
+            if given is not None and path.samefile(given):
+                raise InputError(f"{path}: is read by this command and would be lost; give another name to write")
+
+
 @contextlib.contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """Give the name of a file beside `path`; it takes the place of `path` when the block ends well, else it goes.
 
-    A symbolic link stays one: its target is replaced.
+    A symbolic link stays one: its target is replaced. Raises OSError that names `path` where it cannot be written.
     """
     check_writable(path)
     beside = _beside(path)
+    unfinished.add(beside)
     try:
         yield beside
         beside.replace(Path(os.path.realpath(path)))
+    except OSError as error:
+        raise OSError(f"{path}: could not be written ({error.strerror or error}); nothing was changed there") from error
     finally:
-        beside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            beside.unlink(missing_ok=True)
+        unfinished.discard(beside)
 
 
 def make_folder(path: Path, option: str) -> None:
@@ -55,4 +77,44 @@ def make_folder(path: Path, option: str) -> None:
 
 def _beside(path: Path) -> Path:
     """Return a new name in the folder of the file that `path` is, or leads to."""
-    return Path(os.path.realpath(path)).with_name(f".{secrets.token_hex(8)}.part")
+    real = Path(os.path.realpath(path))
+    _sweep(real.parent)
+    return real.with_name(f".{_machine()}-{os.getpid()}-{secrets.token_hex(8)}.part")
+
+
+@functools.cache
+def _sweep(folder: Path) -> None:
+    """Remove what processes that were killed have left in a folder."""
+    with contextlib.suppress(OSError):
+        for entry in os.scandir(folder):
+            match = PART.fullmatch(entry.name)
+            if match and Path(entry) not in unfinished and not _lives(match[1], int(match[2]), entry):
+                with contextlib.suppress(OSError):
+                    os.unlink(entry)
+
+
+def _lives(machine: str, process: int, entry: os.DirEntry[str]) -> bool:
+    """Return whether the process that began a file may still be writing it."""
+    if machine != _machine() or os.name == "nt":  # where signal 0 is none
+        return time.time() - entry.stat(follow_symlinks=False).st_mtime < OLD
+    if process == os.getpid():
+        return False  # an earlier process of this number: what this one writes is known
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+@functools.cache
+def _machine() -> str:
+    """Return a name for what numbers the processes: this machine, or this container."""
+    import platform
+
+    try:
+        numbered = os.readlink("/proc/self/ns/pid")
+    except OSError:
+        numbered = ""
+    return hashlib.sha256(f"{platform.node()} {numbered}".encode()).hexdigest()[:8]

@@ -24,6 +24,7 @@ from fastlr.namespace import dtype_name, library_of
 from fastlr.network import Layer, Network, classes_of, one_hot
 from fastlr.network import fold as fold_in
 from fastlr.problems import set_up
+from fastlr.ranges import check_range
 from fastlr.run import Run
 from fastlr.settings import Candidate, Settings
 from fastlr.solvers.problem import Problem
@@ -49,6 +50,10 @@ def fit(
         raise InputError(
             f"batch size: {settings.batch_size}, but {train_data.source} has {len(train_data)} examples; "
             "take at most as many"
+        )
+    if test_data is not None and not settings.standardize:
+        check_range(
+            f"features of {test_data.source}", test_data.rows, backend.dtype, settings.scale_of(test_data.images)
         )
     fold = None if folds is None else assign(train_data.labels, folds, settings.seed)
     measure = partial(_measure, backend, test_data) if test_costs and test_data is not None else None

@@ -6,8 +6,13 @@ import contextlib
 import functools
 import math
 import os
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 CGROUPS = Path("/sys/fs/cgroup")
 OWN_CGROUPS = Path("/proc/self/cgroup")
@@ -87,3 +92,35 @@ def _share(*files: Path) -> float:
         return float(quota) / float(period) if float(quota) > 0 else math.inf
     except (OSError, ValueError, ZeroDivisionError):  # "max", which is no number, is no limit
         return math.inf
+
+
+def in_threads(work: Callable[[int], T], count: int, threads: int) -> list[T]:
+    """Return what `work` makes of 0 … count − 1, in their order, done in so many threads, or as many as can be started.
+
+    The first of them that raises ends it, with its exception.
+    """
+    results: list[Any] = [None] * count
+    errors: dict[int, BaseException] = {}
+    waiting = iter(range(count))  # taking the next of it is one step under Python's lock
+
+    def take_part() -> None:
+        while not errors and (index := next(waiting, None)) is not None:
+            try:
+                results[index] = work(index)
+            except BaseException as error:
+                errors[index] = error
+
+    helpers: list[threading.Thread] = []
+    for _ in range(min(threads, count) - 1):
+        helper = threading.Thread(target=take_part, daemon=True)
+        try:
+            helper.start()
+        except RuntimeError:  # no more threads can be started
+            break
+        helpers.append(helper)
+    take_part()
+    for helper in helpers:
+        helper.join()
+    if errors:
+        raise errors[min(errors)]
+    return results

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from fastlr import core
 from fastlr.backends import Backend, choose_backend
 from fastlr.core import Array
-from fastlr.data.dataset import Dataset, Name, check_finite, is_real
+from fastlr.data.dataset import Dataset, Name, check_finite, check_mask, is_real
 from fastlr.errors import InputError
 from fastlr.namespace import array_namespace, as_rows, compared, dtype_name, library_of, same_values, to_host
 from fastlr.network import Layer, Network
@@ -176,6 +176,7 @@ class Model:
         """Return the examples as `(m, n)` of what the model was trained on, or say what differs."""
         source = images.source if isinstance(images, Dataset) else "images"
         images = images.images if isinstance(images, Dataset) else images
+        check_mask(source, images)
         images = np.asarray(images) if library_of(images) == "numpy" else images
         if (dtype_name(images) == "uint8") != self.reads_pixels:
             wanted = "uint8 pixels" if self.reads_pixels else "features that are not uint8"

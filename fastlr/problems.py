@@ -18,6 +18,7 @@ from fastlr.folds import weights
 from fastlr.forms import FORMS, Form, GramForm, PrimalForm
 from fastlr.namespace import dtype_name
 from fastlr.network import Layer, Network, one_hot
+from fastlr.ranges import check_range, check_spread
 from fastlr.settings import Candidate, Settings
 from fastlr.solvers import SOLVERS
 from fastlr.solvers.optimizers import choose_optimizer
@@ -104,6 +105,11 @@ def assemble(
     """
     k = len(models)
     # Converted once where every step would have to convert all of it; K is computed from what is there.
+    squares = settings.converges or settings.form == GramForm.name
+    if settings.standardize:
+        check_spread("features", rows)
+    else:
+        check_range("features", rows, backend.dtype, scale, squares=squares)
     kept = (*backend.reads, *HALVES)
     as_it_is = settings.form == GramForm.name or settings.batch_size is not None or dtype_name(rows) in kept
     if settings.converges and backend.xp is np:  # products are made of rows in either order

@@ -18,6 +18,7 @@ from fastlr.solvers import AUTO, GD, check_solver, choose_descent
 from fastlr.solvers.optimizers import choose_optimizer
 from fastlr.solvers.problem import Solver
 
+MOST_UNITS = 2**20  # of a hidden layer
 PIXEL_SCALE = 1 / 255  # of uint8, unless another is asked for
 TOLERANCES = {"float64": 1e-6, "float32": 1e-4}  # of the gradient's norm, where none is asked for
 
@@ -140,10 +141,12 @@ def candidates(learning_rates: Sequence[Any], l2: Sequence[Any], seeds: Sequence
     return [Candidate(*values) for values in product(rates, penalties, numbers)]
 
 
-def whole(name: str, value: Any, least: int) -> int:
-    """Return a whole number, or say that it is none or too small."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-        raise InputError(f"{name}: {value!r}; a whole number of at least {least} is needed")
+def whole(name: str, value: Any, least: int, most: int | None = None) -> int:
+    """Return a whole number, or say that it is none, too small or too large."""
+    is_whole = not isinstance(value, bool) and isinstance(value, int | np.integer)
+    if not is_whole or value < least or (most is not None and value > most):
+        wanted = f"of at most {most}" if is_whole and value >= least else f"of at least {least}"
+        raise InputError(f"{name}: {shown(value)}; a whole number {wanted} is needed")
     return int(value)
 
 
@@ -151,16 +154,25 @@ def real(name: str, value: Any, least: float = -math.inf, above: float = -math.i
     """Return a finite number, or say that it is none or too small."""
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number) or number < least or number <= above:
         wanted = "a positive number" if above == 0 else "a number of at least 0"
-        raise InputError(f"{name}: {value!r}; {wanted} is needed")
+        raise InputError(f"{name}: {shown(value)}; {wanted} is needed")
     return number
+
+
+def shown(value: Any) -> str:
+    """Return what was given as it may stand in an error text, whatever its length."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes out no number of more than 4300 digits
+        return f"a number of {value.bit_length():,} bits"
+    return text if len(text) <= 100 else f"{text[:100]}…"
 
 
 def hidden_units(layers: Any) -> tuple[int, ...]:
     """Return the units of the hidden layers, or say what is none."""
     if isinstance(layers, str | bytes) or not isinstance(layers, Sequence | np.ndarray):
         raise InputError(f"layers: {layers!r}; the units of each hidden layer are needed, such as (4, 3, 2)")
-    return tuple(whole("layers", units, 1) for units in layers)
+    return tuple(whole("layers", units, 1, MOST_UNITS) for units in layers)

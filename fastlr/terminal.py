@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -89,7 +90,8 @@ def say(text: str, as_json: bool) -> None:
 
 def fail(message: str, status: int) -> int:
     """Print one line on standard error and return the exit status."""
-    print(f"fastlr: {shown(' '.join(message.split()), stream=sys.stderr)}", file=sys.stderr)
+    with contextlib.suppress(OSError):  # it cannot be written: the status says enough
+        print(f"fastlr: {shown(' '.join(message.split()), stream=sys.stderr)}", file=sys.stderr)
     return status
 
 

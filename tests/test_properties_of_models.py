@@ -57,7 +57,7 @@ def models(draw):
         settings=draw(st.dictionaries(texts, st.none() | st.booleans() | st.integers() | texts, max_size=3)),
         costs=tuple(costs),
         recorded_at=tuple(range(len(costs))),
-        moments=tuple(numbers(rng, (1, n), work) for _ in range(2)) if draw(st.booleans()) else None,
+        moments=(numbers(rng, (1, n), work), abs(numbers(rng, (1, n), work))) if draw(st.booleans()) else None,
         pixels=draw(st.booleans()),
     )
 

@@ -32,27 +32,39 @@ for command in (train, predict, evaluate, sweep, convert, backends, bench, warmu
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return the exit status: 0 done, 2 wrong input, 1 anything else."""
-    if sys.stderr is None:  # closed by the caller: what would go there goes nowhere
-        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 (for as long as the process lives)
+    """Run the command line and return the exit status: 0 done, 2 wrong input, 1 anything else, 130 interrupted."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by the caller: what would go there goes nowhere
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 (for as long as the process lives)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a file's name may be no text in the terminal's encoding
     logging.getLogger("PIL").addHandler(logging.NullHandler())  # damaged pictures are reported here, not by Pillow
     try:
-        return int(app(arguments, prog_name="fastlr", standalone_mode=False) or 0)
+        status = int(app(arguments, prog_name="fastlr", standalone_mode=False) or 0)
+        return _flushed() or status
     except InputError as error:
         return fail(str(error), 2)
     except typer.TyperException as error:
         message = error.format_message()  # empty where no command was given, and the help was shown
         return fail(message, error.exit_code) if message else error.exit_code
     except typer.Exit as stop:
-        return int(stop.exit_code)
+        return _flushed() or int(stop.exit_code)
     except (KeyboardInterrupt, typer.Abort):
-        return fail("interrupted", 1)
+        return fail("interrupted", 130)
     except MemoryError as error:
         return fail(f"out of memory ({error}); use fewer or smaller examples", 1)
-    except BrokenPipeError:  # the reader of our output went away, as `| head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains as it ends
-        return 1
     except OSError as error:
-        return fail(str(error), 1)
+        return _flushed() or fail(str(error), 1)
+
+
+def _flushed() -> int:
+    """Print what is left to print, and return 1 where it cannot be, else 0."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        # Or the interpreter tries once more as it ends, and complains.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):  # the reader of our output went away, as `| head` does
+            return 1
+        return fail(f"standard output: cannot be written ({error.strerror})", 1)
+    return 0

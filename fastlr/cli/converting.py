@@ -9,6 +9,7 @@ import typer
 
 from fastlr.cli.options import DataPath, MaxExpansion, Quiet, Resample, Size, SkipBad
 from fastlr.errors import InputError
+from fastlr.interruption import only_our_lines
 from fastlr.terminal import fitted, print_skipped
 
 if TYPE_CHECKING:
@@ -31,10 +32,13 @@ def convert(
     writer = {".h5": hdf5.write, ".hdf5": hdf5.write, ".npz": arrays.write}.get(out.suffix.lower())
     if writer is None:
         raise InputError(f"{out}: its name must end in .h5 or .npz")
-    check_writable(out)
+    check_writable(out, (data,))
     parts: dict[str, Dataset] = {}
     for split in splits_of(data) or ("",):
-        part = open_dataset(data, split, size=size, resample=resample, skip_bad=skip_bad, max_expansion=max_expansion)
+        with only_our_lines():
+            part = open_dataset(
+                data, split, size=size, resample=resample, skip_bad=skip_bad, max_expansion=max_expansion
+            )
         first = next(iter(parts.values()), part)
         parts[split] = part.aligned(first.classes, first.class_of)
     with whole_file(out) as beside:

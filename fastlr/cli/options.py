@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fastlr.errors import InputError
+from fastlr.interruption import only_our_lines
 
 if TYPE_CHECKING:
     from fastlr.data import Dataset
@@ -76,6 +77,7 @@ DtypeName = Annotated[str | None, typer.Option(help="float64 or float32; by defa
 Precision = Annotated[str, typer.Option(help="full, or tf32 for float32 products on an NVIDIA GPU.")]
 
 
+@only_our_lines()
 def read_data(
     data: Path, test: Path | None, positive: str | None, balance: bool, holdout: int | None, seed: int, **reading: Any
 ) -> tuple[Dataset, Dataset | None]:
@@ -147,10 +149,10 @@ def hidden_units(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in parts)
 
 
-def check_model_path(path: Path) -> None:
-    """Refuse a name that a model cannot be saved under, before anything is trained."""
+def check_model_path(path: Path, *inputs: Path | None) -> None:
+    """Refuse a name that a model cannot be saved under, or that is read, before anything is trained."""
     from fastlr.files import check_writable
 
     if path.suffix != ".safetensors":
         raise InputError(f"{path}: its name must end in .safetensors")
-    check_writable(path)
+    check_writable(path, inputs)

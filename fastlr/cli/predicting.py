@@ -12,6 +12,7 @@ import typer
 
 from fastlr.cli.options import DataPath, Json, MaxExpansion, ModelPath, Quiet, Report, SkipBad
 from fastlr.errors import InputError
+from fastlr.interruption import only_our_lines
 from fastlr.terminal import fitted, print_json, print_skipped, say
 from fastlr.text import escaped
 
@@ -49,7 +50,8 @@ def predict(
         raise InputError(f"--top: {top}; a whole number of at least 1 is needed")
     named = pictures_named(images)
     expansion = as_expansion(max_expansion)
-    found = predict_pictures(classifier, named.pictures, top, named.from_folder, expansion)
+    with only_our_lines():
+        found = predict_pictures(classifier, named.pictures, top, named.from_folder, expansion)
     if not found.rows:
         raise InputError(f"{images[0]}: none of its files is a picture that can be read; the first: {found.skipped[0]}")
     if annotate is not None:
@@ -83,12 +85,13 @@ def evaluate(
     from fastlr.tables import print_confusion
 
     if report is not None:
-        check_folder(report, "--report")
+        check_folder(report, "--report", (data,))
     classifier = load(model)
     shape = classifier.image_shape or Pictures().shape
-    examples = read(
-        data, split, Pictures(shape, classifier.resample or "bicubic", skip_bad, None, as_expansion(max_expansion))
-    )
+    with only_our_lines():
+        examples = read(
+            data, split, Pictures(shape, classifier.resample or "bicubic", skip_bad, None, as_expansion(max_expansion))
+        )
     results = Results(classifier.confusion_matrix(examples))
     page = None if report is None else report_on_model(classifier, examples, report)
     print_skipped(examples.skipped)
@@ -105,6 +108,7 @@ def evaluate(
             say(f"report: {fitted(page, 8, as_json)}", as_json)
 
 
+@only_our_lines()
 def write_annotated(pictures: Sequence[Picture], captions: Sequence[str], out: Path, expansion: Expansion) -> None:
     """Write each picture with its caption below it in the folder `out`, that of standard input under a free name."""
     from fastlr.data.picture import load_picture

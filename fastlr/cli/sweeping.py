@@ -97,9 +97,9 @@ def sweep(
     from fastlr.training import sweep as train_all
 
     if model is not None:
-        check_model_path(model)
+        check_model_path(model, data, test)
     if report is not None:
-        check_folder(report, "--report")
+        check_folder(report, "--report", (data, test))
     rates, penalties = numbers("--lr", lr), numbers("--l2", l2)
     chosen = [seed] if seed_list is None else seeds(seed_list)
     models = candidates(rates, penalties, chosen)

@@ -88,9 +88,9 @@ def train(
     from fastlr.tables import summary
 
     if model is not None:
-        check_model_path(model)
+        check_model_path(model, data, test)
     if report is not None:
-        check_folder(report, "--report")
+        check_folder(report, "--report", (data, test))
     train_set, test_set = read_data(
         data, test, positive, balance, holdout, seed, size=size, resample=resample, skip_bad=skip_bad,
         max_expansion=max_expansion,

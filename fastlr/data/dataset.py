@@ -131,8 +131,17 @@ def from_arrays(
             f"{source}: examples of {library_of(examples)}, but labels of {library_of(labels)}; "
             "bring both to one library"
         )
+    for what, values in (("examples", examples), ("labels", labels)):
+        check_mask(f"{source}: {what}", values)
+    if isinstance(labels, list | tuple) and len({isinstance(label, str | bytes) for label in labels}) > 1:
+        raise InputError(f"{source}: labels are text and numbers; give one kind")
     # Examples stay in their library, on their device; of the labels the host makes the classes.
-    examples, labels = np.asarray(examples) if library_of(examples) == "numpy" else examples, to_host(labels)
+    try:
+        examples, labels = np.asarray(examples) if library_of(examples) == "numpy" else examples, to_host(labels)
+    except ValueError:
+        raise InputError(
+            f"{source}: examples or labels are lists of different lengths; each needs as many numbers"
+        ) from None
     if labels.ndim == 2 and 1 in labels.shape:
         labels = labels.reshape(-1)  # the tutorials keep labels as (1, m)
     if labels.ndim != 1:
@@ -148,6 +157,10 @@ def from_arrays(
         examples = examples[..., np.newaxis]
     if labels.dtype.kind == "f" and not np.isfinite(labels).all():
         raise InputError(f"{source}: labels hold NaN or infinity; each must be a class")
+    if labels.dtype.kind == "u" and labels.size and labels.max() > np.iinfo(np.int64).max:
+        raise InputError(
+            f"{source}: labels reach {labels.max()}; whole numbers of at most 2^63 - 1 are needed, or text"
+        )
     if labels.dtype.kind == "O" and all(isinstance(label, str | bytes) for label in labels):
         labels = labels.astype(np.str_ if all(isinstance(label, str) for label in labels) else np.bytes_)
     if names is not None:
@@ -159,6 +172,16 @@ def from_arrays(
         raise InputError(f"{source}: labels are {labels.dtype}; numbers or text are needed")
     classes, indices = np.unique(labels, return_inverse=True)
     return Dataset(examples, indices.astype(np.int64), _plain_names(source, classes.tolist()), source, resample)
+
+
+def check_mask(name: str, values: Any) -> None:
+    """Raise InputError for an array some of whose values are masked: what to make of them is not known here."""
+    if isinstance(values, np.ma.MaskedArray) and (masked := np.ma.getmaskarray(values)).any():
+        row = int(np.argwhere(masked)[0][0])
+        raise InputError(
+            f"{name}: {int(masked.sum())} values are masked, the first in row {row}; leave such rows out, "
+            "or put numbers in their place with .filled()"
+        )
 
 
 def list_names(names: Any, most: int = 12) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import math
 import os
 from collections.abc import Iterator, Sequence
@@ -56,14 +57,18 @@ def write(path: Path, parts: dict[str, Dataset]) -> None:
     """Write datasets by split in the layout that `read` takes; the key "" stands for an undivided one."""
     import h5py
 
-    with h5py.File(path, "w") as file:
-        for split, data in parts.items():
-            examples, labels = (f"{split}_set_x", f"{split}_set_y") if split else ("images", "labels")
-            file.create_dataset(examples, data=data.images, track_times=False)
-            file.create_dataset(labels, data=data.labels, track_times=False)
-        classes = next(iter(parts.values())).classes
-        names = np.array([str(name).encode("utf-8", "surrogateescape") for name in classes], dtype=bytes)
-        file.create_dataset(CLASSES, data=names, track_times=False)
+    try:
+        with h5py.File(path, "w") as file:
+            for split, data in parts.items():
+                examples, labels = (f"{split}_set_x", f"{split}_set_y") if split else ("images", "labels")
+                file.create_dataset(examples, data=data.images, track_times=False)
+                file.create_dataset(labels, data=data.labels, track_times=False)
+            classes = next(iter(parts.values())).classes
+            names = np.array([str(name).encode("utf-8", "surrogateescape") for name in classes], dtype=bytes)
+            file.create_dataset(CLASSES, data=names, track_times=False)
+            file.flush()
+    except RuntimeError as error:  # so h5py says that the disk is full
+        raise OSError(errno.EIO, " ".join(str(error).split())[:200]) from error
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ import threading
 from typing import Any
 
 from fastlr.data import hdf5_process
+from fastlr.interruption import LISTENER
 
 LONGEST = 60.0  # seconds that the process may wait for a file, on a slow network
 
@@ -30,7 +31,10 @@ class Opener:
         """Return its answer."""
         line = json.dumps({"sys_path": sys.path, **request}).encode() + b"\n"
         while True:
-            process = self.running = self.running or _start()
+            try:
+                process = self.running = self.running or _start()
+            except OSError as error:
+                return {"refused": f"no process can be started to open it ({error.strerror}); allow more of them"}
             with contextlib.suppress(BrokenPipeError):
                 process.stdin.write(line)
                 process.stdin.flush()
@@ -97,7 +101,8 @@ class _Fork:
 
 def _start() -> Any:
     # A thread may hold a lock, which a copy of the process would wait for: then a new interpreter it is.
-    if sys.platform == "linux" and threading.active_count() == 1:
+    alone = {threading.current_thread().name, LISTENER} >= {thread.name for thread in threading.enumerate()}
+    if sys.platform == "linux" and alone:
         return _Fork()
     import subprocess
 

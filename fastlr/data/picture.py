@@ -8,7 +8,6 @@ import math
 import stat
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -20,7 +19,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from fastlr.data.expansion import DEFAULT, Expansion
 from fastlr.data.format import WARNINGS, Pictures
 from fastlr.errors import InputError
-from fastlr.machine import usable_cpus
+from fastlr.machine import in_threads, usable_cpus
 
 MODES = {1: "L", 3: "RGB"}  # channels to Pillow's name for such pictures
 BYTES_PER_PIXEL = 4  # as Pillow keeps colours
@@ -69,7 +68,7 @@ def decode_all(
 ) -> tuple[NDArray[np.uint8], list[str | None]]:
     """Return uint8 `(m, height, width, channels)` and, for each file, None or what was wrong with it.
 
-    Decoded in a pool of threads, since Pillow releases Python's lock; each writes its own row (of `out` where it
+    Decoded in threads, since Pillow releases Python's lock; each writes its own row (of `out` where it
     is given), so the order is that of the files. Without `skip_bad` the first bad file ends the reading with an
     InputError.
     """
@@ -88,12 +87,8 @@ def decode_all(
             return str(error)
         return None
 
-    with WARNINGS.off(), ThreadPoolExecutor(pictures.threads or usable_cpus()) as pool:
-        try:
-            return images, list(pool.map(decode, range(len(files))))
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+    with WARNINGS.off():
+        return images, in_threads(decode, len(files), pictures.threads or usable_cpus())
 
 
 def load_picture(

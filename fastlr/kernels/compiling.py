@@ -8,6 +8,7 @@ import ctypes
 import functools
 import hashlib
 import os
+import re
 import shutil
 import stat
 import sys
@@ -115,6 +116,16 @@ def cache_folder() -> Path | None:
             _copy(beside / name, temporary / name)
             return temporary / name
     return None
+
+
+def forget(function: Any) -> bool:
+    """Remove what is kept of a kernel; return whether there was anything."""
+    folder, name = cache_folder(), re.compile(rf"[\w.]*\b{function.__name__}-\d+\.[\w.-]*")
+    found = [path for path in folder.rglob("*") if name.fullmatch(path.name)] if folder else []
+    for path in found:
+        with contextlib.suppress(OSError):
+            path.unlink()
+    return bool(found)
 
 
 def _sources() -> str:

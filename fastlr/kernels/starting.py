@@ -98,18 +98,41 @@ def compile_now(function: Any, arguments: tuple[Any, ...]) -> None:
         with contextlib.suppress(RuntimeError):  # no thread can be started: nothing is said then
             notice.start()
     try:
-        function.compile(signature)
-    except OSError:
-        if not function.signatures:
-            raise
-        announce_without_cache()  # it is compiled by then, but could not be kept
+        _compile(function, signature)
     finally:
         notice.cancel()
 
 
+def _compile(function: Any, signature: tuple[Any, ...]) -> None:
+    from numba.core.errors import NumbaError
+
+    from fastlr.kernels.compiling import forget
+
+    try:
+        function.compile(signature)
+    except NumbaError:
+        raise
+    except Exception as error:  # a damaged file in the cache makes pickle raise almost anything
+        if function.signatures:
+            announce_without_cache()  # it is compiled by then, but could not be kept
+        elif isinstance(error, MemoryError) or not forget(function):
+            raise
+        else:
+            announce_damage()
+            function.compile(signature)
+
+
+@functools.cache
+def announce_damage() -> None:
+    """Say, once, that what was kept cannot be used."""
+    LOG.warning("the compiled kernels in the cache are damaged; they are compiled again")
+
+
 @functools.cache
 def announce() -> None:
-    """Say, once, that compiling takes a while."""
+    """Say, once, that compiling takes a while, unless that was said already."""
+    if announce_damage.cache_info().currsize:
+        return
     LOG.warning("compiling the kernels; this happens once after installation")
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fastlr.errors import InputError
 from fastlr.files import check_writable, make_folder, whole_file
 
 if TYPE_CHECKING:
@@ -42,9 +44,13 @@ def report_on_model(model: Model, data: Dataset, path: str | os.PathLike[str]) -
     return _write(subject_of_model(model, data), check_folder(path, "report"))
 
 
-def check_folder(path: str | os.PathLike[str], option: str) -> Path:
+def check_folder(path: str | os.PathLike[str], option: str, inputs: Iterable[Path | None] = ()) -> Path:
     """Make the folder of a report, or say why it cannot be; ask before long work, not after it."""
     folder = Path(path)
+    for given in inputs:
+        # Its pictures could take the place of others, and would be read as data the next time.
+        if given is not None and Path(os.path.realpath(given)) in Path(os.path.realpath(folder)).parents:
+            raise InputError(f"{folder}: lies within {given}, which is read; give another folder with {option}")
     make_folder(folder, option)
     check_writable(folder / PAGE)
     return folder
@@ -56,15 +62,15 @@ def _write(subject: Subject, folder: Path) -> Path:
 
     text, figures = whole_page(subject)
     page = folder / PAGE
-    if _is_ours(page):
+    ours = _is_ours(page)
+    with contextlib.ExitStack() as files:  # which take their places when all are written, the page last
+        files.enter_context(whole_file(page)).write_text(text, encoding="utf-8")
+        for name, content in figures.items():
+            files.enter_context(whole_file(folder / name)).write_bytes(content)
+    if ours:
         for old in folder.iterdir():
             if FIGURES.fullmatch(old.name) and old.name not in figures:
                 old.unlink()
-    for name, content in figures.items():
-        with whole_file(folder / name) as beside:
-            beside.write_bytes(content)
-    with whole_file(page) as beside:
-        beside.write_text(text, encoding="utf-8")
     return page
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 from collections.abc import Sequence
@@ -22,9 +23,11 @@ def annotate_all(
 ) -> list[Path]:
     """Write each picture with its caption below it as a JPEG in the folder `out`, and return where."""
     written = [out / name for name in distinct_names(files)]
-    originals = {os.path.realpath(file) for file in files}
-    if over := [target for target in written if os.path.realpath(target) in originals]:
-        raise InputError(f"{over[0]}: is one of the pictures to annotate and would be lost; give another folder")
+    originals = {(status.st_dev, status.st_ino) for status in map(os.stat, files)}
+    for target in written:
+        with contextlib.suppress(OSError):  # it is not there
+            if ((status := os.stat(target)).st_dev, status.st_ino) in originals:
+                raise InputError(f"{target}: is one of the pictures to annotate and would be lost; give another folder")
     make_folder(out, "--annotate")
     for file, caption, target in zip(files, captions, written, strict=True):
         with whole_file(target) as beside:

@@ -74,6 +74,6 @@ OPTIMIZERS = {
 
 def choose_optimizer(name: str) -> Optimizer:
     """Return the row of that name."""
-    if name not in OPTIMIZERS:
+    if not isinstance(name, str) or name not in OPTIMIZERS:
         raise InputError(f"optimizer: {name!r} is not known; choose {', '.join(OPTIMIZERS)}")
     return OPTIMIZERS[name]

@@ -1,0 +1,47 @@
+"""Whether the numbers in the examples, and their squares where those are needed, are in the range of a dtype."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from fastlr.core import Array
+from fastlr.errors import InputError
+from fastlr.namespace import array_namespace, dtype_name
+
+SMALL = ("bool", "uint8", "int8", "uint16", "int16", "float16", "bfloat16")  # no matter what is in them
+SMALLEST = 1e-150  # whose square is still a number in float64
+
+
+def check_range(name: str, rows: Array, dtype: str, scale: float, *, squares: bool = False) -> None:
+    """Raise InputError where scaled examples `rows (m, n)` overflow the dtype, or sums of their squares do."""
+    if dtype_name(rows) in SMALL:
+        return
+    xp = array_namespace(rows)
+    with np.errstate(all="ignore"):
+        peak = scale * max(float(xp.max(rows)), -float(xp.min(rows)))
+        most = float(np.finfo(dtype).max)
+        if peak > most:
+            raise InputError(f"{name}: reach {peak:.1e}, more than {dtype} holds; take float64, or a smaller scale")
+        if squares and peak > math.sqrt(most / math.prod(rows.shape)):
+            raise InputError(
+                f"{name}: reach {peak:.1e}, whose squares add up to more than {dtype} holds; divide them first, "
+                f"or take a smaller scale, such as {float(f'{scale / peak:.0e}'):g}"
+            )
+
+
+def check_spread(name: str, rows: Array) -> None:
+    """Raise InputError where a feature of `rows (m, n)` varies so little, or so much, that its variance is lost."""
+    if dtype_name(rows) in SMALL:
+        return
+    xp = array_namespace(rows)
+    with np.errstate(all="ignore"):
+        spread = xp.max(rows, axis=0) / 2 - xp.min(rows, axis=0) / 2
+        lost = ((spread > 0) & (spread < SMALLEST)) | (spread > 1 / SMALLEST)
+        if bool(xp.any(lost)):
+            feature = int(xp.argmax(xp.astype(lost, xp.int32)))
+            raise InputError(
+                f"{name}: feature {feature} varies by {2 * float(spread[feature]):.1e}, whose square float64 does not "
+                "hold, and cannot be standardized; multiply or divide it first"
+            )
