@@ -40,9 +40,11 @@ def check_writable(path: Path, inputs: Iterable[Path | None] = ()) -> None:
 def check_apart(path: Path, inputs: Iterable[Path | None]) -> None:
     """Raise InputError where `path` is one of the files that are read, under whatever name."""
     for given in inputs:
+        same = False
         with contextlib.suppress(OSError, ValueError):  # one of the two is not there
-            if given is not None and path.samefile(given):
-                raise InputError(f"{path}: is read by this command and would be lost; give another name to write")
+            same = given is not None and path.samefile(given)
+        if same:
+            raise InputError(f"{path}: is read by this command and would be lost; give another name to write")
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import logging
 import os
@@ -54,12 +55,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MemoryError as error:
         return fail(f"out of memory ({error}); use fewer or smaller examples", 1)
     except OSError as error:
-        return _flushed() or fail(str(error), 1)
+        # What is written in files names the file; all else that is written goes to standard output.
+        lost = error.errno in (errno.ENOSPC, errno.EPIPE, errno.EIO, errno.EBADF) and error.filename is None
+        return _flushed(error if lost else None) or fail(str(error), 1)
 
 
-def _flushed() -> int:
-    """Print what is left to print, and return 1 where it cannot be, else 0."""
+def _flushed(lost: OSError | None = None) -> int:
+    """Print what is left to print, and return 1 where it cannot be, or something was lost already, else 0."""
     try:
+        if lost is not None:
+            raise lost
         sys.stdout.flush()
     except OSError as error:
         # Or the interpreter tries once more as it ends, and complains.

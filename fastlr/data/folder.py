@@ -34,7 +34,8 @@ def read(path: Path, split: str | None, pictures: Pictures) -> Dataset:
     files: list[Path] = []
     labels: list[int] = []
     for label, folder in enumerate(class_folders):
-        inside = sorted(entry for entry in folder.iterdir() if entry.is_file() and not entry.name.startswith("."))
+        # Broken links and named pipes are no pictures either, but are said to be none.
+        inside = sorted(entry for entry in folder.iterdir() if not entry.is_dir() and not entry.name.startswith("."))
         if not inside:
             raise InputError(f"{folder}: holds no pictures; each class folder needs at least one")
         files += inside

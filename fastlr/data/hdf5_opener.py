@@ -124,5 +124,5 @@ if hasattr(os, "register_at_fork"):
 def cause(status: int) -> str:
     """Return what an exit status says of the file."""
     if status == -getattr(signal, "SIGPROF", 0):
-        return "taking it apart does not end"
+        return "reading its structure does not end"
     return f"the HDF5 library fails on it, status {status}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import os
 from collections.abc import Sequence
@@ -25,9 +24,9 @@ def annotate_all(
     written = [out / name for name in distinct_names(files)]
     originals = {(status.st_dev, status.st_ino) for status in map(os.stat, files)}
     for target in written:
-        with contextlib.suppress(OSError):  # it is not there
-            if ((status := os.stat(target)).st_dev, status.st_ino) in originals:
-                raise InputError(f"{target}: is one of the pictures to annotate and would be lost; give another folder")
+        status = os.stat(target) if target.exists() else None
+        if status and (status.st_dev, status.st_ino) in originals:
+            raise InputError(f"{target}: is one of the pictures to annotate and would be lost; give another folder")
     make_folder(out, "--annotate")
     for file, caption, target in zip(files, captions, written, strict=True):
         with whole_file(target) as beside:
