@@ -52,7 +52,7 @@ def models(draw):
     return Model(
         layers=tuple(Layer(*(part.astype(work) for part in layer)) for layer in layers),
         classes=tuple(classes),
-        scale=draw(st.floats(1e-300, 1e20)),
+        scale=draw(st.floats(1e-300, 1e10)),
         class_of={name: i for i, name in enumerate(classes)},
         settings=draw(st.dictionaries(texts, st.none() | st.booleans() | st.integers() | texts, max_size=3)),
         costs=tuple(costs),
