@@ -149,13 +149,23 @@ def _encoded(table: Table) -> Iterator[list[Any]]:
         yield [
             Encoded(
                 f"{table.name}: row {row + i}, column {column!r}",
-                value.as_py(),
+                value,
                 "holds only a path, and none is followed (Dataset.save_to_disk puts the pictures themselves in)"
                 if path.is_valid
                 else "holds no picture",
             )
-            for i, (value, path) in enumerate(zip(content, paths, strict=True))
+            for i, (value, path) in enumerate(zip(_values(content), paths, strict=True))
         ]
+
+
+def _values(array: Any) -> list[Any]:
+    """Return an array's values; what stands in a dictionary is there once, however often it is named."""
+    import pyarrow as pa
+
+    if not pa.types.is_dictionary(array.type):
+        return list(array.to_pylist())
+    distinct = array.dictionary.to_pylist()
+    return [None if i is None else distinct[i] for i in array.indices.to_pylist()]
 
 
 def _vectors(tables: Sequence[Table]) -> Iterator[NDArray[Any]]:

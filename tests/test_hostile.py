@@ -1,0 +1,337 @@
+"""Files made to hang, crash, fill the memory or reach outside: each is refused in one line, soon, in little memory."""
+
+import bz2
+import gzip
+import io
+import json
+import os
+import pickle
+import resource
+import struct
+import time
+import zipfile
+
+import h5py
+import numpy as np
+import pyarrow as pa
+import pytest
+from conftest import draw_images, write_folder
+from PIL import Image
+from pyarrow import parquet
+
+import fastlr
+from fastlr.data import hdf5_opener
+from fastlr.data.expansion import Expansion, as_expansion
+from fastlr.data.picture import _webp_size
+
+IMAGES, LABELS = draw_images()
+
+
+@pytest.fixture
+def hostile(tmp_path):
+    """Refuse a file within 4 s and 200 MB, in one line that names it and says these words."""
+
+    def check(path, *words, **options):
+        before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
+        with pytest.raises(fastlr.InputError) as raised:
+            fastlr.open_dataset(path, size=8, **options)
+        grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before  # of its highest point so far, in kB
+        assert time.perf_counter() - started < 4  # other tests run beside this one
+        assert grown < 200_000
+        message = str(raised.value)
+        assert "\n" not in message
+        assert str(tmp_path) in message or str(path) in message
+        for word in words:
+            assert word in message
+
+    return check
+
+
+def write_hdf5(path, **storage):
+    with h5py.File(path, "w") as file:
+        file.create_dataset("images", data=IMAGES, **storage)
+        file["labels"] = LABELS
+        file["list_classes"] = np.array([b"dark", b"light"])
+    return path
+
+
+STORAGE = {
+    "contiguous": {},
+    "chunks": {"chunks": (5, 3, 8, 2)},
+    "gzip": {"compression": "gzip", "chunks": (5, 8, 8, 3)},
+    "gzip and shuffle": {"compression": "gzip", "shuffle": True},
+    "lzf": {"compression": "lzf", "shuffle": True},
+    "fletcher32": {"fletcher32": True, "compression": "gzip"},
+    "big-endian": {"dtype": ">i2"},
+    "bool": {"dtype": "?"},
+    "half": {"dtype": "f2"},
+}
+
+
+@pytest.mark.parametrize("libver", ["earliest", "latest"])
+@pytest.mark.parametrize("name", STORAGE)
+def test_hdf5_is_read_however_it_is_stored(tmp_path, name, libver, monkeypatch):
+    with h5py.File(tmp_path / "x.h5", "w", libver=libver, userblock_size=512) as file:
+        file.create_dataset("images", data=IMAGES, **STORAGE[name])
+        file["labels"] = [["dark", "light"][label] for label in LABELS]  # text of variable length
+        plain = file["images"][()]
+    opened = fastlr.open_dataset(tmp_path / "x.h5")
+    assert opened.classes == ("dark", "light")
+    np.testing.assert_array_equal(opened.labels, LABELS)
+    np.testing.assert_array_equal(opened.rows, plain.reshape(12, -1))
+    monkeypatch.setattr(hdf5_opener, "LISTENER", "none such")
+    # A new interpreter in place of a copy of this process, as where there are other threads.
+    hdf5_opener.opener().end()
+    monkeypatch.setattr(hdf5_opener.sys, "platform", "other")
+    assert fastlr.open_dataset(tmp_path / "x.h5") == opened
+    hdf5_opener.opener().end()
+
+
+def test_hdf5_of_odd_shapes(tmp_path):
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        compact = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        compact.set_layout(h5py.h5d.COMPACT)
+        space = h5py.h5s.create_simple((12, 2))
+        made = h5py.h5d.create(file.id, b"images", h5py.h5t.NATIVE_DOUBLE, space, compact)
+        made.write(h5py.h5s.ALL, h5py.h5s.ALL, np.arange(24.0).reshape(12, 2))
+        file.create_dataset("labels", shape=(12,), fillvalue=3, dtype="i4")  # never written
+        file["labels"][0] = 2
+    opened = fastlr.open_dataset(tmp_path / "x.h5")
+    assert opened.images[11, 1] == 23
+    assert opened.classes == (2, 3)
+
+
+def test_hdf5_does_not_reach_outside(tmp_path, hostile):
+    with h5py.File(tmp_path / "storage.h5", "w") as file:
+        file["labels"] = LABELS[:4]
+        file.create_dataset("images", (4, 12), "u1", external=[("/etc/passwd", 0, 48)])
+    hostile(tmp_path / "storage.h5", "'images' lies in another file (external storage)")
+    write_hdf5(tmp_path / "real.h5")
+    for name, link in {"link": h5py.ExternalLink("real.h5", "images"), "soft": h5py.SoftLink("/other")}.items():
+        with h5py.File(tmp_path / f"{name}.h5", "w") as file:
+            file["images"], file["other"], file["labels"] = link, IMAGES, LABELS
+        hostile(tmp_path / f"{name}.h5", "'images' is a link that may lead out of the file")
+    with h5py.File(tmp_path / "virtual.h5", "w") as file:
+        layout = h5py.VirtualLayout(IMAGES.shape, "u1")
+        layout[:] = h5py.VirtualSource("none.h5", "images", IMAGES.shape)
+        file.create_virtual_dataset("images", layout)
+        file["labels"] = LABELS
+    hostile(tmp_path / "virtual.h5", "'images' lies in other files (a virtual dataset)")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_hdf5_does_not_wait_for_a_pipe(tmp_path, hostile):
+    os.mkfifo(tmp_path / "pipe")
+    with h5py.File(tmp_path / "storage.h5", "w") as file:
+        file["labels"] = LABELS[:4]
+        file.create_dataset("images", (4, 12), "u1", external=[("pipe", 0, 48)])
+    hostile(tmp_path / "storage.h5", "external storage")
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_hdf5_in_which_the_library_loops(hostile, real_data, number):
+    hostile(real_data / "hostile" / f"vlen-loop-{number}.h5", "reading its structure does not end")
+
+
+def test_hdf5_chunks_that_are_empty_or_too_large(tmp_path, hostile):
+    path = write_hdf5(tmp_path / "x.h5", chunks=IMAGES.shape, fletcher32=True)
+    size, whole = struct.pack("<I", IMAGES.size + 4), path.read_bytes()
+    assert whole.count(size) == 1
+    path.write_bytes(whole.replace(size, bytes(4)))
+    hostile(path, "is empty or reaches past the end of the file")
+    path.write_bytes(whole.replace(size, b"\xff\xff\xff\x7f"))
+    hostile(path, "is empty or reaches past the end of the file")
+    with h5py.File(tmp_path / "large.h5", "w") as file:
+        made = file.create_dataset("images", (20_000, 20_000), "u1", chunks=(20_000, 20_000), compression="gzip")
+        file["labels"] = LABELS
+        made.id.write_direct_chunk((0, 0), bytes(1000))
+    hostile(tmp_path / "large.h5", "'images' takes 400,000,000 bytes", "--max-expansion")
+
+
+def test_hdf5_filters_types_and_names(tmp_path, hostile):
+    hostile(
+        write_hdf5(tmp_path / "f.h5", scaleoffset=True), "is stored with filter 6", "gzip, shuffle, fletcher32, lzf"
+    )
+    for name, value in {
+        "compound": np.zeros(12, [("a", "i4"), ("b", "f8")]),
+        "empty": h5py.Empty("f8"),
+    }.items():
+        with h5py.File(tmp_path / f"{name}.h5", "w") as file:
+            file["images"], file["labels"] = value, LABELS
+        hostile(tmp_path / f"{name}.h5", "'images' is ")
+    with h5py.File(tmp_path / "scalar.h5", "w") as file:
+        file["images"], file["labels"], file["list_classes"] = IMAGES, LABELS, b"ab"
+    hostile(tmp_path / "scalar.h5", "the names of its classes are \"b'ab'\"; a list of them is needed")
+
+
+def test_hdf5_from_many_threads(tmp_path):
+    from concurrent.futures import ThreadPoolExecutor
+
+    path = write_hdf5(tmp_path / "x.h5", compression="gzip")
+    with ThreadPoolExecutor(8) as pool:
+        assert all(len(data) == 12 for data in pool.map(lambda _: fastlr.open_dataset(path), range(40)))
+
+
+def test_the_process_that_opens_hdf5_may_end_between_two_files(tmp_path):
+    path = write_hdf5(tmp_path / "x.h5")
+    fastlr.open_dataset(path)
+    hdf5_opener.opener().running.kill()
+    with pytest.raises(fastlr.InputError, match="the HDF5 library fails on it, status -9"):
+        fastlr.open_dataset(path)
+    assert len(fastlr.open_dataset(path)) == 12
+
+
+def write_pickle(path, *opcodes):
+    path.write_bytes(b"\x80\x02" + b"".join(opcodes) + b".")
+    return path
+
+
+def test_pickles_that_are_nested(tmp_path, hostile):
+    hostile(write_pickle(tmp_path / "a.pkl", b"}()", 60 * b"2\x86", b"K\x01u"), "'tuples in tuples'")
+    hostile(write_pickle(tmp_path / "b.pkl", b"}(", b"U\x01a]", b"2a", b"u"), "'a list of lists'")
+    hostile(write_pickle(tmp_path / "c.pkl", b"}(U\x01a}u"), "'a dictionary in another'")
+    hostile(write_pickle(tmp_path / "d.pkl", b"}(K\x01K\x01u"), "'a key that is no short text'")
+    hostile(write_pickle(tmp_path / "e.pkl", b"\x96", struct.pack("<Q", 4_200_000_000)), "bytes that can be changed")
+    hostile(write_pickle(tmp_path / "f.pkl", b"\x8f(K\x01\x90"), "'objects, sets or bytes")
+
+
+def test_class_names_in_a_pickle_that_are_no_text(tmp_path, hostile):
+    batch = {b"data": np.zeros((2, 3072), np.uint8), b"labels": [0, 1]}
+    (tmp_path / "data_batch_1").write_bytes(pickle.dumps(batch, 2))
+    write_pickle(tmp_path / "batches.meta", b"}U\x0blabel_names(K\x01", 25 * b"2\x86", b"K\x02ls")
+    hostile(tmp_path, "batches.meta", "'tuples in tuples'")
+    (tmp_path / "batches.meta").write_bytes(pickle.dumps({"label_names": ["a" * 2000, "b"]}))
+    hostile(tmp_path, "batches.meta", "'label_names' holds what is no short text")
+
+
+def test_npz_that_expands(tmp_path, hostile):
+    zeros = io.BytesIO()
+    np.lib.format.write_array(zeros, np.zeros((2, 10_000_000)))
+    for method, words in {
+        zipfile.ZIP_BZIP2: "is not compressed as NumPy does",
+        zipfile.ZIP_DEFLATED: "'X.npy' takes 160,000,128 bytes when it is read",
+    }.items():
+        with zipfile.ZipFile(tmp_path / "x.npz", "w", method) as archive:
+            archive.writestr("X.npy", zeros.getvalue())
+            archive.writestr("y.npy", b"")
+        hostile(tmp_path / "x.npz", words)
+
+
+def test_npy_whose_header_lies(tmp_path, hostile):
+    np.save(tmp_path / "x.labels.npy", LABELS)
+    for shape, words in {
+        (2**40, 5): "its header claims 43,980,465,111,040 bytes",
+        (-1, 5): "its shape is (-1, 5)",
+    }.items():
+        with (tmp_path / "x.npy").open("wb") as file:
+            np.lib.format.write_array_header_1_0(file, {"descr": "<f8", "fortran_order": False, "shape": shape})
+        hostile(tmp_path / "x.npy", words)
+
+
+def test_idx_that_expands(tmp_path, hostile):
+    with gzip.open(tmp_path / "train-images-idx3-ubyte.gz", "wb") as file:
+        file.write(b"\0\0\x08\x03" + struct.pack(">III", 200, 1000, 1000))
+        for _ in range(200):
+            file.write(bytes(1_000_000))
+    (tmp_path / "train-labels-idx1-ubyte").write_bytes(b"\0\0\x08\x01" + struct.pack(">I", 200) + bytes(200))
+    hostile(tmp_path, "what its header claims takes 200,000,000 bytes")
+
+
+def test_tables_that_expand(tmp_path, hostile):
+    labels, path = pa.array(LABELS), tmp_path / "x.parquet"
+    lists = pa.ListArray.from_arrays(pa.array([0] * 12 + [20_000_000], pa.int32()), pa.array(np.zeros(20_000_000)))
+    parquet.write_table(pa.table({"features": lists, "label": labels}), path, compression="zstd")
+    hostile(path, "column 'features' takes 160,0")
+    cells = pa.DictionaryArray.from_arrays(pa.array([0] * 12, pa.int32()), pa.array([bytes(20_000_000)]))
+    parquet.write_table(
+        pa.table({"image": cells, "label": labels}), path, compression="zstd", dictionary_pagesize_limit=2**30
+    )
+    hostile(path, "column 'image'")
+    texts = pa.array(["a" * 1_000_000, "b"] * 6)
+    parquet.write_table(pa.table({"features": [[1.0]] * 12, "label": texts}), path)
+    hostile(path, "column 'label': holds text of more than 4000 bytes")
+    table = pa.table({"features": [[1.0]] * 12, "label": labels})
+    options = pa.ipc.IpcWriteOptions(compression="zstd")
+    with (
+        pa.OSFile(str(tmp_path / "x.arrow"), "wb") as file,
+        pa.ipc.new_stream(file, table.schema, options=options) as out,
+    ):
+        out.write_table(table)
+    hostile(tmp_path / "x.arrow", "its columns are compressed")
+
+
+def test_pictures_that_expand(tmp_path, hostile):
+    write_folder(tmp_path, IMAGES[:2], LABELS[:2])
+    Image.new("1", (8000, 8000)).save(tmp_path / "dark" / "bomb.png")
+    hostile(tmp_path, "bomb.png: the picture takes 256,000,000 bytes", "--max-expansion")
+    assert len(fastlr.open_dataset(tmp_path, size=8, skip_bad=True)) == 2
+    assert len(fastlr.open_dataset(tmp_path, size=8, max_expansion="300M")) == 3
+    (tmp_path / "dark" / "bomb.png").unlink()
+    webp = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(webp, "WEBP", lossless=True)
+    content = bytearray(webp.getvalue())
+    content[21:25] = (16381 | 16381 << 14).to_bytes(4, "little")
+    (tmp_path / "dark" / "bomb.webp").write_bytes(content)
+    hostile(tmp_path, "bomb.webp: the picture takes 1,073,", "--max-expansion")
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"lossless": True}, {"exif": b"Exif\0\0"}, {"lossless": True, "exif": b"Exif\0\0"}]
+)
+def test_the_size_of_a_webp_picture_is_known_before_it_is_opened(options):
+    file = io.BytesIO()
+    Image.new("RGB", (123, 45)).save(file, "WEBP", **options)
+    file.seek(0)
+    assert _webp_size(file) == (123, 45)
+
+
+def test_what_is_no_file_among_pictures_is_said(tmp_path, hostile):
+    write_folder(tmp_path, IMAGES[:2], LABELS[:2])
+    (tmp_path / "dark" / "broken.png").symlink_to("nowhere")
+    hostile(tmp_path, "broken.png: no such file; remove it or use --skip-bad")
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "dark" / "a-pipe.png")
+        hostile(tmp_path, "a-pipe.png: is not a regular file")
+
+
+def test_safetensors_that_numpy_cannot_hold(tmp_path, hostile):
+    described = {
+        "features": {"dtype": "F8_E4M3", "shape": [12, 5], "data_offsets": [0, 60]},
+        "labels": {"dtype": "U8", "shape": [12], "data_offsets": [60, 72]},
+    }
+    header = json.dumps(described).encode()
+    (tmp_path / "x.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + bytes(72))
+    hostile(tmp_path / "x.safetensors", "'features' is of type F8_E4M3, which NumPy does not have")
+
+
+def test_names_in_one_line_errors(tmp_path, hostile):
+    with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
+        archive.writestr("first\nsecond\x1b[31m.npy", b"")
+    hostile(tmp_path / "x.npz", r"it holds first\nsecond\x1b[31m")
+    assert str(fastlr.InputError("a\nb")) == r"a\nb"
+
+
+@pytest.mark.parametrize(
+    ("text", "expansion"),
+    [
+        (None, Expansion()),
+        ("1000", Expansion(ratio=1000)),
+        (50, Expansion(ratio=50)),
+        ("4G", Expansion(size=2**32)),
+        ("1.5MiB", Expansion(size=3 * 2**19)),
+        ("1000,4gb", Expansion(1000, 2**32)),
+    ],
+)
+def test_how_much_a_file_may_expand_to(text, expansion):
+    assert as_expansion(text) == expansion
+
+
+@pytest.mark.parametrize("text", ["", "many", "-1", "nan", "inf", "0", "1,2", "4G,5G", "1,4G,2"])
+def test_wrong_expansions_are_refused(text, refused, tmp_path):
+    write_folder(tmp_path, IMAGES[:2], LABELS[:2])
+    refused("train", tmp_path, "--max-expansion", text, says=("--max-expansion: ", "or both: 1000,4G"))
+
+
+def test_members_of_other_archives(tmp_path, hostile):
+    (tmp_path / "x.npz").write_bytes(bz2.compress(b"nothing"))
+    hostile(tmp_path / "x.npz", "cannot be read; it is damaged or of another kind")
