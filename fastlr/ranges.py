@@ -20,14 +20,13 @@ def check_range(name: str, rows: Array, dtype: str, scale: float, *, squares: bo
         return
     xp = array_namespace(rows)
     with np.errstate(all="ignore"):
-        peak = scale * max(float(xp.max(rows)), -float(xp.min(rows)))
+        peak = max(1.0, scale) * max(float(xp.max(rows)), -float(xp.min(rows)))  # products come before the scale
         most = float(np.finfo(dtype).max)
         if peak > most:
-            raise InputError(f"{name}: reach {peak:.1e}, more than {dtype} holds; take float64, or a smaller scale")
+            raise InputError(f"{name}: reach {peak:.1e}, more than {dtype} holds; divide them first, or take float64")
         if squares and peak > math.sqrt(most / math.prod(rows.shape)):
             raise InputError(
-                f"{name}: reach {peak:.1e}, whose squares add up to more than {dtype} holds; divide them first, "
-                f"or take a smaller scale, such as {float(f'{scale / peak:.0e}'):g}"
+                f"{name}: reach {peak:.1e}, whose squares add up to more than {dtype} holds; divide them first"
             )
 
 

@@ -1,0 +1,96 @@
+"""Values that are masked, mixed, too large or too small: the right answer, or one line that says what to do."""
+
+import numpy as np
+import pytest
+
+import fastlr
+from fastlr.estimator import LogisticRegression
+
+X, Y = np.random.default_rng(0).standard_normal((20, 3)), np.arange(20) % 2
+
+
+def says(words, *arguments, **settings):
+    with pytest.raises(fastlr.InputError) as raised:
+        fastlr.train(*arguments, iterations=5, **settings)
+    assert words in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_masked_values_are_not_taken_for_values():
+    masked = np.ma.masked_greater(X, 1.0)
+    says("data: examples: 10 values are masked, the first in row", masked, Y)
+    says("data: labels: 10 values are masked, the first in row 1", X, np.ma.masked_equal(Y, 1))
+    assert fastlr.train(np.ma.array(X), Y, iterations=5) == fastlr.train(X, Y, iterations=5)
+    for fit in (lambda: LogisticRegression().fit(masked, Y), lambda: LogisticRegression().fit(X, Y).predict(masked)):
+        with pytest.raises(fastlr.InputError, match=r"X: 10 values are masked, .* with \.filled\(\)"):
+            fit()
+    with pytest.raises(fastlr.InputError, match="values are masked"):
+        fastlr.train(X, Y, iterations=5).model.predict(masked)
+
+
+def test_labels_of_two_kinds_and_labels_that_do_not_fit():
+    says("data: labels are text and numbers; give one kind", X[:2], [1, "a"])
+    says("labels reach 9223372036854775813; whole numbers of at most", X[:2], np.array([1, 2**63 + 5], np.uint64))
+    says("lists of different lengths", [[1, 2], [3]], [0, 1])
+
+
+@pytest.mark.parametrize("weights", [{0: -1}, {0: np.nan}, {0: 0, 1: 0}])
+def test_weights_of_classes(weights):
+    with pytest.raises(ValueError, match="class_weight: "):
+        LogisticRegression(class_weight=weights).fit(X, Y)
+
+
+@pytest.mark.parametrize("solver", ["newton", "newton-cg", "lbfgs", "auto"])
+@pytest.mark.parametrize("form", ["primal", "gram"])
+def test_features_whose_squares_overflow(solver, form):
+    says("whose squares add up to more than float64 holds", X * 1e160, Y, solver=solver, form=form, l2=1.0)
+    says(
+        "whose squares add up to more than float32 holds",
+        X * 1e20,
+        Y,
+        solver=solver,
+        form=form,
+        l2=1.0,
+        dtype="float32",
+    )
+    with pytest.raises(fastlr.InputError, match="whose squares add up"):
+        LogisticRegression(solver=solver).fit(X * 1e160, Y)
+
+
+@pytest.mark.parametrize("power", [-300, 300, 160])
+def test_features_that_cannot_be_standardized(power):
+    says("whose square float64 does not hold", X * 10.0**power, Y, standardize=True)
+
+
+@pytest.mark.parametrize("power", [-140, 0, 140])
+def test_features_that_can_be_standardized(power):
+    run = fastlr.train(X * 10.0**power, Y, standardize=True, solver="newton", l2=0.1)
+    same = fastlr.train(X, Y, standardize=True, solver="newton", l2=0.1)
+    np.testing.assert_allclose(run.costs, same.costs, rtol=1e-9)
+
+
+def test_a_scale_brings_large_features_back():
+    run = fastlr.train(X * 1e140, Y, scale=1e-140, solver="newton", l2=0.1)
+    np.testing.assert_allclose(run.costs, fastlr.train(X, Y, solver="newton", l2=0.1).costs, rtol=1e-9)
+    says("whose squares add up", X * 1e300, Y, scale=1e-300, solver="newton", l2=0.1)
+
+
+def test_examples_that_float32_does_not_hold():
+    says("features: reach 2.", X * 1e300, Y, dtype="float32", form="primal")
+    says("features of test: reach 2.", X, Y, dtype="float32", test=(X * 1e300, Y))
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"learning_rate": 10**400}, "learning rate: 1000"),
+        ({"learning_rate": 10**5000}, "learning rate: a number of 16,610 bits"),
+        ({"optimizer": {}}, "optimizer: {} is not known"),
+        ({"solver": {}}, "solver: {} is not known"),
+        ({"form": {}}, "form: {} is not known"),
+        ({"layers": [2**63]}, "layers: 9223372036854775808; a whole number of at most 1048576"),
+        ({"layers": [[2], [3, 4]]}, "layers: [2]; a whole number of at least 1"),
+    ],
+)
+def test_settings_that_are_none(settings, words):
+    says(words, X, Y, **settings)
