@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import json
 import math
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
+
+from fastlr.interruption import LISTENER
 
 T = TypeVar("T")
 
@@ -124,3 +128,41 @@ def in_threads(work: Callable[[int], T], count: int, threads: int) -> list[T]:
     if errors:
         raise errors[min(errors)]
     return results
+
+
+def can_fork() -> bool:
+    """Return whether a copy of this process can be made that works: another thread may hold a lock that it needs.
+
+    JAX has threads of its own, and warns.
+    """
+    names = {thread.name for thread in threading.enumerate()} - {threading.current_thread().name, LISTENER}
+    return sys.platform == "linux" and not names and "jax" not in sys.modules
+
+
+def in_a_copy(work: Callable[[], Any]) -> Any:
+    """Return what `work` makes, plain values, in a copy of this process where one can be made, else in this one.
+
+    A library that ends the process, as some do on damaged files, ends the copy alone: that is a ValueError.
+    """
+    if not can_fork():
+        return work()
+    answers, ours = os.pipe()
+    process = os.fork()
+    if process == 0:
+        try:
+            os.close(2)  # on which a library says that it ends the process
+            with os.fdopen(ours, "w") as file:
+                try:
+                    json.dump({"made": work()}, file)
+                except Exception as error:
+                    json.dump({"failed": str(error)}, file)
+        finally:
+            os._exit(0)
+    os.close(ours)
+    with os.fdopen(answers) as file:
+        content = file.read()
+    status = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+    answer = json.loads(content or '{"failed": ""}')
+    if "made" not in answer:
+        raise ValueError(answer["failed"] or f"its library fails on it, status {status}")
+    return answer["made"]

@@ -8,6 +8,8 @@ import os
 import pickle
 import resource
 import struct
+import subprocess
+import sys
 import time
 import zipfile
 
@@ -79,10 +81,9 @@ def test_hdf5_is_read_however_it_is_stored(tmp_path, name, libver, monkeypatch):
     assert opened.classes == ("dark", "light")
     np.testing.assert_array_equal(opened.labels, LABELS)
     np.testing.assert_array_equal(opened.rows, plain.reshape(12, -1))
-    monkeypatch.setattr(hdf5_opener, "LISTENER", "none such")
     # A new interpreter in place of a copy of this process, as where there are other threads.
     hdf5_opener.opener().end()
-    monkeypatch.setattr(hdf5_opener.sys, "platform", "other")
+    monkeypatch.setattr(hdf5_opener, "can_fork", lambda: False)
     assert fastlr.open_dataset(tmp_path / "x.h5") == opened
     hdf5_opener.opener().end()
 
@@ -162,6 +163,15 @@ def test_hdf5_filters_types_and_names(tmp_path, hostile):
     with h5py.File(tmp_path / "scalar.h5", "w") as file:
         file["images"], file["labels"], file["list_classes"] = IMAGES, LABELS, b"ab"
     hostile(tmp_path / "scalar.h5", "the names of its classes are \"b'ab'\"; a list of them is needed")
+
+
+def test_hdf5_of_which_a_part_cannot_be_read(tmp_path, hostile):
+    path = write_hdf5(tmp_path / "x.h5", chunks=(6, 8, 8, 3), fletcher32=True)
+    content = bytearray(path.read_bytes())
+    content[content.index(IMAGES[6:].tobytes()) + 5] ^= 1  # the second chunk's checksum tells
+    path.write_bytes(content)
+    hostile(path, "x.h5: cannot be read; it is damaged", "bytes of it cannot be read")
+    assert len(fastlr.open_dataset(write_hdf5(tmp_path / "y.h5"))) == 12
 
 
 def test_hdf5_from_many_threads(tmp_path):
@@ -258,6 +268,23 @@ def test_tables_that_expand(tmp_path, hostile):
     ):
         out.write_table(table)
     hostile(tmp_path / "x.arrow", "its columns are compressed")
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="copies of a process are made on Linux alone")
+def test_a_library_that_ends_the_process_ends_a_copy_of_it():
+    code = """
+import os
+from fastlr.machine import in_a_copy
+print(in_a_copy(lambda: {"a": [1, None]}))
+for work in (os.abort, lambda: {}["wrong"]):
+    try:
+        in_a_copy(work)
+    except ValueError as error:
+        print(error)
+"""
+    outcome = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert outcome.stdout == "{'a': [1, None]}\nits library fails on it, status -6\n'wrong'\n"
+    assert outcome.stderr == ""
 
 
 def test_pictures_that_expand(tmp_path, hostile):

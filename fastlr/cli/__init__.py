@@ -39,7 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 (for as long as the process lives)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a file's name may be no text in the terminal's encoding
-    logging.getLogger("PIL").addHandler(logging.NullHandler())  # damaged pictures are reported here, not by Pillow
+    for library in ("PIL", "matplotlib"):  # damaged pictures are reported here; that there is no HOME is no matter
+        logging.getLogger(library).addHandler(logging.NullHandler())
     try:
         status = int(app(arguments, prog_name="fastlr", standalone_mode=False) or 0)
         return _flushed() or status

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,8 +56,9 @@ def write(path: Path, parts: dict[str, Dataset]) -> None:
     """Write datasets by split in the layout that `read` takes; the key "" stands for an undivided one."""
     import h5py
 
-    try:
-        with h5py.File(path, "w") as file:
+    with path.open("w+b") as raw:
+        checked = _Checked(raw)
+        with h5py.File(checked, "w") as file:
             for split, data in parts.items():
                 examples, labels = (f"{split}_set_x", f"{split}_set_y") if split else ("images", "labels")
                 file.create_dataset(examples, data=data.images, track_times=False)
@@ -66,9 +66,42 @@ def write(path: Path, parts: dict[str, Dataset]) -> None:
             classes = next(iter(parts.values())).classes
             names = np.array([str(name).encode("utf-8", "surrogateescape") for name in classes], dtype=bytes)
             file.create_dataset(CLASSES, data=names, track_times=False)
-            file.flush()
-    except RuntimeError as error:  # so h5py says that the disk is full
-        raise OSError(errno.EIO, " ".join(str(error).split())[:200]) from error
+        checked.flush()
+        if checked.error is not None:
+            raise checked.error
+
+
+class _Checked:
+    """A file that keeps what went wrong in it to itself: where writing fails the HDF5 library ends the process."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.error: OSError | None = None
+
+    def write(self, content: Any) -> int:
+        """Write, and return how many bytes there were."""
+        self._try(self._file.write, content)
+        return len(content)
+
+    def truncate(self, size: int) -> int:
+        """Bring the file to a size."""
+        self._try(self._file.truncate, size)
+        return size
+
+    def flush(self) -> None:
+        """Write what is not written yet."""
+        self._try(self._file.flush)
+
+    def _try(self, step: Callable[..., object], *arguments: Any) -> None:
+        try:
+            if self.error is None:
+                step(*arguments)
+        except OSError as error:
+            self.error = error
+
+    def __getattr__(self, name: str) -> Any:
+        """Return what else a file has."""
+        return getattr(self._file, name)
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ import threading
 from typing import Any
 
 from fastlr.data import hdf5_process
-from fastlr.interruption import LISTENER
+from fastlr.machine import can_fork
 
 LONGEST = 60.0  # seconds that the process may wait for a file, on a slow network
 
@@ -52,9 +52,16 @@ class Opener:
                 return {"failed": cause(status)}
 
     def fill(self, values: memoryview) -> None:
-        """Read as many bytes as these, which follow an answer."""
-        if self.running.stdout.readinto(values) < len(values):
+        """Read as many bytes as these, which follow an answer in blocks."""
+        stream, done = self.running.stdout, 0
+        while length := int.from_bytes(head := stream.read(8), "little"):
+            if done + length > len(values) or stream.readinto(values[done : done + length]) < length:
+                break
+            done += length
+        if len(head) < 8 or length:
             raise ValueError(cause(self.end()))
+        if done < len(values):
+            raise ValueError(f"{len(values) - done:,} bytes of it cannot be read")
 
     def end(self) -> int:
         """End it and return its exit status."""
@@ -100,9 +107,7 @@ class _Fork:
 
 
 def _start() -> Any:
-    # A thread may hold a lock, which a copy of the process would wait for: then a new interpreter it is.
-    alone = {threading.current_thread().name, LISTENER} >= {thread.name for thread in threading.enumerate()}
-    if sys.platform == "linux" and alone:
+    if can_fork():
         return _Fork()
     import subprocess
 

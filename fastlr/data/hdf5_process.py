@@ -2,7 +2,8 @@
 
 The HDF5 library loops for ever, or reads where nothing is, on some damaged files, and no signal handler of Python runs
 meanwhile. So this is run as a script: it takes a request on standard input, a line of JSON, and writes the answer on
-standard output, a line of JSON and after it the numbers that are not at one place in the file. It ends by itself when a
+standard output, a line of JSON and after it the numbers that are not at one place in the file, in blocks with their
+lengths before them, the last of which is 0. It ends by itself when a
 request takes too much processor time or memory, and after a while without requests. It imports nothing of fastlr.
 """
 
@@ -78,9 +79,13 @@ def _answer(request: dict[str, Any], answers: Any) -> None:
                 streamed.append(dataset)
         _send(answers, {"held": sorted(held)[:100], "arrays": found})
         for dataset in streamed:
-            for block in _blocks(dataset):
-                answers.write(block)
-            answers.flush()
+            try:
+                for block in _blocks(dataset):
+                    answers.write(len(block).to_bytes(8, "little"))
+                    answers.write(block)
+            finally:
+                answers.write(bytes(8))  # there is no more of it: all, or what could be read
+                answers.flush()
     _limit_time(None)
 
 

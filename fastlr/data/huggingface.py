@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from fastlr.data.expansion import Expansion
 from fastlr.data.format import Pictures, reporting
 from fastlr.data.table import BATCH, Table, from_tables
 from fastlr.errors import InputError
+from fastlr.machine import in_a_copy
 from fastlr.namespace import library_of
 
 SUFFIXES = (".parquet", ".arrow")
@@ -53,7 +54,7 @@ def read(path: Path, split: str | None, pictures: Pictures) -> Dataset:
             raise InputError(f"{path}: holds no .arrow files; it is not all of what save_to_disk wrote")
         _check_complete(files)
     source = files[0] if len(files) == 1 else files[0].parent
-    return from_tables(str(source), [_open_table(file, pictures.expansion) for file in files], pictures)
+    return from_tables(str(source), _open_tables(files, pictures.expansion), pictures)
 
 
 def is_huggingface(data: Any) -> bool:
@@ -135,20 +136,25 @@ def _check_complete(files: list[Path]) -> None:
                 raise InputError(f"{files[0].parent}: {name} is missing; get all of its {int(total)} files")
 
 
-def _open_table(path: Path, expansion: Expansion) -> Table:
+def _open_tables(files: Sequence[Path], expansion: Expansion) -> list[Table]:
     try:
         import pyarrow  # noqa: F401
     except ImportError:
-        raise InputError(f"{path}: reading it needs pyarrow; pip install 'fastlr[hf]'") from None
-    with reporting(path):
-        return _open_parquet(path, expansion) if path.suffix.lower() == ".parquet" else _open_arrow(path)
+        raise InputError(f"{files[0]}: reading it needs pyarrow; pip install 'fastlr[hf]'") from None
+    tables = []
+    for path, sizes in zip(files, _sizes(files), strict=True):
+        with reporting(path):
+            if isinstance(sizes, str):
+                raise ValueError(sizes)
+            tables.append(_open_arrow(path) if sizes is None else _open_parquet(path, sizes, expansion))
+    return tables
 
 
-def _open_parquet(path: Path, expansion: Expansion) -> Table:
+def _open_parquet(path: Path, leaves: dict[str, int], expansion: Expansion) -> Table:
     from pyarrow import parquet
 
     with parquet.ParquetFile(path) as file:
-        schema, leaves = file.schema_arrow, _leaves(file.metadata)
+        schema = file.schema_arrow
         expansion.check(path, f"a table of {file.metadata.num_rows:,} rows", file.metadata.num_rows)
 
     def arrays(column: str) -> Iterator[Any]:
@@ -161,6 +167,33 @@ def _open_parquet(path: Path, expansion: Expansion) -> Table:
                     yield batch.column(column)
 
     return Table(str(path), schema, arrays)
+
+
+def _sizes(files: Sequence[Path]) -> list[Any]:
+    """Return, for each parquet file, the sizes of its columns, or what is wrong with it; None for others.
+
+    Looked up in a copy of this process: pyarrow ends the process on some damaged descriptions of a column.
+    """
+    if not any(path.suffix.lower() == ".parquet" for path in files):
+        return [None] * len(files)
+    try:
+        return list(in_a_copy(lambda: [_sizes_in(path) for path in files]))
+    except ValueError:
+        if len(files) > 1:
+            return [_sizes([path])[0] for path in files]
+        return ["pyarrow fails on it"]
+
+
+def _sizes_in(path: Path) -> Any:
+    from pyarrow import parquet
+
+    if path.suffix.lower() != ".parquet":
+        return None
+    try:
+        with parquet.ParquetFile(path) as file:
+            return _leaves(file.metadata)
+    except Exception as error:  # whatever pyarrow makes of a damaged file
+        return str(error) or type(error).__name__
 
 
 def _leaves(metadata: Any) -> dict[str, int]:
