@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import threading
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -17,6 +19,7 @@ from fastlr.data.dataset import Dataset, from_arrays, list_names
 from fastlr.data.expansion import DEFAULT, Expansion
 from fastlr.data.format import Pictures
 from fastlr.errors import InputError
+from fastlr.machine import in_threads, usable_cpus
 
 if TYPE_CHECKING:
     from fastlr.data.hdf5_opener import Opener
@@ -143,7 +146,34 @@ def _array(process: Opener, path: Path, found: dict[str, Any]) -> NDArray[Any] |
     dtype, count = np.dtype(found["dtype"]), math.prod(shape)
     if "offset" in found:
         values = np.fromfile(path, dtype, count, offset=found["offset"])
+    elif "chunks" in found:
+        return _expanded(path, found, shape, dtype)
     else:
         values = np.empty(count, dtype)
         process.fill(values.data.cast("B"))
     return values.reshape(shape)
+
+
+def _expanded(path: Path, found: dict[str, Any], shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Return an array from its chunks, which gzip has compressed; each is whole, also at the array's edges."""
+    values, chunk = np.empty(shape, dtype), tuple(found["chunk"])
+    size = math.prod(chunk) * dtype.itemsize
+    with path.open("rb") as file:
+        lock = threading.Lock()
+
+        def expand(index: int) -> None:
+            start, offset, stored, _ = found["chunks"][index]
+            with lock:
+                file.seek(offset)
+                content = file.read(stored)
+            content = zlib.decompressobj().decompress(content, size)
+            if len(content) < size:
+                raise ValueError(f"the chunk at {tuple(start)} cannot be expanded")
+            if found["shuffled"]:  # the first bytes of all numbers, then the second ones …
+                content = np.frombuffer(content, np.uint8).reshape(dtype.itemsize, -1).T.tobytes()
+            place = tuple(slice(begin, begin + side) for begin, side in zip(start, chunk, strict=True))
+            target = values[place]
+            target[...] = np.frombuffer(content, dtype).reshape(chunk)[tuple(map(slice, target.shape))]
+
+        in_threads(expand, len(found["chunks"]), usable_cpus())
+    return values

@@ -15,6 +15,7 @@ from typing import Any
 from fastlr.data import hdf5_process
 from fastlr.machine import can_fork
 
+PIPE = 2**20  # bytes on their way
 LONGEST = 60.0  # seconds that the process may wait for a file, on a slow network
 
 
@@ -107,8 +108,15 @@ class _Fork:
 
 
 def _start() -> Any:
-    if can_fork():
-        return _Fork()
+    process = _Fork() if can_fork() else _new_interpreter()
+    with contextlib.suppress(ImportError, AttributeError, OSError):
+        import fcntl
+
+        fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, PIPE)
+    return process
+
+
+def _new_interpreter() -> Any:
     import subprocess
 
     command = [sys.executable, "-I", "-S", hdf5_process.__file__]

@@ -10,6 +10,7 @@ request takes too much processor time or memory, and after a while without reque
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import math
 import os
@@ -18,7 +19,7 @@ import sys
 from typing import IO, Any
 
 IDLE = 5  # seconds without a request after which it ends
-BLOCK = 2**24  # bytes that are read at once
+BLOCK = 2**18  # bytes that are read at once: while one block is on its way, the next is being read
 MEMORY = 2**28  # bytes beside what is read
 BYTES_PER_SECOND = 10**7  # of a file that is slow to take apart
 FILTERS = {1: "gzip", 2: "shuffle", 3: "fletcher32", 32000: "lzf"}
@@ -75,7 +76,7 @@ def _answer(request: dict[str, Any], answers: Any) -> None:
                 continue
             dataset = _open(file, name)
             found.append(_described(dataset, name, most, os.path.getsize(path)))
-            if not found[-1].keys() & {"offset", "texts"}:
+            if not found[-1].keys() & {"offset", "chunks", "texts"}:
                 streamed.append(dataset)
         _send(answers, {"held": sorted(held)[:100], "arrays": found})
         for dataset in streamed:
@@ -152,9 +153,14 @@ def _described(dataset: Any, name: str, most: int, file_size: int) -> dict[str, 
         chunk = math.prod(dataset.chunks) * dtype.itemsize
         if chunk > most:
             return described | {"bytes": chunk, "offset": 0}
-        _check_chunks(dataset, name, file_size)
+        chunks = _chunks(dataset, name, file_size)
+        filters = [made.get_filter(i)[0] for i in range(made.get_nfilters())]
+        places = itertools.product(*(range(0, side, part) for side, part in zip(shape, dataset.chunks, strict=True)))
+        whole = {tuple(start) for start, *_ in chunks} == set(places)
+        if filters in ([1], [2, 1]) and whole and not any(mask for *_, mask in chunks) and _is_plain(dataset):
+            return described | {"chunks": chunks, "chunk": dataset.chunks, "shuffled": filters[0] == 2}
         _limit_memory(4 * (chunk + BLOCK))
-    elif made.get_layout() == h5py.h5d.CONTIGUOUS and dataset.id.get_type().equal(h5py.h5t.py_create(dtype)):
+    elif made.get_layout() == h5py.h5d.CONTIGUOUS and _is_plain(dataset):
         offset = dataset.id.get_offset()
         if offset is not None:  # else it was never written, and holds its fill value
             if offset + size > file_size:
@@ -176,19 +182,28 @@ def _texts(dataset: Any, name: str, most: int) -> list[str]:
     return texts
 
 
-def _check_chunks(dataset: Any, name: str, file_size: int) -> None:
-    """Raise Refusal where a chunk is empty or reaches past the end of the file: the library does not look."""
-    strange: list[tuple[int, ...]] = []
+def _is_plain(dataset: Any) -> bool:
+    """Return whether the numbers are stored as NumPy keeps them."""
+    import h5py
 
-    def look(chunk: Any) -> bool | None:
-        if not 4 < chunk.size <= file_size - chunk.byte_offset and not 0 < chunk.size == dataset.dtype.itemsize:
-            strange.append(chunk.chunk_offset)
-            return True  # ends it
-        return None
+    return bool(dataset.id.get_type().equal(h5py.h5t.py_create(dataset.dtype)))
+
+
+def _chunks(dataset: Any, name: str, file_size: int) -> list[tuple[Any, ...]]:
+    """Return where each chunk begins in the dataset and in the file, its size there, and which filters it skips.
+
+    Raises Refusal where one is empty or reaches past the end of the file: the library does not look.
+    """
+    found: list[tuple[Any, ...]] = []
+
+    def look(chunk: Any) -> None:
+        found.append((chunk.chunk_offset, chunk.byte_offset, chunk.size, chunk.filter_mask))
 
     dataset.id.chunk_iter(look)
-    if strange:
-        raise Refusal(f"{name!r} is damaged: the chunk at {strange[0]} is empty or reaches past the end of the file")
+    for start, offset, size, _ in found:
+        if not 4 < size <= file_size - offset and not 0 < size == dataset.dtype.itemsize:
+            raise Refusal(f"{name!r} is damaged: the chunk at {start} is empty or reaches past the end of the file")
+    return found
 
 
 def _blocks(dataset: Any) -> Any:
