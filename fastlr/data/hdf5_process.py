@@ -21,7 +21,7 @@ from typing import IO, Any
 IDLE = 5  # seconds without a request after which it ends
 BLOCK = 2**18  # bytes that are read at once: while one block is on its way, the next is being read
 MEMORY = 2**28  # bytes beside what is read
-BYTES_PER_SECOND = 10**7  # of a file that is slow to take apart
+BYTES_PER_SECOND = 2 * 10**7  # of a file that is slow to take apart, and of what is read of it
 FILTERS = {1: "gzip", 2: "shuffle", 3: "fletcher32", 32000: "lzf"}
 
 
@@ -219,8 +219,8 @@ def _blocks(dataset: Any) -> Any:
     step = dataset.chunks[0] if dataset.chunks else 1
     rows = step * max(1, BLOCK // (row * step))
     _limit_memory(4 * rows * row)
+    _limit_time(dataset.shape[0] * row)
     for start in range(0, dataset.shape[0], rows):
-        _limit_time(rows * row)
         yield np.ascontiguousarray(dataset[start : start + rows]).data.cast("B")
 
 
