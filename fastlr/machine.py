@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import functools
 import json
 import math
@@ -150,6 +151,7 @@ def in_a_copy(work: Callable[[], Any]) -> Any:
     process = os.fork()
     if process == 0:
         try:
+            faulthandler.disable()
             os.close(2)  # on which a library says that it ends the process
             with os.fdopen(ours, "w") as file:
                 try:

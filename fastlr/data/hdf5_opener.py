@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import faulthandler
 import functools
 import json
 import os
@@ -88,6 +89,7 @@ class _Fork:
         self.pid = os.fork()
         if self.pid == 0:
             try:
+                faulthandler.disable()
                 nothing = os.open(os.devnull, os.O_WRONLY)
                 for place, file in enumerate((theirs, ours, nothing)):
                     os.dup2(file, place)
