@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import io
 import os
 import re
 import secrets
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from fastlr.errors import InputError
 from fastlr.interruption import unfinished
@@ -65,6 +67,14 @@ def whole_file(path: Path) -> Iterator[Path]:
         with contextlib.suppress(OSError):
             beside.unlink(missing_ok=True)
         unfinished.discard(beside)
+
+
+def write_jpeg(image: Any, path: Path) -> None:
+    """Write one of Pillow's pictures as a JPEG file; Pillow itself says nothing where the disk is full."""
+    content = io.BytesIO()
+    image.save(content, "JPEG", quality=90)
+    with whole_file(path) as beside:
+        beside.write_bytes(content.getvalue())
 
 
 def make_folder(path: Path, option: str) -> None:

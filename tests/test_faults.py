@@ -179,8 +179,9 @@ print(arrays.project(np.ones((1, 3)), np.eye(3, dtype=np.uint8).T, 1.0).sum())
     assert kept
     for path in kept:
         path.write_bytes(damage(path.read_bytes()))
-    assert combine() == "the compiled kernels in the cache are damaged; they are compiled again\n"
-    assert combine() == ""
+    # On a slow machine a line that kernels are compiled may stand beside it.
+    assert "the compiled kernels in the cache are damaged; they are compiled again\n" in combine()
+    assert "damaged" not in combine()
 
 
 def test_work_goes_on_where_no_thread_can_be_started(pictures, monkeypatch):
@@ -256,3 +257,18 @@ def test_a_thousand_kinds_of_metadata(tmp_path):
             example = np.zeros((1, 192), np.uint8 if model.reads_pixels else np.float64)
             assert np.isfinite(model.predict_proba(example)).all(), (key, value)
     assert 0 < loaded < 40
+
+
+def test_an_annotated_picture_on_a_full_disk(pictures, tmp_path):
+    fastlr.train(fastlr.open_dataset(pictures, size=8), iterations=2).model.save(tmp_path / "m.safetensors")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "picture_000.jpg").write_text("old")
+    picture = pictures / "dark" / "picture_000.png"
+    command = f"{sys.executable} -m fastlr predict {tmp_path}/m.safetensors {picture} --annotate {tmp_path}/out"
+    outcome = subprocess.run(["sh", "-c", f"ulimit -f 4; {command}"], capture_output=True, text=True)
+    assert outcome.returncode == 1
+    assert outcome.stderr == (
+        f"fastlr: {tmp_path}/out/picture_000.jpg: could not be written (File too large); nothing was changed there\n"
+    )
+    assert (tmp_path / "out" / "picture_000.jpg").read_text() == "old"
+    assert len(list((tmp_path / "out").iterdir())) == 1

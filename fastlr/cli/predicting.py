@@ -112,7 +112,7 @@ def evaluate(
 def write_annotated(pictures: Sequence[Picture], captions: Sequence[str], out: Path, expansion: Expansion) -> None:
     """Write each picture with its caption below it in the folder `out`, that of standard input under a free name."""
     from fastlr.data.picture import load_picture
-    from fastlr.files import whole_file
+    from fastlr.files import write_jpeg
     from fastlr.reporting.annotate import annotate, annotate_all
 
     files = {i: picture for i, picture in enumerate(pictures) if isinstance(picture, Path)}
@@ -120,8 +120,8 @@ def write_annotated(pictures: Sequence[Picture], captions: Sequence[str], out: P
     taken = {os.path.realpath(file) for file in (*files.values(), *written)}
     for i in set(range(len(pictures))) - set(files):
         names = (out / f"standard-input{suffix}.jpg" for suffix in ("", *(f"-{n}" for n in range(2, len(taken) + 3))))
-        with whole_file(next(name for name in names if os.path.realpath(name) not in taken)) as beside:
-            annotate(load_picture(pictures[i], expansion=expansion), captions[i]).save(beside, "JPEG", quality=90)
+        target = next(name for name in names if os.path.realpath(name) not in taken)
+        write_jpeg(annotate(load_picture(pictures[i], expansion=expansion), captions[i]), target)
 
 
 def caption(row: dict[str, Any]) -> str:

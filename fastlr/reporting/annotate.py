@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from fastlr.data.expansion import DEFAULT, Expansion
 from fastlr.data.picture import load_picture
 from fastlr.errors import InputError
-from fastlr.files import make_folder, whole_file
+from fastlr.files import make_folder, write_jpeg
 
 SHORTEST, LONGEST = 256, 1280  # the sides of an annotated picture, pixels
 
@@ -29,8 +29,7 @@ def annotate_all(
             raise InputError(f"{target}: is one of the pictures to annotate and would be lost; give another folder")
     make_folder(out, "--annotate")
     for file, caption, target in zip(files, captions, written, strict=True):
-        with whole_file(target) as beside:
-            annotate(load_picture(file, expansion=expansion), caption).save(beside, "JPEG", quality=90)
+        write_jpeg(annotate(load_picture(file, expansion=expansion), caption), target)
     return written
 
 
