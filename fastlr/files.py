@@ -69,12 +69,17 @@ def whole_file(path: Path) -> Iterator[Path]:
         unfinished.discard(beside)
 
 
-def write_jpeg(image: Any, path: Path) -> None:
-    """Write one of Pillow's pictures as a JPEG file; Pillow itself says nothing where the disk is full."""
+def jpeg(image: Any) -> bytes:
+    """Return one of Pillow's pictures as a JPEG file; Pillow itself says nothing where the disk is full."""
     content = io.BytesIO()
     image.save(content, "JPEG", quality=90)
+    return content.getvalue()
+
+
+def write_jpeg(image: Any, path: Path) -> None:
+    """Write one of Pillow's pictures as a JPEG file, whole or not at all."""
     with whole_file(path) as beside:
-        beside.write_bytes(content.getvalue())
+        beside.write_bytes(jpeg(image))
 
 
 def make_folder(path: Path, option: str) -> None:

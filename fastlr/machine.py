@@ -8,6 +8,8 @@ import functools
 import json
 import math
 import os
+import select
+import signal
 import sys
 import threading
 import time
@@ -140,10 +142,11 @@ def can_fork() -> bool:
     return sys.platform == "linux" and not names and "jax" not in sys.modules
 
 
-def in_a_copy(work: Callable[[], Any]) -> Any:
+def in_a_copy(work: Callable[[], Any], seconds: float = 2.0) -> Any:
     """Return what `work` makes, plain values, in a copy of this process where one can be made, else in this one.
 
-    A library that ends the process, as some do on damaged files, ends the copy alone: that is a ValueError.
+    A library that ends the process, as some do on damaged files, ends the copy alone: that is a ValueError. A copy that
+    has no answer after so many seconds waits for a lock of a library's own thread: then it is done in this process.
     """
     if not can_fork():
         return work()
@@ -162,8 +165,13 @@ def in_a_copy(work: Callable[[], Any]) -> Any:
             os._exit(0)
     os.close(ours)
     with os.fdopen(answers) as file:
+        answered = bool(select.select([file], [], [], seconds)[0])
+        if not answered:
+            os.kill(process, signal.SIGKILL)
         content = file.read()
     status = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+    if not answered:
+        return work()
     answer = json.loads(content or '{"failed": ""}')
     if "made" not in answer:
         raise ValueError(answer["failed"] or f"its library fails on it, status {status}")

@@ -291,8 +291,13 @@ for work in (os.abort, lambda: {}["wrong"]):
     except ValueError as error:
         print(error)
 """
-    outcome = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert outcome.stdout == "{'a': [1, None]}\nits library fails on it, status -6\n'wrong'\n"
+    code += """
+import os, time
+parent = os.getpid()
+print(in_a_copy(lambda: time.sleep(0 if os.getpid() == parent else 60), 0.2))
+"""
+    outcome = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
+    assert outcome.stdout == "{'a': [1, None]}\nits library fails on it, status -6\n'wrong'\nNone\n"
     assert outcome.stderr == ""
 
 

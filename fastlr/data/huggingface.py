@@ -177,7 +177,7 @@ def _sizes(files: Sequence[Path]) -> list[Any]:
     if not any(path.suffix.lower() == ".parquet" for path in files):
         return [None] * len(files)
     try:
-        return list(in_a_copy(lambda: [_sizes_in(path) for path in files]))
+        return list(in_a_copy(lambda: [_sizes_in(path) for path in files], 2.0 + 0.05 * len(files)))
     except ValueError:
         if len(files) > 1:
             return [_sizes([path])[0] for path in files]
