@@ -195,8 +195,7 @@ def test_the_process_that_opens_hdf5_may_end_between_two_files(tmp_path):
     path = write_hdf5(tmp_path / "x.h5")
     fastlr.open_dataset(path)
     hdf5_opener.opener().running.kill()
-    with pytest.raises(fastlr.InputError, match="the HDF5 library fails on it, status -9"):
-        fastlr.open_dataset(path)
+    assert len(fastlr.open_dataset(path)) == 12
     assert len(fastlr.open_dataset(path)) == 12
 
 

@@ -17,6 +17,7 @@ from fastlr.data import hdf5_process
 from fastlr.machine import can_fork
 
 PIPE = 2**20  # bytes on their way
+SOON = 3.0  # seconds that a copy of this process has for an answer, before a new interpreter is asked
 LONGEST = 60.0  # seconds that the process may wait for a file, on a slow network
 
 
@@ -31,7 +32,7 @@ class Opener:
 
     def ask(self, request: dict[str, Any]) -> dict[str, Any]:
         """Return its answer."""
-        line = json.dumps({"sys_path": sys.path, **request}).encode() + b"\n"
+        line, again = json.dumps({"sys_path": sys.path, **request}).encode() + b"\n", False
         while True:
             try:
                 process = self.running = self.running or _start()
@@ -40,7 +41,7 @@ class Opener:
             with contextlib.suppress(BrokenPipeError):
                 process.stdin.write(line)
                 process.stdin.flush()
-            limit = threading.Timer(LONGEST, process.kill)
+            limit = threading.Timer(SOON if isinstance(process, _Fork) else LONGEST, process.kill)
             limit.daemon = True
             with contextlib.suppress(RuntimeError):  # no thread can be started
                 limit.start()
@@ -50,6 +51,9 @@ class Opener:
                 found: dict[str, Any] = json.loads(answer)
                 return found
             status = self.end()
+            if status == -getattr(signal, "SIGKILL", 0) and not again:
+                again, self.running = True, _new_interpreter()  # a copy may wait for a lock of a library's own thread
+                continue
             if status != -getattr(signal, "SIGALRM", 0):  # it had no request for a while, and ended at this moment
                 return {"failed": cause(status)}
 
