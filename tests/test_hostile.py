@@ -219,7 +219,7 @@ def test_class_names_in_a_pickle_that_are_no_text(tmp_path, hostile):
     write_pickle(tmp_path / "batches.meta", b"}U\x0blabel_names(K\x01", 25 * b"2\x86", b"K\x02ls")
     hostile(tmp_path, "batches.meta", "'tuples in tuples'")
     (tmp_path / "batches.meta").write_bytes(pickle.dumps({"label_names": ["a" * 2000, "b"]}))
-    hostile(tmp_path, "batches.meta", "'label_names' holds what is no short text")
+    hostile(tmp_path, "batches.meta", "'label_names' must hold text of at most 1000 characters")
 
 
 def test_npz_that_expands(tmp_path, hostile):
