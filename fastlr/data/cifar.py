@@ -76,6 +76,7 @@ def _names(folder: Path) -> tuple[str, ...]:
         raise InputError(f"{meta}: holds no 'label_names'; remove the file to use the built-in names")
     if not all(isinstance(name, str | bytes) and len(name) <= MOST_TEXT for name in names):
         raise InputError(
-            f"{meta}: 'label_names' must hold text of at most {MOST_TEXT} characters; remove the file to use the built-in names"
+            f"{meta}: 'label_names' must hold text of at most {MOST_TEXT} characters; "
+            "remove the file to use the built-in names"
         )
     return tuple(name.decode("utf-8", "replace") if isinstance(name, bytes) else name for name in names)
