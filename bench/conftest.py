@@ -9,8 +9,8 @@ import pytest
 
 from fastlr.backends import choose_backend, survey
 from fastlr.benchmark import measure
-from fastlr.benchmark.problems import SHAPES, Problem, open_problem
-from fastlr.forms import FORMS
+from fastlr.benchmark.cases import SHAPES, Problem, open_problem
+from fastlr.objectives import FORMS
 
 
 @functools.lru_cache(maxsize=2)

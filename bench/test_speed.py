@@ -12,10 +12,10 @@ from conftest import checked_job, copy_bandwidth, problem_of
 
 from fastlr.backends import choose_backend
 from fastlr.benchmark import measure
-from fastlr.benchmark.problems import SHAPES
-from fastlr.benchmark.trajectory import MismatchError
-from fastlr.choice import choose_form
-from fastlr.forms import FORMS
+from fastlr.benchmark.cases import SHAPES
+from fastlr.benchmark.check import MismatchError
+from fastlr.objectives import FORMS
+from fastlr.objectives.choose import choose_form
 
 ROUNDS = 5
 SECONDS = 0.2  # of steps in one round

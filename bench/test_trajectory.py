@@ -7,7 +7,7 @@ On a mismatch the error names the first bad step.
 
 from conftest import checked_job
 
-from fastlr.benchmark.trajectory import TOLERANCE
+from fastlr.benchmark.check import TOLERANCE
 
 
 def test_trajectory(combination):

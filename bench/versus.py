@@ -31,8 +31,8 @@ import fastlr
 from fastlr import textbook
 from fastlr.backends import choose_backend
 from fastlr.benchmark import measure
-from fastlr.benchmark.problems import SHAPES, Problem, open_problem
-from fastlr.benchmark.trajectory import MismatchError, check_costs, float_pixels
+from fastlr.benchmark.cases import SHAPES, Problem, open_problem
+from fastlr.benchmark.check import MismatchError, check_costs, float_pixels
 
 RATES = 8  # learning rates of the sweep
 TURN = 0.5  # seconds that a turn lasts at least

@@ -27,7 +27,7 @@ import numpy as np
 
 import fastlr
 from fastlr.benchmark import measure
-from fastlr.benchmark.problems import open_problem
+from fastlr.benchmark.cases import open_problem
 
 QUALITIES = (1e-4, 1e-8)
 LONGEST = 8.0  # seconds after which a solver is not tried with a tighter tolerance

@@ -10,16 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fastlr import core, textbook
-    from fastlr.cross_validation import LogisticRegressionCV
     from fastlr.data import Dataset, open_dataset
     from fastlr.errors import ConvergenceWarning, DivergenceWarning, InputError
-    from fastlr.estimator import LogisticRegression
-    from fastlr.model import Model
-    from fastlr.model_file import load
-    from fastlr.regularization import RegularizationPath, path
+    from fastlr.estimators.cross_validation import LogisticRegressionCV
+    from fastlr.estimators.logistic_regression import LogisticRegression
+    from fastlr.model.file import load
+    from fastlr.model.model import Model
     from fastlr.reporting import report
-    from fastlr.run import Run
-    from fastlr.training import sweep, train
+    from fastlr.training.api import path, sweep, train
+    from fastlr.training.run import RegularizationPath, Run
 
 __version__ = "0.1.0"
 
@@ -49,17 +48,17 @@ _HOME = {
     "Dataset": "fastlr.data",
     "DivergenceWarning": "fastlr.errors",
     "InputError": "fastlr.errors",
-    "LogisticRegression": "fastlr.estimator",
-    "LogisticRegressionCV": "fastlr.cross_validation",
-    "Model": "fastlr.model",
-    "RegularizationPath": "fastlr.regularization",
-    "Run": "fastlr.run",
-    "load": "fastlr.model_file",
+    "LogisticRegression": "fastlr.estimators.logistic_regression",
+    "LogisticRegressionCV": "fastlr.estimators.cross_validation",
+    "Model": "fastlr.model.model",
+    "RegularizationPath": "fastlr.training.run",
+    "Run": "fastlr.training.run",
+    "load": "fastlr.model.file",
     "open_dataset": "fastlr.data",
-    "path": "fastlr.regularization",
+    "path": "fastlr.training.api",
     "report": "fastlr.reporting",
-    "sweep": "fastlr.training",
-    "train": "fastlr.training",
+    "sweep": "fastlr.training.api",
+    "train": "fastlr.training.api",
 }
 
 

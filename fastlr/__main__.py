@@ -5,7 +5,7 @@ import os
 import sys
 import warnings
 
-from fastlr.interruption import listen
+from fastlr.cli.signals import listen
 
 
 def run() -> int:
@@ -24,7 +24,7 @@ def run() -> int:
         warnings.simplefilter("ignore")  # what there is to say is said in lines of our own
     gc.set_threshold(300_000)
     try:
-        from fastlr.cli import main
+        from fastlr.cli.app import main
 
         return main()
     finally:

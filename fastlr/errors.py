@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from fastlr.text import escaped
+import re
+
+# Compiled when it is first used: printing the help does without it.
+# Control characters, the marks that turn the direction of the text after them, and halves of characters.
+_ACTING = "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 
 
 class InputError(ValueError):
@@ -22,3 +26,8 @@ class DivergenceWarning(RuntimeWarning):
 
 class ConvergenceWarning(RuntimeWarning):
     """A solver that converges ended before the gradient was small enough."""
+
+
+def escaped(text: str) -> str:
+    """Return the text with what a terminal would act on written out, as \\x1b."""
+    return re.sub(_ACTING, lambda match: match[0].encode("unicode_escape").decode("ascii"), text)

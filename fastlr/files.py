@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from fastlr.errors import InputError
-from fastlr.interruption import unfinished
 
 PART = re.compile(r"\.([0-9a-f]{8})-(\d+)-[0-9a-f]{16}\.part")  # the machine and the process that write it
+unfinished: set[Path] = set()  # files that are being written; they go where the process is ended by a signal
 OLD = 86_400  # seconds after which another machine's process is taken to be dead
 
 

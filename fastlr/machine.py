@@ -17,8 +17,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from fastlr.interruption import LISTENER
-
 T = TypeVar("T")
 
 CGROUPS = Path("/sys/fs/cgroup")
@@ -138,8 +136,10 @@ def can_fork() -> bool:
 
     JAX has threads of its own, and warns.
     """
-    names = {thread.name for thread in threading.enumerate()} - {threading.current_thread().name, LISTENER}
-    return sys.platform == "linux" and not names and "jax" not in sys.modules
+    others = [
+        t for t in threading.enumerate() if t is not threading.current_thread() and not hasattr(t, "holds_no_lock")
+    ]
+    return sys.platform == "linux" and not others and "jax" not in sys.modules
 
 
 def in_a_copy(work: Callable[[], Any], seconds: float = 2.0) -> Any:

@@ -21,8 +21,9 @@ from PIL import Image
 from strict_backend import ENTRY as STRICT
 from threadpoolctl import threadpool_limits
 
-from fastlr import cli, textbook
+from fastlr import textbook
 from fastlr.backends import choose_backend, register, survey
+from fastlr.cli import app as cli
 from fastlr.data import arrays, from_arrays, hdf5
 
 if "PYTEST_XDIST_WORKER" in os.environ:

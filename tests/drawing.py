@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 import fastlr
 from fastlr.backends import choose_backend
-from fastlr.forms import FORMS
-from fastlr.network import Layer, Network, one_hot
-from fastlr.solvers import SOLVERS, descent
-from fastlr.solvers.problem import Problem
+from fastlr.objectives import FORMS
+from fastlr.objectives.network import Layer, Network, one_hot
+from fastlr.objectives.resident import Resident
+from fastlr.solvers import SOLVERS, choose_descent
 
 # The same examples in every run. A file that is in the cache of the kernels takes its time, which is no failure.
 PROPERTY = settings(
@@ -181,11 +181,11 @@ def descents(draw, steepest=0.3):
 
 
 def started(backend, form, drawn, work="float64"):
-    """Return the problem on a backend, and the state that it starts from."""
+    """Return the objective on a backend, and the state that it starts from."""
     X, Y, layers, rates, l2, network, scale = drawn
     backend = choose_backend(backend, dtype=work)
     X = X if X.dtype == np.uint8 else X.astype(work)
     first, *deeper = (Layer(*map(backend.floats, layer)) for layer in layers)
     space = FORMS[form].of(backend.asarray(X).T, first.W, scale, backend.kernels)
-    problem = Problem(space, *map(backend.floats, (Y, rates, l2)), network)
-    return backend, problem, descent.start(problem, first.b, tuple(deeper))
+    objective = Resident(space, *map(backend.floats, (Y, rates, l2)), network)
+    return backend, objective, choose_descent().start(objective, first.b, tuple(deeper))

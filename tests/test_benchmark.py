@@ -9,7 +9,9 @@ import pytest
 
 from fastlr import core
 from fastlr.backends import DTYPES, choose_backend, survey
-from fastlr.benchmark import measure, problems, trajectory
+from fastlr.benchmark import cases as problems
+from fastlr.benchmark import check as trajectory
+from fastlr.benchmark import measure
 
 
 @pytest.fixture

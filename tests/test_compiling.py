@@ -13,8 +13,8 @@ import fastlr
 # One kernel, small to compile, that takes an exponential from another file.
 WORK = """
 import sys, numpy as np
-from fastlr.kernels import arrays
-from fastlr.kernels.compiling import KERNELS, cache_folder
+from fastlr.kernels.cpu import arrays
+from fastlr.kernels.cpu.compiling import KERNELS, cache_folder
 D = arrays.losses_and_residuals(np.full((1, 1, 3), -2.0), np.zeros((1, 1, 3)))[1]
 stats = KERNELS["losses_and_residuals"].stats
 print(D[0, 0, 0], cache_folder(), sum(stats.cache_hits.values()), sum(stats.cache_misses.values()))
@@ -46,7 +46,7 @@ class Copied:
 
     def __init__(self, root, home):
         self.root, self.home = root, home
-        self.kernels = root / "fastlr" / "kernels"
+        self.kernels = root / "fastlr" / "kernels" / "cpu"
         home.mkdir()
 
     def start(self, **environment):
@@ -119,7 +119,7 @@ def test_kernels_compiled_at_installation_are_taken_from_a_package_that_cannot_b
     outside = copied.home / "kept"
     outside.mkdir()
     (outside / "fastlr-0123").mkdir()
-    code = "from fastlr.kernels import compiling; compiling._copy(compiling.cache_folder(), compiling.Path('{}'))"
+    code = "from fastlr.kernels.cpu import compiling; compiling._copy(compiling.cache_folder(), compiling.Path('{}'))"
     target = copied.home / ".cache" / "fastlr" / folder.name
     for _ in range(2):  # the second finds it there
         subprocess.run(
@@ -182,7 +182,7 @@ c.IndexDataCacheFile.save = full
 def test_numbas_own_setting_is_respected_and_left_as_it_was(copied, tmp_path):
     given = tmp_path / "given"
     assert copied(NUMBA_CACHE_DIR=str(given))[1].parent == given
-    code = "import numba, fastlr.kernels.cpu; print(numba.config.CACHE_DIR == '')"
+    code = "import numba, fastlr.kernels.cpu.products; print(numba.config.CACHE_DIR == '')"
     own = {name: value for name, value in os.environ.items() if name != "NUMBA_CACHE_DIR"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=own)
     assert done.stdout == "True\n"

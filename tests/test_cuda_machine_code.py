@@ -34,7 +34,8 @@ def kernels():
     """Return (name, dtype of the rows or of K, working dtype, kernel, argument types) of every kernel."""
     from numba import float32, float64, int32, int64, uint8
 
-    from fastlr.kernels import cuda, cuda_predict
+    from fastlr.kernels.cuda import predict as cuda_predict
+    from fastlr.kernels.cuda import steps as cuda
 
     found = []
     for kind in (float32, float64):
@@ -63,7 +64,7 @@ def test_kernels_become_machine_code_that_fits_a_block(architecture, tmp_path, m
     version = divmod(int(architecture[3:]), 10)
     device = type("Device", (), {"compute_capability": version})
     monkeypatch.setattr("numba.cuda.dispatcher.get_current_device", lambda: device)
-    from fastlr.kernels.cuda import LANES, WARPS
+    from fastlr.kernels.cuda.steps import LANES, WARPS
 
     source, code, linked = (tmp_path / name for name in ("kernel.ptx", "kernel.cubin", "linked.cubin"))
     lines = [f"{architecture:8} {'kernel':16} {'reads':8} {'works in':8} registers  spills  shared"]
@@ -87,7 +88,7 @@ def test_kernels_become_machine_code_that_fits_a_block(architecture, tmp_path, m
 
 def kept(name: str) -> int:
     """Return the bytes that a launch asks for beside the kernel's own."""
-    from fastlr.kernels.launch import KEPT
+    from fastlr.kernels.cuda.launch import KEPT
 
     return KEPT if name == "gram_steps" else 0
 

@@ -18,8 +18,8 @@ from fastlr import core
 from fastlr.backends import DTYPES, REGISTRY, choose_backend, native_libraries, survey
 from fastlr.data import from_arrays
 from fastlr.errors import InputError
-from fastlr.forms import FORMS
 from fastlr.namespace import dtype_name, library_of, to_host
+from fastlr.objectives import FORMS
 from fastlr.solvers import SOLVERS
 from fastlr.solvers.optimizers import OPTIMIZERS
 

@@ -14,7 +14,8 @@ from conftest import draw_images, write_folder
 from safetensors.numpy import load_file, save_file
 
 import fastlr
-from fastlr import files, interruption, machine
+from fastlr import files, machine
+from fastlr.cli import signals
 from fastlr.data import hdf5_opener
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has other signals and limits")
@@ -60,7 +61,7 @@ def test_what_is_half_written_goes_when_a_signal_comes(tmp_path):
 import os, signal, sys
 from pathlib import Path
 from fastlr.files import whole_file
-from fastlr.interruption import listen
+from fastlr.cli.signals import listen
 listen()
 with whole_file(Path(sys.argv[1])) as beside:
     beside.write_text("half")
@@ -163,7 +164,7 @@ def test_a_report_that_fails_leaves_nothing(pictures, tmp_path, monkeypatch):
 def test_a_damaged_kernel_cache_is_made_anew(tmp_path, damage):
     code = """
 import logging, numpy as np
-from fastlr.kernels import arrays
+from fastlr.kernels.cpu import arrays
 logging.basicConfig(format="%(message)s")
 print(arrays.project(np.ones((1, 3)), np.eye(3, dtype=np.uint8).T, 1.0).sum())
 """
@@ -223,9 +224,9 @@ def test_hdf5_where_no_process_can_be_started(tmp_path, monkeypatch):
 
 
 def test_what_c_libraries_print_stays_away_and_our_line_does_not(capfd):
-    with interruption.only_our_lines():
+    with signals.only_our_lines():
         os.write(2, b"JPEGLib: Bogus Huffman table definition.\n")
-        os.write(interruption.standard_error, b"ours\n")
+        os.write(signals.standard_error, b"ours\n")
     os.write(2, b"after\n")
     assert capfd.readouterr().err == "ours\nafter\n"
 

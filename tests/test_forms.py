@@ -8,10 +8,17 @@ import pytest
 
 from fastlr import core
 from fastlr.backends import choose_backend
-from fastlr.choice import choose_form
-from fastlr.forms import FORMS, GramForm, PrimalForm
-from fastlr.solvers import descent
-from fastlr.solvers.problem import Problem
+from fastlr.objectives import FORMS
+from fastlr.objectives.choose import choose_form
+from fastlr.objectives.gram import GramForm
+from fastlr.objectives.primal import PrimalForm
+from fastlr.objectives.resident import Resident
+from fastlr.solvers import choose_descent
+from fastlr.solvers.descent import step
+from fastlr.solvers.optimizers import OPTIMIZERS
+
+descent = choose_descent()
+
 
 pytestmark = pytest.mark.quick
 
@@ -62,12 +69,12 @@ def test_both_forms_take_the_same_steps_from_any_weights(name, k, pixels):
     Y = xp.asarray(rng.integers(0, 2, (k, 1, m)).astype(np.float64))
     rates, l2 = xp.asarray(rng.uniform(0.05, 0.2, (k, 1, 1))), xp.asarray(rng.uniform(0, 0.2, (k, 1, 1)))
     forms = [form.of(X, W, 1 / 255 if pixels else 1.0) for form in FORMS.values()]
-    problems = [Problem(form, Y, rates, l2) for form in forms]
+    problems = [Resident(form, Y, rates, l2) for form in forms]
     states = [descent.start(problem, b) for problem in problems]
-    for step in range(150):
+    for number in range(150):
         costs = [host(core.cost(state.Z, Y)) for state in states]
-        np.testing.assert_allclose(costs[1], costs[0], rtol=1e-12, err_msg=f"step {step}")
-        states = [descent.step(problem, state) for problem, state in zip(problems, states, strict=True)]
+        np.testing.assert_allclose(costs[1], costs[0], rtol=1e-12, err_msg=f"step {number}")
+        states = [step(OPTIMIZERS["gd"], problem, state) for problem, state in zip(problems, states, strict=True)]
     primal, gram = (host(form.weights(state.W)) for form, state in zip(forms, states, strict=True))
     np.testing.assert_allclose(gram, primal, rtol=1e-9, atol=1e-12)
     assert primal.shape == (k, 1, n)
@@ -112,6 +119,6 @@ def test_a_step_of_the_gram_form_does_not_read_x():
     form = GramForm.of(X, np.zeros((1, 1, 5)))
     blind = replace(form, X=np.full_like(X, np.nan))
     labels, rate = np.array([[[0.0, 1, 0, 1, 0, 1]]]), np.array([[[0.1]]])
-    state = descent.start(Problem(blind, labels, rate, rate * 0), np.zeros((1, 1, 1)))
-    state = descent.advance(backend, Problem(blind, labels, rate, rate * 0), state, 50)
+    state = descent.start(Resident(blind, labels, rate, rate * 0), np.zeros((1, 1, 1)))
+    state = descent.advance(backend, Resident(blind, labels, rate, rate * 0), state, 50)
     assert np.isfinite(state.Z).all()

@@ -7,12 +7,15 @@ import pytest
 
 from fastlr import core, textbook
 from fastlr.backends import choose_backend
-from fastlr.forms import FORMS
-from fastlr.kernels import arrays, starting, steps
-from fastlr.network import Layer, Network, one_hot
-from fastlr.solvers import convex, descent, minibatch, newton_cg
-from fastlr.solvers.preconditioner import prepare
-from fastlr.solvers.problem import Problem
+from fastlr.kernels.cpu import arrays, starting
+from fastlr.kernels.cpu import dispatch as steps
+from fastlr.objectives import FORMS
+from fastlr.objectives.network import Layer, Network, one_hot
+from fastlr.objectives.resident import Resident
+from fastlr.solvers import choose_descent, minibatch, newton_cg
+
+descent = choose_descent()
+
 
 RTOL = {np.float64: 1e-11, np.float32: 1e-4}
 SHAPES = [(1, 1), (7, 3), (8, 64), (9, 100), (66, 65), (130, 2050)]
@@ -22,9 +25,9 @@ SHAPES = [(1, 1), (7, 3), (8, 64), (9, 100), (66, 65), (130, 2050)]
 def team(request, monkeypatch):
     """Every kernel in a team of this size, however small the work and whatever the machine."""
     for name in ("size_for", "size_that_meets"):
-        monkeypatch.setattr(f"fastlr.kernels.starting.{name}", lambda operations: request.param)
-    monkeypatch.setattr("fastlr.kernels.starting.TURN", 100_000)  # many turns of few steps
-    monkeypatch.setattr("fastlr.kernels.starting.parts_for", lambda operations: 5)
+        monkeypatch.setattr(f"fastlr.kernels.cpu.starting.{name}", lambda operations: request.param)
+    monkeypatch.setattr("fastlr.kernels.cpu.starting.TURN", 100_000)  # many turns of few steps
+    monkeypatch.setattr("fastlr.kernels.cpu.starting.parts_for", lambda operations: 5)
     return request.param
 
 
@@ -93,7 +96,7 @@ def test_the_gram_product(team, m, n, k, dtype, work):
 
 
 def test_the_numbers_that_are_repeated_are_the_kernels_own():
-    from fastlr.kernels import gram, pixels
+    from fastlr.kernels.cpu import gram, pixels
 
     assert (arrays.PANEL, arrays.FEATURES) == (pixels.PANEL, gram.FEATURES)
 
@@ -111,8 +114,8 @@ def test_fused_steps_follow_plain_steps(team, form, m, n, k, dtype, work):
     rates, l2 = rng.uniform(0.01, 0.1, (k, 1, 1)), rng.uniform(0, 0.2, (k, 1, 1))
     scale = 1 / 255 if dtype is np.uint8 else 1.0
     X = data.T if work == "float64" or dtype is np.uint8 else data.astype(work).T
-    fused = Problem(FORMS[form].of(X, numba.floats(W), scale, numba.kernels), *map(numba.floats, (Y, rates, l2)))
-    plain = Problem(FORMS[form].of(data.T, W, scale), Y, rates, l2)
+    fused = Resident(FORMS[form].of(X, numba.floats(W), scale, numba.kernels), *map(numba.floats, (Y, rates, l2)))
+    plain = Resident(FORMS[form].of(data.T, W, scale), Y, rates, l2)
     state = descent.start(fused, numba.floats(b))
     expected = descent.start(plain, b)
     tolerance = 1e-10 if work == "float64" else 1e-4
@@ -136,8 +139,8 @@ def test_steps_in_whole_numbers_follow_plain_steps(team, m, n, work):
     X, rng = examples(m, n, np.uint8).T, np.random.default_rng(m)
     W, b, Y = rng.normal(size=(2, 1, n)), np.zeros((2, 1, 1)), rng.integers(0, 2, (1, 1, m)).astype(float)
     rates, l2 = np.array([[[1e-2]], [[1e-3]]]), np.array([[[0.0]], [[0.1]]])
-    fused = Problem(FORMS["primal"].of(X, numba.floats(W), 1 / 255, numba.kernels), *map(numba.floats, (Y, rates, l2)))
-    plain = Problem(FORMS["primal"].of(X, W, 1 / 255), Y, rates, l2)
+    fused = Resident(FORMS["primal"].of(X, numba.floats(W), 1 / 255, numba.kernels), *map(numba.floats, (Y, rates, l2)))
+    plain = Resident(FORMS["primal"].of(X, W, 1 / 255), Y, rates, l2)
     state = descent.advance(numba, fused, descent.start(fused, numba.floats(b)), 60)
     expected = descent.advance(numpy, plain, descent.start(plain, b), 60)
     for name, got, wanted in zip(("W", "b", "Z"), state, expected, strict=False):
@@ -164,18 +167,18 @@ def test_fused_networks_follow_plain_ones(team, monkeypatch, form, m, n, units, 
         X = data.T if backend is numpy or dtype is np.uint8 else data.astype(work).T
         first, *deeper = (Layer(*map(backend.floats, layer)) for layer in layers)
         space = FORMS["primal" if form == "batches" else form].of(X, first.W, scale, backend.kernels)
-        problems.append(Problem(space, *map(backend.floats, (Y, rates, l2)), network))
+        problems.append(Resident(space, *map(backend.floats, (Y, rates, l2)), network))
         states.append(descent.start(problems[-1], first.b, tuple(deeper)))
     tolerance = 1e-10 if work == "float64" else 2e-4
     for call, count in enumerate([1, 2, 7, 30]):
         before = [array.copy() for array in (*states[0].parameters, states[0].Z)]
         if form == "batches":
             batches = rng.integers(0, m, (count, 21))
-            moved = steps.batch_steps(problems[0], states[0]._replace(t=np.zeros((2, 1, 1))), batches)
+            moved = problems[0].batch_steps(states[0]._replace(t=np.zeros((2, 1, 1))), batches)
             assert (moved.t == count).all()
             wanted = states[1]
             for row in batches:
-                wanted = minibatch.step(problems[1], row, wanted)
+                wanted = minibatch.step(descent.optimizer, problems[1], row, wanted)
         else:
             moved = descent.advance(numba, problems[0], states[0], count)
             wanted = descent.advance(numpy, problems[1], states[1], count)
@@ -279,9 +282,9 @@ def test_conjugate_gradients_follow_the_plain_ones(team, m, weighted, intercept,
             form = FORMS["gram"].of(data.T, backend.floats(np.zeros((1, 1, 300))), 1 / 255, backend.kernels)
             counted = None if weights is None else backend.floats(weights)
             l2, network = backend.floats(np.full((1, 1, 1), 0.01)), Network((), 1, intercept)
-            problem = prepare(Problem(form, backend.floats(Y), l2, l2, network, weights=counted), 1)
-            iterate = newton_cg.start(problem, backend.floats(0 * Y[..., :1]), form.gradient(backend.floats(D)))
-            d = newton_cg.direction(backend, problem, iterate, convex.probabilities(problem, iterate.Z))
+            objective = Resident(form, backend.floats(Y), l2, l2, network, counts=counted).prepared(1)
+            iterate = newton_cg.start(objective, backend.floats(0 * Y[..., :1]), form.gradient(backend.floats(D)))
+            d = newton_cg.direction(backend, objective, objective.curved(iterate.at))
             assert d.W.dtype == d.b.dtype == d.Z.dtype == dtype
             assert d.W.shape == (1, 1, m + 1)
             found.append((d.W[..., :-1], d.b, d.Z))
@@ -323,7 +326,7 @@ def test_processors_without_the_instruction(team, monkeypatch):
     """The plain loops that stand in for it: the Gram matrix, and steps on pixels in floating point."""
     from numba import njit
 
-    from fastlr.kernels import pixels
+    from fastlr.kernels.cpu import pixels
 
     monkeypatch.setattr(pixels, "AVX2", False)
     packed = np.random.default_rng(0).integers(0, 256, (2, 9, 16, 2)).astype(np.int16)
@@ -345,7 +348,7 @@ def steps_of(backend: str, X: np.ndarray, labels: np.ndarray, steps: int) -> lis
 
 
 def test_digits_hold_a_number_to_its_unit():
-    from fastlr.kernels import digits
+    from fastlr.kernels.cpu import digits
 
     rng = np.random.default_rng(0)
     numbers = np.concatenate([rng.normal(size=500) * 10.0 ** rng.integers(-20, 3, 500), [0.0, -0.0, 1234.5]])
@@ -368,7 +371,7 @@ def test_what_is_not_finite_stays_so_in_whole_numbers(team, bad):
     numba = choose_backend("numba")
     X, W = examples(40, 33, np.uint8).T, np.zeros((1, 1, 33))
     W[0, 0, 5] = bad
-    problem = Problem(
+    problem = Resident(
         FORMS["primal"].of(X, W, 1 / 255, numba.kernels), np.ones((1, 1, 40)), np.ones((1, 1, 1)), np.zeros((1, 1, 1))
     )
     state = descent.advance(numba, problem, descent.start(problem, np.zeros((1, 1, 1))), 2)
@@ -399,7 +402,7 @@ def test_the_bits_do_not_depend_on_the_number_of_threads(form, more, tmp_path, m
 def test_the_sigmoid_to_two_units_in_the_last_place():
     from numba import njit
 
-    from fastlr.kernels import vector
+    from fastlr.kernels.cpu import vector
 
     @njit
     def every(z, out):
@@ -437,7 +440,7 @@ def test_a_long_compilation_is_announced(monkeypatch):
 def test_warm_up_compiles_all_that_training_asks_for(fastlr_command):
     """After it, no training on pixels or floating-point features compiles anything."""
     import fastlr
-    from fastlr.kernels.compiling import KERNELS
+    from fastlr.kernels.cpu.compiling import KERNELS
 
     assert fastlr_command("warmup").out == "the kernels are compiled\n"
     before = {name: len(kernel.overloads) for name, kernel in KERNELS.items()}
@@ -484,7 +487,7 @@ def test_two_trainings_at_once_do_not_wait_for_each_other_forever(team):
     ("value", "expected"), [("1", 1), (" 1,2", 1), ("", None), ("many", None), ("0", None), ("²", None)]
 )
 def test_the_team_is_as_large_as_the_blas_would_be(monkeypatch, value, expected):
-    from fastlr.kernels.team import team_size
+    from fastlr.kernels.cpu.team import team_size
     from fastlr.machine import usable_cpus
 
     monkeypatch.setenv("OMP_NUM_THREADS", value)

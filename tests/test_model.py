@@ -64,7 +64,7 @@ def test_features_to_predict_must_be_finite():
 
 
 def test_one_half_is_class_zero():
-    layer = fastlr.network.Layer(np.zeros((1, 3)), np.zeros((1, 1)))
+    layer = fastlr.objectives.network.Layer(np.zeros((1, 3)), np.zeros((1, 1)))
     model = fastlr.Model((layer,), ("no", "yes"), scale=1.0)
     assert model.predict(np.ones((2, 3))).tolist() == ["no", "no"]
 

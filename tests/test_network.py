@@ -14,14 +14,18 @@ import fastlr
 from fastlr import core, textbook
 from fastlr.backends import DTYPES, choose_backend
 from fastlr.data import from_arrays
-from fastlr.forms import FORMS
 from fastlr.namespace import dtype_name, library_of, to_host
-from fastlr.network import Layer, Network, one_hot
-from fastlr.problems import set_up
-from fastlr.settings import Candidate, Settings
-from fastlr.solvers import descent, minibatch
+from fastlr.objectives import FORMS
+from fastlr.objectives.network import Layer, Network, one_hot
+from fastlr.objectives.resident import Resident
+from fastlr.solvers import choose_descent, minibatch
+from fastlr.solvers.descent import step
 from fastlr.solvers.optimizers import OPTIMIZERS
-from fastlr.solvers.problem import Problem
+from fastlr.training.inputs import set_up
+from fastlr.training.settings import Candidate, Settings
+
+descent = choose_descent()
+
 
 TOLERANCE = {"float64": 1e-9, "float32": 1e-4}
 
@@ -108,10 +112,10 @@ def test_gradients_are_those_of_the_cost(form, classes, layers, standardize):
     X, labels = examples(classes, m=12, n=6)
     backend = choose_backend("numpy")
     settings = Settings(layers=layers, form=form, standardize=standardize, seed=1)
-    space, problem, state = set_up(backend, from_arrays("data", X, labels), settings, [Candidate(0.1)])
+    problem, state = set_up(backend, from_arrays("data", X, labels), settings, [Candidate(0.1)])
     state = descent.advance(backend, problem, state, 3)
-    D, deeper = problem.network.backward(state.Z, state.deeper, problem.Y)
-    gradients = [space.gradient(D), core.intercept_gradient(D), *(array for layer in deeper for array in layer)]
+    D, _ = problem.network.backward(state.Z, state.deeper, problem.Y)
+    space, gradients = problem.form, problem.gradients(state)
     # In the Gram form a coordinate's derivative is that of the cost by C: the gradient through K.
     if form == "gram":
         through = space.logits(np.concatenate([D / D.shape[-1], 0 * D[..., :1]], axis=-1), 0.0)
@@ -119,7 +123,7 @@ def test_gradients_are_those_of_the_cost(form, classes, layers, standardize):
 
     def cost_of(parameters):
         Z = space.logits(parameters[0], parameters[1])
-        layers = tuple(type(layer)(*parameters[2 + 2 * i : 4 + 2 * i]) for i, layer in enumerate(deeper))
+        layers = tuple(type(layer)(*parameters[2 + 2 * i : 4 + 2 * i]) for i, layer in enumerate(state.deeper))
         return float(problem.network.cost(Z, layers, problem.Y)[0, 0, 0])
 
     h = 1e-5
@@ -332,12 +336,14 @@ def test_strict_arrays_take_the_same_steps(form, optimizer, outputs):
         data = xp.asarray(X).T
         space = FORMS[form].of(data, layers[0].W, 1 / 255, moments=core.moments(data, xp.float64, 1 / 255))
         Y = xp.asarray(one_hot(labels, outputs)[None])
-        problem = Problem(space, Y, *map(xp.asarray, (rates, l2)), network, OPTIMIZERS[optimizer])
-        state = minibatch.MiniBatches(5, 0).start(problem, layers[0].b, tuple(layers[1:]))
+        problem = Resident(space, Y, *map(xp.asarray, (rates, l2)), network)
+        state = minibatch.MiniBatches(5, 0, OPTIMIZERS[optimizer]).start(problem, layers[0].b, tuple(layers[1:]))
         for i in range(30):
             if form == "primal" and i % 3 == 0:
-                state = minibatch.turn(problem, xp.asarray(np.arange(10).reshape(2, 5)), 0, 2, state)
-            state = descent.step(problem, state)
+                state = minibatch.turn(
+                    OPTIMIZERS[optimizer], problem, xp.asarray(np.arange(10).reshape(2, 5)), 0, 2, state
+                )
+            state = step(OPTIMIZERS[optimizer], problem, state)
         states.append([np.from_dlpack(array) for array in (*state.parameters, state.Z)])
         assert network.dead_layer(state.Z, state.deeper) is None
     for got, wanted in zip(*states, strict=True):

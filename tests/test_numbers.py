@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import fastlr
-from fastlr.estimator import LogisticRegression
+from fastlr.estimators.logistic_regression import LogisticRegression
 
 X, Y = np.random.default_rng(0).standard_normal((20, 3)), np.arange(20) % 2
 

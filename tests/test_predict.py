@@ -15,9 +15,9 @@ from PIL import Image
 from pseudo import on_a_terminal
 
 import fastlr
-from fastlr import predictions
 from fastlr.data.picture import Encoded
-from fastlr.predictions import predict_pictures
+from fastlr.model import pictures as predictions
+from fastlr.model.pictures import predict_pictures
 
 pytestmark = pytest.mark.quick
 

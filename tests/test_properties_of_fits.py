@@ -21,8 +21,8 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 import fastlr
-from fastlr.folds import assign
 from fastlr.solvers import SOLVERS
+from fastlr.training.folds import assign
 
 
 def converged(X, y, **more):

@@ -26,8 +26,8 @@ from hypothesis import strategies as st
 import fastlr
 from fastlr import core
 from fastlr.data import Dataset, from_arrays
-from fastlr.folds import assign
-from fastlr.network import one_hot
+from fastlr.objectives.network import one_hot
+from fastlr.training.folds import assign
 
 
 @FEWER

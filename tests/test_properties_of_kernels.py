@@ -10,9 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastlr import core, textbook
-from fastlr.kernels import arrays, starting
-from fastlr.network import Layer, one_hot
-from fastlr.solvers import descent
+from fastlr.kernels.cpu import arrays, starting
+from fastlr.objectives.network import Layer, one_hot
+from fastlr.solvers import choose_descent
+
+descent = choose_descent()
 
 
 @contextlib.contextmanager

@@ -26,8 +26,8 @@ from hypothesis import strategies as st
 
 import fastlr
 from fastlr import core, textbook
-from fastlr.model import Model
-from fastlr.network import Layer, one_hot
+from fastlr.model.model import Model
+from fastlr.objectives.network import Layer, one_hot
 
 # NumPy's text ends before NULs that end it, in the labels too, so that no class can be named so.
 texts = st.text(min_size=1, max_size=8).filter(lambda name: not name.endswith("\0"))

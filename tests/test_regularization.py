@@ -10,7 +10,8 @@ from safetensors.numpy import save_file
 from sklearn.linear_model import LogisticRegression
 
 import fastlr
-from fastlr import cli, linear
+from fastlr.cli import app as cli
+from fastlr.training import warm_start as linear
 
 
 def drawn(m=80, n=12, classes=3, dtype=np.float64):

@@ -20,13 +20,13 @@ from PIL import Image
 import fastlr
 from fastlr import InputError
 from fastlr.data import from_arrays
-from fastlr.network import Layer
+from fastlr.objectives.network import Layer
 from fastlr.reporting import figures, report_on_model
 from fastlr.reporting.findings import Bin, Findings, calibration_error, spread_over_classes
 from fastlr.reporting.pictures import AGAINST, FOR, LONGEST, WHITE, weight_images
 from fastlr.reporting.style import LIGHT, drawable
 from fastlr.reporting.subject import run_labels
-from fastlr.run import best_of
+from fastlr.training.run import best_of
 
 STRANGE = (
     "<script>alert('x')</script>",
@@ -103,7 +103,7 @@ def small_run(classes: int = 2, **settings):
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("demo") / "out"
-    assert fastlr.cli.main(["demo", "--out", str(out)]) == 0
+    assert fastlr.cli.app.main(["demo", "--out", str(out)]) == 0
     return out
 
 
@@ -478,7 +478,7 @@ def test_without_a_report_no_test_costs_are_computed(fastlr_command, folder):
 
 
 def test_a_report_that_cannot_be_is_refused_before_training(refused, folder, tmp_path, monkeypatch):
-    monkeypatch.setattr("fastlr.cli.training.run_training", lambda *_, **__: pytest.fail("it trains"))
+    monkeypatch.setattr("fastlr.cli.train.run_training", lambda *_, **__: pytest.fail("it trains"))
     (tmp_path / "file").touch()
     refused("train", folder, "--report", tmp_path / "file", says=("is a file; --report takes the name of a folder",))
     refused("train", folder, "--report", tmp_path / "file" / "x", says=("cannot be made", "--report"))

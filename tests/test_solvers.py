@@ -12,12 +12,12 @@ from sklearn.linear_model import LogisticRegression
 import fastlr
 from fastlr.backends import choose_backend
 from fastlr.backends.record import loop
-from fastlr.choice import Shape, choose_solver_and_form
-from fastlr.forms import FORMS
-from fastlr.network import Network, one_hot
-from fastlr.solvers import SOLVERS, convex, preconditioner
-from fastlr.solvers.preconditioner import prepare
-from fastlr.solvers.problem import Problem, Vector
+from fastlr.objectives import FORMS, preconditioner
+from fastlr.objectives.choose import Size, choose_solver_and_form
+from fastlr.objectives.network import Network, one_hot
+from fastlr.objectives.protocol import Vector, plus
+from fastlr.objectives.resident import Resident
+from fastlr.solvers import SOLVERS
 
 pytestmark = pytest.mark.quick
 
@@ -44,20 +44,20 @@ def problem_of(form, X, y, l2=0.01, weights=None, intercept=True, W=None, xp=np,
     Y = xp.asarray(one_hot(y, outputs)[np.newaxis])
     penalties = xp.asarray(np.reshape(np.asarray(l2, dtype=float), (-1, 1, 1)))
     weights = None if weights is None else xp.asarray(weights)
-    return Problem(space, Y, penalties, penalties, Network((), outputs, intercept), weights=weights)
+    return Resident(space, Y, penalties, penalties, Network((), outputs, intercept), counts=weights)
 
 
 def minimum(solver, problem, tol=1e-9, iterations=300, xp=np):
     """Return the iterate at which a solver ends, and the objectives on the way."""
-    problem, module = prepare(problem, problem.l2.shape[0]), SOLVERS[solver]
+    problem, module = problem.prepared(problem.l2.shape[0]), SOLVERS[solver]
     k, outputs = problem.l2.shape[0], problem.network.outputs
     iterate, objectives = module.start(problem, xp.zeros((k, outputs, 1), dtype=xp.float64)), []
     for _ in range(iterations):
-        objectives.append(np.from_dlpack(iterate.objective).ravel())
-        if bool(xp.all((iterate.norm <= tol) | (iterate.stalled > 2))):
+        objectives.append(np.from_dlpack(iterate.at.objective).ravel())
+        if bool(xp.all((iterate.at.norm <= tol) | (iterate.stalled > 2))):
             return iterate, np.array(objectives)
         iterate = module.step(Host, problem, iterate)
-    raise AssertionError(f"the gradient's norm is {iterate.norm} after {iterations} iterations")
+    raise AssertionError(f"the gradient's norm is {iterate.at.norm} after {iterations} iterations")
 
 
 def combinations():
@@ -99,23 +99,21 @@ def test_gradient_and_curvature_are_the_differences_of_the_objective(form, weigh
     )
 
     def at(t):
-        W, b = place[0] + t * way[0], place[1] + t * way[1]
-        point = Vector(W, b, problem.form.logits(W, b))
-        J, D = convex.value(problem, point.Z)
-        return point, J + problem.l2 / 2 * convex.weights_inner(problem, point, point), convex.adjoint(problem, D, W), D
+        return problem.evaluate(plus(point, t, direction))
 
     step = 1e-5
-    point, _, gradient, D = at(0.0)
-    direction = Vector(*way, problem.form.logits(*way))
-    slope = (at(step)[1] - at(-step)[1]) / (2 * step)
-    np.testing.assert_allclose(convex.inner(problem, gradient, direction), slope, rtol=1e-7)
-    A = convex.probabilities(problem, point.Z)
-    V = convex.curvature(problem, A, direction.Z)
-    np.testing.assert_allclose(V, (at(step)[3] - at(-step)[3]) / (2 * step), rtol=1e-6, atol=1e-9)
-    J, _ = convex.value(problem, point.Z)
-    np.testing.assert_allclose(J, problem.network.cost(point.Z, (), problem.Y, weights), rtol=1e-13)
-    residuals, _ = problem.network.backward(point.Z, (), problem.Y, weights)
-    np.testing.assert_allclose(D, residuals, rtol=1e-13)
+    point, direction = (problem.complete(Vector(*vector)) for vector in (place, way))
+    here, before, after = at(0.0), at(-step), at(step)
+    slope = (after.objective - before.objective) / (2 * step)
+    np.testing.assert_allclose(problem.inner(here.gradient, direction), slope, rtol=1e-7)
+    line = problem.along(here, direction)
+    np.testing.assert_allclose(line.slope, slope, rtol=1e-7)
+    np.testing.assert_allclose(line.at(0 * here.cost + step)[0], after.objective, rtol=1e-12)
+    np.testing.assert_allclose(line.arrive(after.objective).gradient.W, after.gradient.W, rtol=1e-9, atol=1e-12)
+    product = problem.product(problem.curved(here), direction)
+    for got, high, low in zip(product[:2], after.gradient, before.gradient, strict=False):
+        np.testing.assert_allclose(got, (high - low) / (2 * step), rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(here.cost, problem.network.cost(point.Z, (), problem.Y, weights), rtol=1e-13)
 
 
 @pytest.mark.parametrize("intercept", [True, False])
@@ -130,13 +128,13 @@ def test_every_solver_ends_where_scikit_learn_does(solver, form, classes, weight
     counted = (weights / weights.mean()).reshape(1, 1, -1) if weighted else None
     problem = problem_of(form, X, y, l2, counted, intercept)
     iterate, objectives = minimum(solver, problem)
-    np.testing.assert_allclose(problem.form.weights(iterate.W)[0], peer.coef_, rtol=1e-6, atol=1e-7)
-    b, theirs = iterate.b[0, :, 0], peer.intercept_
+    np.testing.assert_allclose(problem.form.weights(iterate.at.x.W)[0], peer.coef_, rtol=1e-6, atol=1e-7)
+    b, theirs = iterate.at.x.b[0, :, 0], peer.intercept_
     if classes > 2:  # all may be shifted alike
         b, theirs = b - b.mean(), theirs - theirs.mean()
     np.testing.assert_allclose(b, theirs, atol=1e-6)
     assert (np.diff(objectives[:, 0]) <= 1e-14).all(), "the objective rose"
-    assert intercept or (iterate.b == 0).all()
+    assert intercept or (iterate.at.x.b == 0).all()
 
 
 @pytest.mark.parametrize("classes", [2, 3])
@@ -157,8 +155,8 @@ def test_models_side_by_side_end_where_each_does_alone(solver, form, classes):
     together, _ = minimum(solver, problem_of(form, X, y, l2), tol=1e-8)
     for i, penalty in enumerate(l2):
         alone, _ = minimum(solver, problem_of(form, X, y, penalty), tol=1e-8)
-        np.testing.assert_allclose(together.Z[i], alone.Z[0], rtol=1e-5, atol=1e-5)
-        np.testing.assert_allclose(together.objective[i], alone.objective[0], rtol=1e-12)
+        np.testing.assert_allclose(together.at.x.Z[i], alone.at.x.Z[0], rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(together.at.objective[i], alone.at.objective[0], rtol=1e-12)
 
 
 @pytest.mark.parametrize(("solver", "form", "classes"), combinations())
@@ -167,7 +165,7 @@ def test_initial_weights_do_not_move_the_minimum(solver, form, classes):
     cold = problem_of(form, X, y)
     start = np.random.default_rng(5).normal(size=cold.form.W.shape)
     warm = problem_of(form, X, y, W=start - start.mean(axis=1, keepdims=True) * (classes > 2))
-    ends = [problem.form.weights(minimum(solver, problem)[0].W) for problem in (cold, warm)]
+    ends = [problem.form.weights(minimum(solver, problem)[0].at.x.W) for problem in (cold, warm)]
     np.testing.assert_allclose(ends[1], ends[0], rtol=1e-5, atol=1e-7)
 
 
@@ -184,7 +182,7 @@ def test_steps_done_ahead_change_nothing(form, monkeypatch):
 def test_solvers_keep_to_the_standard(solver, form, classes):
     X, y = classified(25, 8, classes)
     ends = [minimum(solver, problem_of(form, X, y, xp=xp), xp=xp)[0] for xp in (np, array_api_strict)]
-    np.testing.assert_allclose(np.from_dlpack(ends[1].Z), ends[0].Z, rtol=1e-6, atol=1e-8)
+    np.testing.assert_allclose(np.from_dlpack(ends[1].at.x.Z), ends[0].at.x.Z, rtol=1e-6, atol=1e-8)
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -309,15 +307,15 @@ def test_auto_follows_descent_where_nothing_else_can():
 @pytest.mark.parametrize(
     ("shape", "expected"),
     [
-        (Shape(12288, 209, 1, 1), ("newton", "gram")),
-        (Shape(12288, 1500, 1, 1), ("newton-cg", "gram")),
-        (Shape(3072, 1900, 1, 1), ("newton-cg", "gram")),
-        (Shape(12288, 209, 40, 1), ("newton", "gram")),
-        (Shape(768, 5000, 40, 1), ("newton-cg", "primal")),
-        (Shape(30, 569, 1, 1), ("newton", "primal")),
-        (Shape(512, 50_000, 1, 10), ("newton-cg", "primal")),
-        (Shape(784, 60_000, 1, 1), ("newton-cg", "primal")),
-        (Shape(30_000, 100_000, 1, 1), ("newton-cg", "primal")),
+        (Size(12288, 209, 1, 1), ("newton", "gram")),
+        (Size(12288, 1500, 1, 1), ("newton-cg", "gram")),
+        (Size(3072, 1900, 1, 1), ("newton-cg", "gram")),
+        (Size(12288, 209, 40, 1), ("newton", "gram")),
+        (Size(768, 5000, 40, 1), ("newton-cg", "primal")),
+        (Size(30, 569, 1, 1), ("newton", "primal")),
+        (Size(512, 50_000, 1, 10), ("newton-cg", "primal")),
+        (Size(784, 60_000, 1, 1), ("newton-cg", "primal")),
+        (Size(30_000, 100_000, 1, 1), ("newton-cg", "primal")),
     ],
 )
 def test_the_choice_is_by_counted_work(shape, expected):

@@ -3,9 +3,9 @@ import pytest
 from conftest import draw_images, first_difference
 
 import fastlr
-from fastlr.folds import assign, weights
-from fastlr.forms import FORMS
-from fastlr.run import best_of
+from fastlr.objectives import FORMS
+from fastlr.training.folds import assign, weights
+from fastlr.training.run import best_of
 
 pytestmark = pytest.mark.quick
 

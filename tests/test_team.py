@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from fastlr import machine
-from fastlr.kernels import compiling, starting, team
-from fastlr.kernels.team import together, wait_for_all
+from fastlr.kernels.cpu import compiling, starting, team
+from fastlr.kernels.cpu.team import together, wait_for_all
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ def test_a_child_process_has_a_team_of_its_own(meeting):
 import os, sys, warnings
 warnings.simplefilter("ignore")
 import numpy as np, fastlr
-from fastlr.kernels import starting
+from fastlr.kernels.cpu import starting
 starting.size_for = starting.size_that_meets = lambda operations: 3
 X, y = np.random.default_rng(0).integers(0, 256, (40, 30), dtype=np.uint8), np.arange(40) % 2
 before = fastlr.train(X, y, iterations=30, backend="numba").costs
@@ -137,7 +137,7 @@ class Nothing:
     def __init__(self, *_):
         pass
 ctypes.CDLL, real = Nothing, ctypes.CDLL
-from fastlr.kernels import team
+from fastlr.kernels.cpu import team
 ctypes.CDLL = real
 assert team.YIELD is None and team.team_size() == 1
 import numpy as np, fastlr

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fastlr import core
-from fastlr.kernels import tensorcores
+from fastlr.kernels.cuda import tensorcores
 
 N, T = 0, 1  # cublasOperation_t
 CUDA_R_8I, CUDA_R_32I = 3, 10  # cudaDataType
@@ -157,7 +157,7 @@ def test_a_device_without_such_a_product_goes_the_plain_way(memory):
 
 def test_the_backend_has_it_with_numba_and_without(monkeypatch):
     from fastlr.backends import cupy
-    from fastlr.kernels import launch
+    from fastlr.kernels.cuda import launch
 
     monkeypatch.setattr(launch, "available", lambda: False)
     assert dict(cupy._kernels()) == {"gram_matrix": tensorcores.gram_matrix}

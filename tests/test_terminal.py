@@ -17,9 +17,10 @@ from PIL import Image
 from pseudo import on_a_terminal
 
 import fastlr
-from fastlr import tables, terminal, text
-from fastlr.curve import draw_curve
-from fastlr.model import Results
+from fastlr.cli.render import tables, terminal, text
+from fastlr.cli.render.curve import draw_curve
+from fastlr.errors import escaped
+from fastlr.model.evaluation import Results
 
 HEBREW, ARABIC, EMOJI = "שלום", "مرحبا", "cat 🐈"
 HOSTILE = ["<script>alert('x')</script>".replace("/", "∕"), "quote \" and '", EMOJI, HEBREW, ARABIC, "red\x1b[31m\x07"]
@@ -95,8 +96,8 @@ def test_every_curve_fits_and_shows_every_extreme(unicode, count, width):
     drawn = draw_curve(costs, [7 * i for i in range(count)], width, 6, unicode)
     assert len(drawn) == 7
     assert all(text.cells(line) <= width for line in drawn)
-    assert sum(terminal.short_cost(costs[0]) in line for line in drawn) == 1
-    assert sum(line.endswith(f" {terminal.short_cost(costs[-1])}") for line in drawn) == 1
+    assert sum(text.short_cost(costs[0]) in line for line in drawn) == 1
+    assert sum(line.endswith(f" {text.short_cost(costs[-1])}") for line in drawn) == 1
     assert drawn[-1].split()[0] == "0"
     assert drawn[-1].split()[-1] == str(7 * (count - 1))
     for line in (drawn[0], drawn[-2]):  # the highest and the lowest cost
@@ -370,7 +371,7 @@ def test_hostile_names_through_every_command(fastlr_command, hostile, tmp_path):
     trained = fastlr_command("train", hostile, "--size", 8, "--skip-bad", "--iterations", 300, "--model", model)
     assert trained.status == 0
     listed = " ".join(trained.out.split())
-    assert all(text.escaped(name) in listed for name in HOSTILE)
+    assert all(escaped(name) in listed for name in HOSTILE)
     outcomes = [
         trained,
         fastlr_command("evaluate", model, hostile, "--skip-bad"),

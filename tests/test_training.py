@@ -7,7 +7,7 @@ from conftest import draw_images, first_difference, textbook_costs
 import fastlr
 from fastlr import textbook
 from fastlr.backends import REGISTRY, choose_backend
-from fastlr.forms import FORMS
+from fastlr.objectives import FORMS
 
 pytestmark = pytest.mark.quick
 

@@ -16,7 +16,6 @@ from typing import Any, Protocol
 from fastlr.backends.record import AHEAD, Backend, Costs, UnavailableError, loop
 from fastlr.core import Array
 from fastlr.errors import InputError
-from fastlr.forms import FORMS
 from fastlr.namespace import TO_HOST, library_of
 
 __all__ = [
@@ -176,7 +175,6 @@ def survey() -> list[dict[str, Any]]:
             "devices": [],
             "why_not": None,
             "dtypes": list(DTYPES),
-            "forms": list(FORMS),
             "fused": [],
         }
         try:

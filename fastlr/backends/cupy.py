@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from fastlr.backends.record import AHEAD, Backend, Costs, UnavailableError, loop
+from fastlr.backends.record import AHEAD, Backend, Costs, Kernels, UnavailableError, loop
 from fastlr.core import Array
-from fastlr.forms import Kernels
-from fastlr.kernels import tensorcores
+from fastlr.kernels.cuda import tensorcores
 
 FUSED = ("predict", "gram_matrix", "gram_steps", "primal_steps")
 
@@ -102,6 +101,6 @@ def _kernels() -> Kernels:
     kernels: dict[str, Any] = {"gram_matrix": tensorcores.gram_matrix}
     if importlib.util.find_spec("numba") is None:
         return kernels
-    from fastlr.kernels import launch
+    from fastlr.kernels.cuda import launch
 
     return kernels | dict(launch.KERNELS) if launch.available() else kernels

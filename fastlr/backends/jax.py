@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import importlib.util
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,6 @@ import numpy as np
 from fastlr.backends.record import AHEAD, Backend, Costs, S, Step, UnavailableError
 from fastlr.core import Array
 from fastlr.errors import InputError
-from fastlr.forms import GramForm, PrimalForm
-from fastlr.network import Network
-from fastlr.solvers.optimizers import Optimizer
 
 FUSED: tuple[str, ...] = ()
 MATMUL_PRECISION = {"full": "highest", "tf32": "tensorfloat32"}
@@ -53,7 +51,6 @@ def open_backend(device: str, dtype: str, precision: str) -> Backend:
     import jax
     import jax.numpy as xp
 
-    _register_forms()
     place = _devices()[device]
     return Backend(
         name="jax",
@@ -74,6 +71,8 @@ def open_backend(device: str, dtype: str, precision: str) -> Backend:
 def repeat(step: Step[S], state: S, steps: int) -> S:
     """Apply `step`, a function or a partial one of arrays, that many times in one compiled loop."""
     whole = step if isinstance(step, functools.partial) else functools.partial(step)
+    for argument in whole.args:
+        _register(argument)
     advanced: S = _loop(whole.func)(whole.args, state, steps)
     return advanced
 
@@ -111,33 +110,45 @@ def _scope(device: Any, precision: str) -> Iterator[None]:
         yield
 
 
-@functools.cache
-def _register_forms() -> None:
-    """Let forms pass through compiled functions: their arrays are inputs, the rest is part of the code."""
+_registered: set[type] = set()
+
+
+def _register(value: Any) -> None:
+    """Let a step's arguments pass through compiled functions, dataclasses too.
+
+    One says in `arrays` which of its fields hold arrays: they are inputs, all else is part of the code.
+    """
     import jax
 
-    def register(form: type, arrays: tuple[str, ...], others: tuple[str, ...]) -> None:
+    if isinstance(value, tuple):
+        for part in value:
+            _register(part)
+    elif dataclasses.is_dataclass(value):
+        kind: Any = type(value)
+        arrays = getattr(kind, "arrays", ())
+        for name in arrays:
+            _register(getattr(value, name))
+        if kind in _registered:
+            return
+        _registered.add(kind)
+        others = tuple(field.name for field in dataclasses.fields(kind) if field.name not in arrays)
+
         def flatten(value: Any) -> tuple[list[Any], tuple[_Same, ...]]:
             return [getattr(value, name) for name in arrays], tuple(_Same(getattr(value, name)) for name in others)
 
         def unflatten(fixed: tuple[_Same, ...], values: Any) -> Any:
             kept = {name: same.value for name, same in zip(others, fixed, strict=True)}
-            return form(**dict(zip(arrays, values, strict=True)), **kept)
+            return kind(**dict(zip(arrays, values, strict=True)), **kept)
 
-        jax.tree_util.register_pytree_node(form, flatten, unflatten)
-
-    register(PrimalForm, ("X", "W", "moments"), ("scale", "kernels"))
-    register(GramForm, ("X", "W", "moments", "K", "Z", "square"), ("scale", "kernels", "factor"))
-    jax.tree_util.register_static(Network)
-    jax.tree_util.register_static(Optimizer)
+        jax.tree_util.register_pytree_node(kind, flatten, unflatten)
 
 
 class _Same:
-    """A value that JAX compares by itself or, where it is a number, by its value; a mapping has no hash of its own."""
+    """A value that JAX compares: by what it is where it has a hash, else, as a mapping, by itself."""
 
     def __init__(self, value: Any) -> None:
         self.value = value
-        self.key = value if isinstance(value, int | float) else id(value)
+        self.key = value if isinstance(value, Hashable) else id(value)
 
     def __hash__(self) -> int:
         return hash(self.key)

@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 
 from fastlr.backends import numpy as plain
-from fastlr.backends.record import Backend, Costs, UnavailableError
-from fastlr.forms import Kernels
-from fastlr.kernels import arrays, steps
+from fastlr.backends.record import Backend, Costs, Kernels, UnavailableError
+from fastlr.kernels.cpu import arrays
+from fastlr.kernels.cpu import dispatch as steps
 
 KERNELS: Kernels = {
     "project": arrays.project,

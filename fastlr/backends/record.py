@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from fastlr.core import Array
-from fastlr.forms import NO_KERNELS, Kernels
+
+Kernels = Mapping[str, Callable[..., Any]]  # replacements for functions of the core and for steps, by their names
+NO_KERNELS: Kernels = MappingProxyType({})
 
 AHEAD = 4  # where asking makes the host wait for the device
 

@@ -15,15 +15,17 @@ import numpy as np
 
 from fastlr import textbook
 from fastlr.backends import Backend
-from fastlr.benchmark.problems import Problem, Shape
-from fastlr.benchmark.trajectory import check, float_pixels
-from fastlr.choice import MEMORY_LIMIT
-from fastlr.forms import FORMS, Form, GramForm
-from fastlr.problems import set_up
-from fastlr.settings import Candidate, Settings
+from fastlr.benchmark.cases import Problem, Shape
+from fastlr.benchmark.check import check, float_pixels
+from fastlr.objectives import FORMS
+from fastlr.objectives.choose import MEMORY_LIMIT
+from fastlr.objectives.form import Form
+from fastlr.objectives.gram import GramForm
+from fastlr.objectives.protocol import State
+from fastlr.objectives.resident import Resident
 from fastlr.solvers import choose_descent
-from fastlr.solvers.problem import Problem as Task
-from fastlr.solvers.problem import State
+from fastlr.training.inputs import set_up
+from fastlr.training.settings import Candidate, Settings
 
 PAUSE = 0.1  # seconds before each timing, in which a BLAS's threads, which wait busily for more work, fall asleep
 TURN = 0.2  # seconds that a timing of many steps lasts at least
@@ -32,7 +34,7 @@ COPIED = 2**28  # bytes: far more than caches hold
 
 def threads() -> int:
     """Return how many threads the kernels and the BLAS are to use."""
-    from fastlr.kernels.team import team_size
+    from fastlr.kernels.cpu.team import team_size
 
     return team_size()
 
@@ -113,20 +115,20 @@ class Job:
         self.problem, self.backend, self.form = problem, backend, form
         self.difference = check(problem, backend, form, check_steps)
         self.solver = choose_descent()
-        self.space, self.task, self.state = self.set_up()
+        self.objective, self.state = self.set_up()
 
-    def set_up(self) -> tuple[Form, Task, State]:
+    def set_up(self) -> tuple[Resident, State]:
         """Do what is done once: bring the data there, and compute K."""
         models = [Candidate(self.problem.shape.learning_rate)]
         with self.backend.scope():
             made = set_up(self.backend, self.problem.data, Settings(self.problem.shape.steps, form=self.form), models)
-        self.backend.synchronize((getattr(made[0], "K", ()), made[1].Y))
+        self.backend.synchronize((getattr(made[0].form, "K", ()), made[0].Y))
         return made
 
     def advance(self, steps: int) -> None:
         """Take so many steps from the start."""
         with self.backend.scope():
-            self.backend.synchronize(self.solver.advance(self.backend, self.task, self.state, steps))
+            self.backend.synchronize(self.solver.advance(self.backend, self.objective, self.state, steps))
 
     def steps_of(self, seconds: float) -> int:
         """Return how many steps, of those of the problem, take about so long."""
@@ -137,7 +139,7 @@ class Job:
     @property
     def bytes_per_step(self) -> int:
         """Return the bytes of the data that a step reads at least."""
-        return bytes_per_step(self.space, f"{self.form}_steps" in self.backend.kernels)
+        return bytes_per_step(self.objective.form, f"{self.form}_steps" in self.backend.kernels)
 
     def info(self) -> dict[str, Any]:
         """Return what is said beside each figure."""

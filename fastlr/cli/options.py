@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fastlr.cli.signals import only_our_lines
 from fastlr.errors import InputError
-from fastlr.interruption import only_our_lines
 
 if TYPE_CHECKING:
     from fastlr.data import Dataset

@@ -14,9 +14,9 @@ from fastlr.files import check_writable, make_folder, whole_file
 
 if TYPE_CHECKING:
     from fastlr.data.dataset import Dataset
-    from fastlr.model import Model
+    from fastlr.model.model import Model
     from fastlr.reporting.subject import Subject
-    from fastlr.run import Run
+    from fastlr.training.run import Run
 
 PAGE = "report.html"
 FIGURES = re.compile(r"(learning-curve|confusion|calibration|mistakes|examples|weights-\d\d)\.png")
@@ -31,7 +31,7 @@ def report(runs: Run | Sequence[Run], path: str | os.PathLike[str]) -> Path:
     run. What needs pictures is left out for features. Raises InputError where the folder cannot be made.
     """
     from fastlr.reporting.subject import subject_of_runs
-    from fastlr.run import Run
+    from fastlr.training.run import Run
 
     subject = subject_of_runs([runs] if isinstance(runs, Run) else list(runs))
     return _write(subject, check_folder(path, "report"))

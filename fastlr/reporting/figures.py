@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
-from fastlr.model import Results
+from fastlr.model.evaluation import Results
 from fastlr.reporting.findings import Bin
 from fastlr.reporting.style import LIGHT, TEXT, Chart, Theme, drawable, new_figure, plain_axes
 

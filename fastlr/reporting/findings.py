@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastlr.data.dataset import Dataset
-from fastlr.model import Model, Results
+from fastlr.model.evaluation import Results
+from fastlr.model.model import Model
 from fastlr.namespace import to_host
 
 BINS = 10
@@ -65,9 +66,7 @@ class Findings:
     @property
     def results(self) -> Results:
         """Return how often each class was taken for which."""
-        matrix = np.zeros((self.proba.shape[1],) * 2, dtype=np.int64)
-        np.add.at(matrix, (self.data.labels, self.predicted), 1)
-        return Results(matrix)
+        return Results.of(self.data.labels, self.predicted, self.proba.shape[1])
 
     def mistakes(self, most: int) -> list[Mistake]:
         """Return the most confident mistakes, the worst first; of equals the earlier one first."""

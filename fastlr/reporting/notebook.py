@@ -16,8 +16,8 @@ from fastlr.reporting.words import percent
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from fastlr.model import Model
-    from fastlr.run import Run
+    from fastlr.model.model import Model
+    from fastlr.training.run import Run
 
 
 def plot(run: Run) -> Figure:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from fastlr.data.dataset import Dataset
 from fastlr.errors import InputError
-from fastlr.model import Model
+from fastlr.model.model import Model
 from fastlr.namespace import dtype_name, to_host
 
 LONGEST = 128  # the side of a picture of the data in a report, pixels: 24 of them stay below 2 MB

@@ -10,10 +10,10 @@ from typing import Any
 
 from fastlr.data.dataset import Dataset
 from fastlr.errors import InputError
-from fastlr.model import Model
+from fastlr.model.model import Model
 from fastlr.reporting.figures import Curve
 from fastlr.reporting.findings import Findings, find
-from fastlr.run import Run, best_of
+from fastlr.training.run import Run, best_of
 
 # What is installed under another name than it is imported by.
 LIBRARIES = {

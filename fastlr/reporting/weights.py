@@ -7,7 +7,7 @@ from typing import Any
 
 from PIL import Image
 
-from fastlr.model import Model
+from fastlr.model.model import Model
 from fastlr.reporting import page
 from fastlr.reporting.markup import Markup, details, element, image, isolated, join, name, table
 from fastlr.reporting.pictures import colour_weights, png, strongest, weight_images

@@ -4,20 +4,19 @@
     r = γ M q;  r ← r + s_i (α_i − ⟨y_i, r⟩ / ⟨y_i, s_i⟩)            from the oldest to the newest
     x ← x − t r                                                      t by a line search
 
-with M as in `preconditioner` and γ = ⟨s, y⟩ / ⟨y, M y⟩ of the newest. An iteration reads the data twice in the
+with M the objective's preconditioner and γ = ⟨s, y⟩ / ⟨y, M y⟩ of the newest. An iteration reads the data twice in the
 primal form, and K a few times in the Gram form. Source: J. Nocedal and S. Wright, Numerical Optimization, §7.2.
 """
 
 from __future__ import annotations
 
+from fastlr.backends.record import Backend
 from fastlr.core import Array
 from fastlr.namespace import array_namespace
-from fastlr.solvers import convex
-from fastlr.solvers.convex import Iterate
-from fastlr.solvers.convex import start as start  # what a solver offers
+from fastlr.objectives.protocol import Evaluation, Objective, Vector, plus, ratio
+from fastlr.solvers.iterate import Iterate
+from fastlr.solvers.iterate import start as start  # what a solver offers
 from fastlr.solvers.line_search import search
-from fastlr.solvers.preconditioner import mean_curvature, precondition
-from fastlr.solvers.problem import Delegate, Problem, Vector
 
 PAIRS = 10
 
@@ -29,40 +28,34 @@ def why_not(form: str, outputs: int) -> str | None:
     return None
 
 
-def step(backend: Delegate, problem: Problem, iterate: Iterate) -> Iterate:
+def step(backend: Backend, objective: Objective, iterate: Iterate) -> Iterate:
     """Return the iterate after one step."""
-    xp, pairs = array_namespace(iterate.b), iterate.memory
-    c = mean_curvature(problem, convex.probabilities(problem, iterate.Z))
-    direction = _direction(problem, c, iterate.gradient, pairs)
-    moved = search(problem, iterate, direction)
-    keeps_logits = problem.form.inner_needs_logits
-    s = Vector(*(new - old for new, old in zip(moved.point, iterate.point, strict=True)))
-    y = Vector(
-        moved.gradient.W - iterate.gradient.W,
-        moved.gradient.b - iterate.gradient.b,
-        moved.gradient.Z - iterate.gradient.Z if keeps_logits else (),
-    )
-    ys = convex.inner(problem, y, s)
+    xp, pairs, at = array_namespace(iterate.stalled), iterate.memory, objective.curved(iterate.at)
+    moved = search(objective, iterate, _direction(objective, at, pairs))
+    y = plus(moved.at.gradient, -1, at.gradient)
+    s = plus(moved.at.x, -1, at.x)
+    ys = objective.inner(y, s)
     # A model that did not move, or moved by nothing but rounding, gives a pair that changes nothing.
     ys = xp.where(ys > 0, ys, xp.zeros_like(ys))
-    pair = (s if keeps_logits else s._replace(Z=()), y, ys)
-    return moved._replace(memory=(*pairs[-PAIRS + 1 :], pair))
+    s = (
+        s._replace(Z=()) if isinstance(y.Z, tuple) else s
+    )  # nobody asks for the logits of a point where a gradient has none
+    return moved._replace(memory=(*pairs[-PAIRS + 1 :], (s, y, ys)))
 
 
-def _direction(problem: Problem, c: Array, gradient: Vector, pairs: tuple[Pair, ...]) -> Vector:
-    """Return −r with its logits."""
-    xp, q, alphas = array_namespace(gradient.b), gradient, []
+def _direction(objective: Objective, at: Evaluation, pairs: tuple[Pair, ...]) -> Vector:
+    """Return −r, complete."""
+    xp, q, alphas = array_namespace(at.norm), at.gradient._replace(Z=()), []
     for s, y, ys in reversed(pairs):
-        alpha = convex.ratio(convex.inner(problem, q, s), ys)
-        q = Vector(q.W - alpha * y.W, q.b - alpha * y.b)
+        alpha = ratio(objective.inner(q, s), ys)
+        q = plus(q, -alpha, y)
         alphas.append(alpha)
-    r = precondition(problem, c, q)
+    r = objective.precondition(at, q)
     if pairs:
         s, y, ys = pairs[-1]
-        gamma = convex.ratio(ys, convex.inner(problem, precondition(problem, c, y), y))
+        gamma = ratio(ys, objective.inner(objective.precondition(at, y), y))
         gamma = xp.where(gamma > 0, gamma, xp.ones_like(gamma))
         r = Vector(gamma * r.W, gamma * r.b)
     for (s, y, ys), alpha in zip(pairs, reversed(alphas), strict=True):
-        factor = alpha - convex.ratio(convex.inner(problem, r, y), ys)
-        r = Vector(r.W + factor * s.W, r.b + factor * s.b)
-    return Vector(-r.W, -r.b, problem.form.logits(-r.W, -r.b))
+        r = plus(r, alpha - ratio(objective.inner(r, y), ys), s)
+    return objective.complete(Vector(-r.W, -r.b))

@@ -12,58 +12,61 @@ from functools import partial
 import numpy as np
 
 from fastlr import core
+from fastlr.backends.record import Backend
 from fastlr.core import Array
 from fastlr.namespace import array_namespace
-from fastlr.network import Deeper
-from fastlr.solvers import descent
-from fastlr.solvers.problem import Delegate, Problem, State
+from fastlr.objectives.network import Deeper
+from fastlr.objectives.protocol import Descending, State
+from fastlr.solvers.descent import Descent, update
+from fastlr.solvers.optimizers import OPTIMIZERS, Optimizer
 
 
 @dataclass(frozen=True)
 class MiniBatches:
-    """A solver whose steps look at `batch_size` examples each; a state's Z is that of all of them."""
+    """A solver whose steps look at `batch_size` examples each; a state's logits are those of all of them."""
 
     batch_size: int
     seed: int
+    optimizer: Optimizer = OPTIMIZERS["gd"]
 
-    def start(self, problem: Problem, b: Array, deeper: Deeper = ()) -> State:
-        """Return the state at the form's initial weights, and step 0."""
-        return descent.start(problem, b, deeper)._replace(t=array_namespace(b).zeros_like(b[:, :1, :]))
+    def start(self, objective: Descending, b: Array, deeper: Deeper = ()) -> State:
+        """Return the state at the initial weights, and step 0."""
+        state = Descent(self.optimizer).start(objective, b, deeper)
+        return state._replace(t=array_namespace(b).zeros_like(b[:, :1, :]))
 
-    def advance(self, backend: Delegate, problem: Problem, state: State, steps: int) -> State:
+    def advance(self, backend: Backend, objective: Descending, state: State, steps: int) -> State:
         """Return the state after `steps` batches, with the logits of all examples."""
-        xp, m, size = array_namespace(problem.Y), problem.Y.shape[-1], self.batch_size
+        xp, m, size = array_namespace(state.b), objective.m, self.batch_size
         whole, rest = divmod(m, size)
         each, done = whole + (rest > 0), int(state.t[0, 0, 0])
         last = done + steps
-        fused = backend.kernels.get("batch_steps") if problem.is_plain else None
         while done < last:
             epoch, position = divmod(done, each)
             order = backend.asarray(np.random.default_rng([self.seed, epoch]).permutation(m))
             first, width = (0, size) if position < whole else (whole, rest)
             count = min(last - done, whole - position) if position < whole else 1
             batches = xp.reshape(order[: whole * size] if position < whole else order[whole * size :], (-1, width))
-            if fused is not None:
-                state = fused(problem, state, batches[position - first : position - first + count, :])
-            else:
-                state = backend.repeat(partial(turn, problem, batches, first, each), state, count)
+            some = batches[position - first : position - first + count, :]
+            moved = objective.batch_steps(state, some) if self.optimizer.is_plain else None
+            if moved is None:
+                take = partial(turn, self.optimizer, objective, batches, first, each)
+                moved = backend.repeat(take, state, count)
+            state = moved
             done += count
-        return state._replace(Z=problem.form.logits(state.W, state.b))
-
-    suggest_learning_rate = staticmethod(descent.suggest_learning_rate)
+        return objective.arrive(state)
 
 
-def turn(problem: Problem, batches: Array, first: int, each: int, state: State) -> State:
+def turn(optimizer: Optimizer, objective: Descending, batches: Array, first: int, each: int, state: State) -> State:
     """Return the state after one update on the batch whose turn it is.
 
     `batches (count, size)` holds indices of examples; its first row is batch `first` of the `each` batches of an epoch.
     """
     xp = array_namespace(batches)
     row = xp.astype(xp.remainder(state.t[:1, 0, 0], each), batches.dtype) - first
-    return step(problem, xp.reshape(core.rows(batches, row), (-1,)), state)
+    return step(optimizer, objective, xp.reshape(core.rows(batches, row), (-1,)), state)
 
 
-def step(problem: Problem, examples: Array, state: State) -> State:
+def step(optimizer: Optimizer, objective: Descending, examples: Array, state: State) -> State:
     """Return the state after one update on these examples, given by their indices; but for Z, which stays as it was."""
-    some = problem.batch(examples)
-    return descent.update(some, state._replace(Z=some.form.logits(state.W, state.b)))._replace(Z=state.Z)
+    some = objective.batch(examples)
+    return update(optimizer, some, some.arrive(state))._replace(Z=state.Z)

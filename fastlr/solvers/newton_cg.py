@@ -5,23 +5,22 @@
 
 Each step of conjugate gradients reads the data twice in the primal form, or K once. It ends where it brought less than
 a `SHARE` of the mean of all steps before it (S. Nash and A. Sofer, Assessing a search direction within a
-truncated-Newton method, 1990). It is preconditioned, see `preconditioner`. Source: J. Nocedal and S. Wright, Numerical
+truncated-Newton method, 1990). It is preconditioned by the objective. Source: J. Nocedal and S. Wright, Numerical
 Optimization, §7.1.
 """
 
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from fastlr.backends.record import Backend, loop
 from fastlr.core import Array
 from fastlr.namespace import array_namespace
-from fastlr.solvers import convex
-from fastlr.solvers.convex import Iterate
-from fastlr.solvers.convex import start as start  # what a solver offers
+from fastlr.objectives.protocol import Evaluation, Objective, Vector, plus, ratio
+from fastlr.solvers.iterate import Iterate
+from fastlr.solvers.iterate import start as start  # what a solver offers
 from fastlr.solvers.line_search import search
-from fastlr.solvers.preconditioner import mean_curvature, precondition
-from fastlr.solvers.problem import Delegate, Problem, Vector
 
 SHARE = 0.25
 LONGEST = 500  # steps of conjugate gradients
@@ -44,47 +43,40 @@ def why_not(form: str, outputs: int) -> str | None:
     return None
 
 
-def step(backend: Delegate, problem: Problem, iterate: Iterate) -> Iterate:
+def step(backend: Backend, objective: Objective, iterate: Iterate) -> Iterate:
     """Return the iterate after one step of Newton's method."""
-    A = convex.probabilities(problem, iterate.Z)
-    return search(problem, iterate, direction(backend, problem, iterate, A))
+    return search(objective, iterate, direction(backend, objective, objective.curved(iterate.at)))
 
 
-def direction(backend: Delegate, problem: Problem, iterate: Iterate, A: Array) -> Vector:
-    """Return d with its logits; A is the iterate's probabilities."""
-    xp, g = array_namespace(A), iterate.gradient
-    form: Any = problem.form
-    whole = form.kernels.get("gram_conjugate_gradients") if form.name == "gram" and A.shape[:2] == (1, 1) else None
-    if whole is not None and not xp.any(form.square != 0):
-        S = convex.curvature(problem, A, xp.ones_like(A))
-        d: Vector = whole(form.K, form.factor, S, problem.l2, problem.mean, g, LONGEST, SHARE)
-        return d
-    nothing = Vector(xp.zeros_like(g.W), xp.zeros_like(g.b), xp.zeros_like(A))
-    zero, one = xp.zeros_like(iterate.norm), xp.ones_like(iterate.norm)
-    c = mean_curvature(problem, A)
-    now = _Search(nothing, Vector(-g.W, -g.b), nothing, zero, zero, zero, one)
+def direction(backend: Backend, objective: Objective, at: Evaluation) -> Vector:
+    """Return d, complete."""
+    whole = objective.conjugate_gradients(at, LONGEST, SHARE)
+    if whole is not None:
+        return whole
+    xp, g = array_namespace(at.norm), at.gradient
+    r = Vector(-g.W, -g.b)
+    nothing = Vector(*(part if isinstance(part, tuple) else xp.zeros_like(part) for part in at.x))
+    zero, one = xp.zeros_like(at.norm), xp.ones_like(at.norm)
+    now = _Search(nothing, r, nothing, zero, zero, zero, one)
+    repeat = backend.repeat if objective.is_resident else loop
     for _ in range(LONGEST // backend.ahead):
-        now = backend.repeat(partial(_advance, problem, A, c), now, backend.ahead)
+        now = repeat(partial(_advance, objective, at), now, backend.ahead)
         if not bool(xp.any(now.active > 0)):
             break
     return now.d
 
 
-def _advance(problem: Problem, A: Array, c: Array, now: _Search) -> _Search:
+def _advance(objective: Objective, at: Evaluation, now: _Search) -> _Search:
     """Return the state of the conjugate gradients after one more step of those that are active."""
-    xp = array_namespace(A)
-    z = precondition(problem, c, now.r)
-    z = z._replace(Z=problem.form.logits(z.W, z.b))
-    rz = convex.inner(problem, now.r, z)
-    beta = convex.ratio(rz, now.rz)
-    p = Vector(*(u + beta * v for u, v in zip(z, now.p, strict=True)))
-    q = convex.adjoint(problem, convex.curvature(problem, A, p.Z), p.W)
-    pq = convex.inner(problem, q, p)
+    xp = array_namespace(now.rz)
+    z = objective.complete(objective.precondition(at, now.r))
+    rz = objective.inner(now.r, z)
+    p = plus(z, ratio(rz, now.rz), now.p)
+    q = objective.product(at, p)
+    pq = objective.inner(q, p)
     possible = (now.active > 0) & (pq > 0) & (rz > 0)
-    alpha = xp.where(possible, convex.ratio(rz, pq), xp.zeros_like(pq))
+    alpha = xp.where(possible, ratio(rz, pq), xp.zeros_like(pq))
     gain = alpha * rz
     gained, steps = now.gained + gain, now.steps + 1
     active = xp.astype(possible & (steps * gain > SHARE * gained), rz.dtype)
-    d = Vector(*(u + alpha * v for u, v in zip(now.d, p, strict=True)))
-    r = Vector(now.r.W - alpha * q.W, now.r.b - alpha * q.b)
-    return _Search(d, r, p, rz, gained, steps, active)
+    return _Search(plus(now.d, alpha, p), plus(now.r, -alpha, q), p, rz, gained, steps, active)

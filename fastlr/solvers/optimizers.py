@@ -60,6 +60,11 @@ class Optimizer:
     remembers: int  # arrays of a parameter's shape
     has_gram_form: bool = True
 
+    @property
+    def is_plain(self) -> bool:
+        """Return whether its steps are those of gradient descent, for which there are kernels."""
+        return self.rule is descend
+
 
 OPTIMIZERS = {
     row.name: row

@@ -1,0 +1,54 @@
+"""evaluate: how well a saved model does on labelled data."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from fastlr.cli.options import DataPath, Json, MaxExpansion, ModelPath, Quiet, Report, SkipBad
+from fastlr.cli.render.terminal import fitted, print_json, print_skipped, say
+from fastlr.cli.signals import only_our_lines
+
+
+def evaluate(
+    model: ModelPath,
+    data: DataPath,
+    split: Annotated[str, typer.Option(help="train or test, where DATA holds both.")] = "test",
+    skip_bad: SkipBad = False,
+    max_expansion: MaxExpansion = None,
+    report: Report = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Measure a saved model's accuracy on labelled data."""
+    from fastlr.cli.render.tables import print_confusion
+    from fastlr.data.expansion import as_expansion
+    from fastlr.data.format import Pictures
+    from fastlr.data.reading import read
+    from fastlr.model.evaluation import Results
+    from fastlr.model.file import load
+    from fastlr.reporting import check_folder, report_on_model
+
+    if report is not None:
+        check_folder(report, "--report", (data,))
+    classifier = load(model)
+    shape = classifier.image_shape or Pictures().shape
+    with only_our_lines():
+        examples = read(
+            data, split, Pictures(shape, classifier.resample or "bicubic", skip_bad, None, as_expansion(max_expansion))
+        )
+    results = Results(classifier.confusion_matrix(examples))
+    page = None if report is None else report_on_model(classifier, examples, report)
+    print_skipped(examples.skipped)
+    if as_json:
+        print_json({"model": str(model), "data": str(data), "accuracy": results.accuracy, "n": len(examples),
+                     "classes": list(classifier.classes), "class_accuracy": results.class_accuracy,
+                     "confusion_matrix": results.matrix.tolist(), "skipped": len(examples.skipped),
+                     "report": None if page is None else str(page)})  # fmt: skip
+    if not (as_json and quiet):
+        say(f"accuracy: {results.accuracy} % of {len(examples)} examples", as_json)
+    if not quiet:
+        print_confusion(classifier.classes, results, as_json)
+        if page is not None:
+            say(f"report: {fitted(page, 8, as_json)}", as_json)

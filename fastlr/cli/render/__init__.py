@@ -1,0 +1,1 @@
+"""What the commands print: progress, curves, tables, and text from files made safe for a terminal."""

@@ -1,0 +1,91 @@
+"""The table of a sweep: while it runs, and when it is done."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
+
+from fastlr.cli.render.terminal import error_console, moves_its_cursor
+from fastlr.cli.render.text import short_cost
+
+if TYPE_CHECKING:
+    from fastlr.training.run import Run
+    from fastlr.training.settings import Candidate
+
+ROWS = 24  # shown while the sweep runs, the best ones
+Watch = Callable[[int, list[float]], None]
+
+
+@contextmanager
+def live_table(models: Sequence[Candidate], iterations: int, quiet: bool = False) -> Iterator[Watch]:
+    """Give the callback for `sweep`: a table that changes on a terminal, else a line for each recording."""
+    if quiet:
+        yield lambda iteration, costs: None
+        return
+    if not moves_its_cursor():
+        yield lambda iteration, costs: print(_line(iteration, costs), file=sys.stderr)
+        return
+
+    from rich.live import Live
+
+    with Live(console=error_console(), auto_refresh=False, transient=True) as live:
+        yield lambda iteration, costs: live.update(_now(models, iteration, iterations, costs), refresh=True)
+
+
+def results(runs: Sequence[Run], best: Run) -> str:
+    """Return the table of all runs, and what they ran on."""
+    network, folds, descends = bool(best.layers), bool(best.fold_accuracies), best.solver == "gd"
+    head = ["learning rate"] if descends else []
+    head += ["l2", "seed"] if network else ["l2"]
+    head += ["cost", "train", "folds"] if folds else ["cost", "train"]
+    head += ["test"] if best.test_accuracy is not None else []
+    rows = [[*head, ""]]
+    for run in runs:
+        settings: Any = run.model.settings
+        row = [f"{settings['learning_rate']:g}"] if descends else []
+        row += [f"{settings['l2']:g}", *([str(run.seed)] if network else [])]
+        row += [short_cost(run.costs[-1]) if run.costs else "-", _percent(run.train_accuracy)]
+        row += [_percent(fmean(run.fold_accuracies))] if folds else []
+        row += [_percent(run.test_accuracy)] if run.test_accuracy is not None else []
+        note = "diverged" if run.warning else "dead" if any("dead" in note for note in run.notes) else ""
+        note = "not converged" if run.converged is False else note
+        rows.append([*row, note or ("best" if run is best else "")])
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = ["  ".join(f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    lines.append(
+        f"{len(runs)} models in {best.seconds:.2f} s ({best.backend} on {best.device}, {best.dtype}, {best.form} form)"
+    )
+    if advice := [run.warning for run in runs if run.warning]:
+        lines.append(f"note: {len(advice)} of them {advice[0]}")
+    if unfinished := [run.notes[-1] for run in runs if run.converged is False]:
+        lines.append(f"note: {len(unfinished)} of them {unfinished[0]}")
+    return "\n".join(lines)
+
+
+def _now(models: Sequence[Candidate], iteration: int, iterations: int, costs: list[float]) -> Any:
+    """Return the table of the lowest costs so far."""
+    from rich.table import Table
+
+    table = Table(title=f"iteration {iteration} of {iterations}", title_justify="left")
+    for name in ("learning rate", "l2", "seed", "cost"):
+        table.add_column(name, justify="right")
+    ranked = sorted(zip(costs, models, strict=True), key=lambda pair: (math.isnan(pair[0]), pair[0]))
+    for cost, model in ranked[:ROWS]:
+        shown = "diverged" if math.isnan(cost) else "waits" if math.isinf(cost) else short_cost(cost)
+        table.add_row(f"{model.learning_rate:g}", f"{model.l2:g}", str(model.seed), shown)
+    return table
+
+
+def _line(iteration: int, costs: list[float]) -> str:
+    finite = [cost for cost in costs if math.isfinite(cost)]
+    lost = sum(math.isnan(cost) for cost in costs)
+    diverged = f", {lost} diverged" if lost else ""
+    return f"Lowest cost after iteration {iteration}: {short_cost(min(finite))} of {len(finite)} models{diverged}"
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f} %"

@@ -1,0 +1,81 @@
+"""How the command `fastlr` ends when it is interrupted: at once, with one line, and nothing half-written."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+from typing import Any
+
+ENDS = {"SIGINT": "interrupted", "SIGTERM": "terminated"}
+
+standard_error = 2  # where the line goes, also while what libraries print there is kept away
+_ending = threading.Lock()
+
+
+def listen() -> None:
+    """End the process on SIGINT and SIGTERM, whatever it is doing.
+
+    Python calls a signal's handler between two instructions of the main thread, which may be inside a compiled kernel
+    or a BLAS for long. So a thread of its own waits for them too.
+    """
+    signals = [getattr(signal, name) for name in ENDS if hasattr(signal, name)]
+    for number in signals:
+        if signal.getsignal(number) not in (signal.SIG_IGN, None):  # as a shell starts what runs behind `&`
+            signal.signal(number, lambda number, frame: _end(number))
+    if os.name == "nt":
+        return
+    heard, told = os.pipe()
+    os.set_blocking(told, False)
+    signal.set_wakeup_fd(told, warn_on_full_buffer=False)
+
+    def wait() -> None:
+        while True:
+            number = os.read(heard, 1)[0]
+            if number in signals:
+                _end(number)
+
+    with contextlib.suppress(RuntimeError):  # no thread can be started: the handlers alone hear them
+        # It holds no lock that a copy of the process would wait for, see `fastlr.machine.can_fork`.
+        listener = threading.Thread(target=wait, name="fastlr-signals", daemon=True)
+        listener.holds_no_lock = True  # type: ignore[attr-defined]
+        listener.start()
+
+
+def _end(number: int) -> Any:
+    """Remove what is half-written, say why, and leave with the status that shells give for the signal."""
+    if not _ending.acquire(blocking=False):
+        return
+    files = sys.modules.get("fastlr.files")  # where it was not imported, nothing is being written
+    for path in tuple(files.unfinished) if files else ():
+        with contextlib.suppress(OSError):
+            path.unlink()
+    with contextlib.suppress(OSError):
+        # A progress bar hides the cursor and stands in a line of its own.
+        before = b"\x1b[?25h\n" if os.isatty(standard_error) else b""
+        os.write(standard_error, before + f"fastlr: {ENDS[signal.Signals(number).name]}\n".encode())
+    os._exit(128 + number)
+
+
+@contextlib.contextmanager
+def only_our_lines() -> Any:
+    """Keep what C libraries print on standard error away, such as libtiff and libjpeg on damaged pictures."""
+    global standard_error
+    try:
+        sys.stderr.flush()
+        kept = os.dup(2)
+    except OSError:  # it is closed
+        yield
+        return
+    standard_error = kept
+    try:
+        with open(os.devnull, "wb") as nothing:
+            os.dup2(nothing.fileno(), 2)
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(kept, 2)
+        standard_error = 2
+        os.close(kept)

@@ -1,0 +1,1 @@
+"""Kernels for NVIDIA GPUs, compiled by Numba-CUDA, and calls of cuBLAS."""

@@ -1,0 +1,1 @@
+"""The trained model: predictions, its file, and what it says of pictures."""

@@ -1,0 +1,188 @@
+"""Model: what training leaves behind; it predicts, and is saved as a safetensors file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastlr import core
+from fastlr.backends import Backend, choose_backend
+from fastlr.core import Array
+from fastlr.data.dataset import Dataset, Name, check_finite, check_mask, is_real
+from fastlr.errors import InputError
+from fastlr.model.evaluation import Results
+from fastlr.namespace import array_namespace, as_rows, compared, dtype_name, library_of, same_values, to_host
+from fastlr.objectives.network import Layer, Network
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from fastlr.data.picture import Encoded
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A trained classifier: layers of `W (units, inputs)` and `b (units, 1)`, ReLU between them.
+
+    The last has one unit for two classes, of which it scores the second, or one for each of more.
+    """
+
+    layers: tuple[Layer, ...]
+    classes: tuple[Name, ...]
+    scale: float  # multiplies the input: 1/255 for uint8 pixels, 1 for features, unless another was asked for
+    image_shape: tuple[int, int, int] | None = None  # height, width, channels; None for features
+    resample: str | None = None
+    class_of: Mapping[Name, int] | None = None  # the training data's own class names to indices of `classes`
+    settings: Mapping[str, Any] | None = None  # how it was trained
+    costs: tuple[float, ...] = ()
+    recorded_at: tuple[int, ...] = ()
+    # Mean and deviation `(1, n)` of the training set's features, where they were standardized. The first layer has
+    # them in it: it takes features as they are.
+    moments: tuple[Array, ...] | None = None
+    pixels: bool | None = None  # whether the input is uint8; None is what the scale says
+
+    def __eq__(self, other: object) -> bool:
+        """Return whether the other is the same model: weights, classes and how it was trained."""
+        return isinstance(other, Model) and same_values(compared(self), compared(other))
+
+    @property
+    def network(self) -> Network:
+        """Return the units of its layers."""
+        *hidden, outputs = (int(layer.W.shape[0]) for layer in self.layers)
+        return Network(tuple(hidden), outputs)
+
+    @property
+    def n_features(self) -> int:
+        """Return n, the numbers in one example."""
+        return int(self.layers[0].W.shape[1])
+
+    @property
+    def reads_pixels(self) -> bool:
+        """Return whether the input is uint8 pixels."""
+        return self.scale != 1.0 if self.pixels is None else self.pixels
+
+    def predict_proba(self, images: Any) -> Array:
+        """Return the probability of each class, `(m, n_classes)`, in the model's dtype, where the images are.
+
+        `images` is a Dataset, uint8 `(m, height, width, channels)` or `(m, n)`, or features `(m, n)`, as in training.
+        """
+        backend = self._backend_for(images)
+        with backend.scope():
+            proba = self._probabilities(backend, images).T
+            if proba.shape[1] == 1:
+                proba = backend.xp.concat([1 - proba, proba], axis=1)
+        return backend.to_host(proba) if _is_on_host(images) else proba
+
+    def predict(self, images: Any) -> Array:
+        """Return the class of each example, `(m,)`: the most probable, of two the second above 0.5.
+
+        Names come as NumPy's array of text, numbers in the library and on the device of the images.
+        """
+        backend = self._backend_for(images)
+        numbers = all(type(name) is int and abs(name) < 2**31 for name in self.classes)
+        with backend.scope():
+            proba = self._probabilities(backend, images)
+            chosen = backend.xp.argmax(proba, axis=0) if proba.shape[0] > 1 else proba[0, :] > 0.5
+            if numbers and not _is_on_host(images):
+                names = backend.asarray(np.asarray(self.classes, dtype=np.int32))
+                return backend.xp.take(names, backend.xp.astype(chosen, backend.xp.int32), axis=0)
+        return np.asarray(self.classes)[backend.to_host(chosen).astype(np.intp)]
+
+    def _backend_for(self, images: Any) -> Backend:
+        """Return the backend of the images' library and device; for images on the host the one that is asked for."""
+        like = None if _is_on_host(images) else images.images if isinstance(images, Dataset) else images
+        return choose_backend(dtype=dtype_name(self.layers[-1].W), like=like)
+
+    def _probabilities(self, backend: Backend, images: Any) -> Array:
+        """Return the last layer's probabilities, `(outputs, m)`."""
+        rows, network = self._rows(images), self.network
+        # Weights of another library come by way of the host.
+        alike = library_of(self.layers[0].W) in ("numpy", library_of(rows))
+        first, *deeper = (
+            Layer(*(backend.asarray(part if alike else to_host(part)) for part in layer)) for layer in self.layers
+        )
+        if rows.shape[0] == 0:
+            return backend.xp.zeros_like((first, *deeper)[-1].b)[:, :0]
+        X = backend.asarray(rows).T
+        if network.is_logistic_regression:
+            proba: Array = backend.kernels.get("predict", core.predict)(*first, X, self.scale)
+            return proba
+        Z = backend.kernels.get("project", core.project)(first.W, X, self.scale) + first.b
+        stacked = tuple(Layer(layer.W[None, ...], layer.b[None, ...]) for layer in deeper)
+        return network.probabilities(Z[None, ...], stacked)[0, ...]
+
+    def predict_files(
+        self, files: Sequence[str | os.PathLike[str] | Encoded], top: int | None = None
+    ) -> list[dict[str, Any]]:
+        """Return for each picture file `{"image", "label", "probability"}`, the probability that of the label.
+
+        With `top`, a row also holds `"top"`: so many labels, the most probable first, each with its probability.
+        Pictures of any size and mode are brought to the model's. Raises InputError for the first that cannot be read.
+        """
+        from fastlr.model.pictures import predict_pictures
+
+        return predict_pictures(self, files, top).rows
+
+    def accuracy(self, data: Dataset) -> float:
+        """Return the percentage of the examples that are classified as labelled; classes are matched by name."""
+        return Results(self.confusion_matrix(data)).accuracy
+
+    def confusion_matrix(self, data: Dataset) -> NDArray[np.int64]:
+        """Return how many examples of each class, a row, are taken for each class, a column; matched by name."""
+        labels = data.aligned(self.classes, self.class_of or {}).labels
+        return Results.of(labels, to_host(self.predict_proba(data)).argmax(axis=1), len(self.classes)).matrix
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the model as safetensors; the same model gives the same bytes."""
+        from fastlr.model.file import write
+
+        write(self, Path(path))
+
+    def show_weights(self) -> Figure:
+        """Return the first layer's weights as a Matplotlib figure, an image for each class or unit."""
+        from fastlr.reporting.notebook import show_weights
+
+        return show_weights(self)
+
+    def _rows(self, images: Any) -> Array:
+        """Return the examples as `(m, n)` of what the model was trained on, or say what differs."""
+        source = images.source if isinstance(images, Dataset) else "images"
+        images = images.images if isinstance(images, Dataset) else images
+        check_mask(source, images)
+        images = np.asarray(images) if library_of(images) == "numpy" else images
+        if (dtype_name(images) == "uint8") != self.reads_pixels:
+            wanted = "uint8 pixels" if self.reads_pixels else "features that are not uint8"
+            raise InputError(f"{source}: they are {dtype_name(images)}, but the model was trained on {wanted}")
+        if not is_real(images):
+            raise InputError(f"{source}: they are {dtype_name(images)}; real numbers are needed")
+        if images.ndim == 3 and self.image_shape:
+            images = images[..., np.newaxis]
+        if images.ndim == 4 and self.image_shape:
+            images = _with_channels(images, self.image_shape[2])
+        if images.ndim < 2 or (self.image_shape and images.ndim == 4 and images.shape[1:] != self.image_shape):
+            raise InputError(f"{source}: they have shape {tuple(images.shape)}; (m, {self._wanted()}) is needed")
+        rows: Array = as_rows(images)
+        if rows.shape[1] != self.n_features:
+            raise InputError(f"{source}: they have {rows.shape[1]} numbers each; (m, {self._wanted()}) is needed")
+        check_finite(source, rows)
+        return rows
+
+    def _wanted(self) -> str:
+        return ", ".join(map(str, self.image_shape or (self.n_features,)))
+
+
+def _is_on_host(images: Any) -> bool:
+    return library_of(images.images if isinstance(images, Dataset) else images) == "numpy"
+
+
+def _with_channels(images: Array, channels: int) -> Array:
+    """Return the pictures in that many channels where it is plain how: alpha is dropped, grey becomes RGB."""
+    if images.shape[3] in (2, 4) and channels in (1, 3):
+        images = images[..., :-1]
+    return array_namespace(images).concat([images] * 3, axis=3) if images.shape[3] == 1 and channels == 3 else images

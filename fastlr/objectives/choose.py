@@ -1,0 +1,97 @@
+"""Which solver and which form: what is asked for, or the least work, counted with a backend's own costs."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from fastlr.backends.record import Costs
+from fastlr.errors import InputError
+from fastlr.objectives import FORMS, preconditioner
+from fastlr.objectives.gram import GramForm
+from fastlr.objectives.primal import PrimalForm
+from fastlr.solvers import AUTO, SOLVERS
+
+MEMORY_LIMIT = 2**32  # bytes that K, or a matrix of second derivatives, may take
+STEPS = 8  # of Newton's method, about
+PRODUCTS = 16  # with the second derivatives in each of them, where their matrix is not formed
+ROUND = 4  # of these, where the features' covariance makes the objective rounder
+CALLS = 300_000.0  # nanoseconds that a product takes beside its arithmetic, and half of what else a step does
+CANDIDATES = ("newton", "newton-cg")  # of "auto"
+
+
+def choose_form_name(form: str) -> str:
+    """Return the name of a form, or "auto"; raise InputError for any other."""
+    if form not in ("auto", *FORMS):
+        raise InputError(f"form: {form!r} is not known; choose {', '.join(('auto', *FORMS))}")
+    return form
+
+
+def choose_form(form: str, n: int, m: int, k: int, steps: int, costs: Costs, itemsize: int = 8) -> str:
+    """Return the name of the form for n features, m examples, k models and so many steps; "auto" counts.
+
+    A primal step works through the n·m numbers of X for each model, a Gram step through the m² of K, and K takes
+    n·m² multiply-adds once (half of them, since it is symmetric) and must fit into `MEMORY_LIMIT`.
+    """
+    if choose_form_name(form) != "auto":
+        return form
+    if itemsize * m * m > MEMORY_LIMIT:
+        return PrimalForm.name
+    primal = costs.primal * steps * k * n * m
+    gram = costs.gram * steps * k * m * m + costs.product * n * m * m
+    return GramForm.name if gram < primal else PrimalForm.name
+
+
+class Size(NamedTuple):
+    """What is counted: n features, m examples, k models of so many outputs, numbers of so many bytes."""
+
+    n: int
+    m: int
+    k: int
+    outputs: int
+    itemsize: int = 8
+    penalized: bool = True  # whether every model has an l2 above 0
+
+
+def choose_solver_and_form(solver: str, form: str, size: Size, costs: Costs) -> tuple[str, str]:
+    """Return the names of a solver that converges and of a form for it; of what is "auto", the least work.
+
+    Raises InputError where the solver cannot work on the form that is asked for.
+    """
+    reasons, work = [], {}
+    for name in CANDIDATES if solver == AUTO else (solver,):
+        for space in FORMS if choose_form_name(form) == AUTO else (form,):
+            reason = SOLVERS[name].why_not(space, size.outputs)
+            if reason is None and space == GramForm.name and not size.penalized:
+                reason = "without l2 the Gram form does not determine its coefficients; give an l2, or form primal"
+            if reason is None and form == AUTO and not _fits(name, space, size):
+                reason = f"{name} would need a matrix of more than {MEMORY_LIMIT >> 30} GiB here; take newton-cg"
+            if reason is None:
+                work[name, space] = _work(name, space, size, costs)
+            else:
+                reasons.append(reason)
+    if not work:
+        raise InputError(f"solver: {reasons[0]}")
+    return min(work, key=lambda pair: work[pair])
+
+
+def _fits(solver: str, form: str, size: Size) -> bool:
+    """Return whether "auto" may take it: no matrix is too large, and K has the rank for its rounding not to matter."""
+    if form == GramForm.name:
+        return size.m <= size.n and size.m**2 * size.itemsize <= MEMORY_LIMIT
+    return solver != "newton" or size.k * (size.n * size.outputs) ** 2 * size.itemsize <= MEMORY_LIMIT
+
+
+def _work(solver: str, form: str, size: Size, costs: Costs) -> float:
+    """Return the nanoseconds of a fit, to within a small factor."""
+    n, m, k, outputs, *_ = size
+    gram = form == GramForm.name
+    once = costs.product * n * m * m if gram else 0.0
+    if solver != "newton":
+        products = STEPS * PRODUCTS
+        if not gram and preconditioner.pays(n, m, k * outputs):
+            once, products = costs.dense * preconditioner.spectrum_work(n, m), STEPS * ROUND
+        product = CALLS + k * outputs * (costs.gram * m * m if gram else costs.primal * n * m)
+        return once + products * product
+    rows = m if gram else n * outputs
+    matrix = costs.gram * 20 * m * m if gram else costs.dense * outputs * (outputs + 1) / 2 * m * n * n
+    return once + STEPS * (2 * CALLS + k * (matrix + costs.dense * rows**3 / 3))

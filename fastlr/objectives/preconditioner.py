@@ -1,0 +1,79 @@
+"""A change of variables in which the objective is rounder.
+
+The intercept is taken where the mean of the logits is zero: b = b' − W μ with μ the mean of the examples, so that what
+all examples share does not couple W to b. Where the features' covariance was worked out, Σ = V Λ Vᵀ, and c is
+the mean curvature of the loss, ∇²f is close to  V (c Λ + l2) Vᵀ  for W and to c for b'; that is divided out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from fastlr import core
+from fastlr.core import Array
+from fastlr.namespace import array_namespace
+from fastlr.objectives.protocol import Vector
+
+LEAST = 1e-6  # curvature
+PASSES = 50  # over the data, that knowing the covariance is thought to save
+EIGEN = 10  # n³ operations that its eigenvectors take
+ENOUGH = 8  # examples for each feature, from which the covariance is known well enough
+
+
+class Preconditioner(NamedTuple):
+    """The mean of the examples `(1 or k, 1, d)`, as counted, and the spectrum of the features; each may be unknown."""
+
+    mean: Vector | None = None
+    spectrum: tuple[Array, Array] | None = None  # eigenvectors (n, n) and eigenvalues (n,)
+
+    def __call__(self, c: Array, l2: Array, r: Vector, dot: Callable[[Array, Vector], Array]) -> Vector:
+        """Return M r, M close to the inverse of ∇²f where the mean curvature is c `(k, 1, 1)`; without logits."""
+        W, b = r.W, r.b
+        if self.mean is not None:
+            W = W - b * self.mean.W
+        if self.spectrum is not None:
+            V, eigenvalues = self.spectrum
+            W = ((W @ V) / (c * eigenvalues + l2)) @ V.T
+            b = b / c
+        if self.mean is not None:
+            b = b - dot(W, self.mean)
+        if b.shape[1] > 1:
+            # The loss does not see a shift of all intercepts alike: what rounding brings of it would only grow.
+            b = b - array_namespace(b).mean(b, axis=1, keepdims=True)
+        return Vector(W, b)
+
+
+def eigen(covariance: Array) -> tuple[Array, Array]:
+    """Return the eigenvectors and eigenvalues of a covariance, the latter at least its rounding."""
+    xp = array_namespace(covariance)
+    eigenvalues, V = xp.linalg.eigh(covariance)
+    largest = xp.max(eigenvalues)
+    largest = xp.where(largest > 0, largest, xp.ones_like(largest))
+    # Features that say the same have none, but for rounding, along which there is no gradient either.
+    return V, xp.maximum(eigenvalues, core.rounding(V.dtype) * largest)
+
+
+def every(n: int, m: int) -> int:
+    """Return which of the examples are looked at for the covariance of n features: every so many."""
+    return -(-m // min(m, ENOUGH * n))
+
+
+def spectrum_work(n: int, m: int) -> int:
+    """Return how many multiply-adds the features' eigenvectors take, about."""
+    return min(m, ENOUGH * n) * n * n + EIGEN * n**3
+
+
+def pays(n: int, m: int, units: int) -> bool:
+    """Return whether the spectrum of n features saves more than it takes, for the units of all models."""
+    return spectrum_work(n, m) < PASSES * 2 * units * n * m
+
+
+def mean_curvature(A: Array, counts: Array | None) -> Array:
+    """Return c `(k, 1, 1)`, the mean of the loss's second derivatives at probabilities A (k, units, m).
+
+    One for all units: what shifts all of them alike, a softmax does not see, and it must stay so.
+    """
+    xp, S = array_namespace(A), A * (1 - A) if counts is None else A * (1 - A) * counts
+    c = xp.mean(S, axis=(1, 2), keepdims=True)
+    return xp.maximum(c, xp.full_like(c, LEAST))

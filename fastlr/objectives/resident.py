@@ -1,0 +1,267 @@
+"""The objective whose data and logits are all in the backend's memory, in either form.
+
+The logits lie on a line where the parameters do: a trial of the line search needs no pass over the data.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+from fastlr import core
+from fastlr.core import Array
+from fastlr.namespace import array_namespace
+from fastlr.objectives.form import Form
+from fastlr.objectives.network import Deeper, Network
+from fastlr.objectives.preconditioner import Preconditioner, mean_curvature
+from fastlr.objectives.protocol import Evaluation, State, Vector, plus, rows_of
+
+LOGISTIC_REGRESSION = Network()
+NONE = Preconditioner()
+
+
+@dataclass(frozen=True)
+class Resident:
+    """k models to fit: labels `Y (1 or k, outputs, m)`, `learning_rate` and `l2` as `(k, 1, 1)`.
+
+    `counts (k, 1, m)`, of mean 1 for each model, say how much an example counts; None is all alike.
+    """
+
+    form: Form
+    Y: Array
+    learning_rate: Array
+    l2: Array
+    network: Network = LOGISTIC_REGRESSION
+    counts: Array | None = None
+    preconditioner: Preconditioner = NONE
+    arrays: ClassVar[tuple[str, ...]] = ("form", "Y", "learning_rate", "l2", "counts", "preconditioner")
+    is_resident: ClassVar[bool] = True
+
+    @property
+    def m(self) -> int:
+        """Return the number of examples."""
+        return int(self.Y.shape[-1])
+
+    @property
+    def name(self) -> str:
+        """Return the name of its form."""
+        return self.form.name
+
+    def weights(self, W: Array) -> Array:
+        """Return the weights (k, units, n) that coordinates W stand for."""
+        return self.form.weights(W)
+
+    def prepared(self, models: int) -> Resident:
+        """Return the objective with its preconditioner, which is to pay for so many models, these the first of them."""
+        xp, mean, form, network = array_namespace(self.Y), None, self.form, self.network
+        if network.intercept:
+            counted = xp.ones_like(self.Y[:1, :1, :]) if self.counts is None else self.counts
+            mean = Vector(form.gradient(counted), xp.zeros_like(counted[..., :1]))
+            mean = self.complete(mean) if form.inner_needs_logits else mean
+        spectrum = form.spectrum(models * network.outputs, network.intercept)
+        return replace(self, preconditioner=Preconditioner(mean, spectrum))
+
+    def rows(self, models: Sequence[int]) -> Resident:
+        """Return the objective of some of the models."""
+        some = ("Y", "learning_rate", "l2", "counts")
+        chosen = {name: rows_of(getattr(self, name), models) for name in some}
+        preconditioner = self.preconditioner._replace(mean=rows_of(self.preconditioner.mean, models))
+        return replace(self, form=self.form.rows(models), preconditioner=preconditioner, **chosen)
+
+    # What converges: the network has one layer.
+
+    def origin(self, b: Array, W: Array | None = None) -> Vector:
+        """Return the point at coordinates W, else at the initial weights, and intercepts `b (k, units, 1)`."""
+        form = self.form
+        return Vector(form.origin(), b, form.initial_logits() + b) if W is None else self.complete(Vector(W, b))
+
+    def complete(self, v: Vector) -> Vector:
+        """Return a vector with its logits."""
+        return v._replace(Z=self.form.logits(v.W, v.b))
+
+    def evaluate(self, x: Vector) -> Evaluation:
+        """Return cost, objective and gradient at a point."""
+        J, D = self._value(x.Z)
+        return self._at(x, D, J, J + self.l2 / 2 * _total(self.form.dot(x.W, x)))
+
+    def curved(self, at: Evaluation) -> Evaluation:
+        """Return the evaluation with its probabilities and their mean curvature."""
+        A = core.sigmoid(at.x.Z) if self.network.outputs == 1 else core.softmax(at.x.Z)
+        return at._replace(kept=(A, mean_curvature(A, self.counts)))
+
+    def product(self, at: Evaluation, p: Vector) -> Vector:
+        """Return ∇²f p, without logits."""
+        return self._adjoint(self._curvature(at.kept[0], p.Z), p.W)
+
+    def precondition(self, at: Evaluation, r: Vector) -> Vector:
+        """Return M r, without logits."""
+        return self.preconditioner(at.kept[1], self.l2, r, self.form.dot)
+
+    def newton(self, at: Evaluation) -> Vector:
+        """Return the direction of Newton's method."""
+        A = self.curved(at).kept[0]
+        return self.form.newton(A, at.x.W, at.gradient, self.l2, self.counts, self.network.intercept)
+
+    def conjugate_gradients(self, at: Evaluation, longest: int, share: float) -> Vector | None:
+        """Return that direction by conjugate gradients, None where no kernel does all of them."""
+        A = at.kept[0]
+        if A.shape[:2] != (1, 1) or self.form.name != "gram":
+            return None
+        S = self._curvature(A, array_namespace(A).ones_like(A))
+        found: Vector | None = self.form.conjugate_gradients(
+            S, self.l2, self.preconditioner.mean, at.gradient, longest, share
+        )
+        return found
+
+    def along(self, at: Evaluation, d: Vector) -> _Line:
+        """Return the objective along a direction."""
+        return _Line(self, at, d)
+
+    def inner(self, u: Vector, v: Vector) -> Array:
+        """Return ⟨u, v⟩ `(k, 1, 1)`; v has logits where the form's inner product asks for them."""
+        return _total(self.form.dot(u.W, v) + u.b * v.b)
+
+    def _at(self, x: Vector, D: Array, J: Array, objective: Array) -> Evaluation:
+        """Return the evaluation at a point whose D, J and objective are known: here the gradient is computed."""
+        gradient = self._adjoint(D, x.W)
+        if self.form.inner_needs_logits:
+            gradient = self.complete(gradient)
+        xp, square = array_namespace(D), self.inner(gradient, gradient)
+        # Where the Gram form's square is all rounding it may be anything, also negative: no less is known then.
+        norm = xp.sqrt(xp.maximum(square, self._rounding_of_square(gradient)))
+        return Evaluation(x, J, objective, gradient, norm)
+
+    def _value(self, Z: Array) -> tuple[Array, Array]:
+        """Return J `(k, 1, 1)` and D `(k, units, m)` from the logits."""
+        fused = self.form.kernels.get("losses_and_residuals", core.losses_and_residuals)
+        J, D = fused(Z, self.Y, self.counts)
+        return J, D
+
+    def _adjoint(self, V: Array, P: Array) -> Vector:
+        """Return [A*V + l2 P, mean(V)], without logits."""
+        b = core.intercept_gradient(V)
+        return Vector(self.form.gradient(V) + self.l2 * P, b if self.network.intercept else 0 * b)
+
+    def _curvature(self, A: Array, Z: Array) -> Array:
+        """Return V: the second derivative of each example's loss, times its count, applied to a direction's logits."""
+        V = A * (1 - A) * Z if self.network.outputs == 1 else core.softmax_curvature(A, Z)
+        return V if self.counts is None else V * self.counts
+
+    def _rounding_of_square(self, u: Vector) -> Array:
+        """Return how large ⟨u, u⟩ may come out of rounding alone, `(k, 1, 1)`: 0 where its terms are squares."""
+        xp = array_namespace(u.W)
+        if not self.form.inner_needs_logits:
+            return xp.zeros_like(self.l2)
+        terms = xp.abs(u.W[..., :-1] * (u.Z - u.b))
+        return xp.finfo(u.W.dtype).eps * xp.sum(xp.sum(terms, axis=-1, keepdims=True), axis=1, keepdims=True)
+
+    # Gradient descent, of networks too.
+
+    def start(self, b: Array, deeper: Deeper = ()) -> State:
+        """Return the state at the initial weights, the intercepts `b (k, units, 1)` and these deeper layers."""
+        return State(*self.origin(b), deeper)
+
+    def arrive(self, state: State) -> State:
+        """Return the state with its logits."""
+        return state._replace(Z=self.form.logits(state.W, state.b))
+
+    def cost(self, state: Any) -> Array:
+        """Return J `(k, 1, 1)` of a state."""
+        return self.network.cost(state.Z, state.deeper, self.Y, self.counts)
+
+    def gradients(self, state: State) -> list[Array]:
+        """Return the derivatives of J by each of the state's parameters."""
+        D, deeper = self.network.backward(state.Z, state.deeper, self.Y, self.counts)
+        return [self.form.gradient(D), core.intercept_gradient(D), *(array for layer in deeper for array in layer)]
+
+    def steps(self, state: State, count: int) -> State | None:
+        """Return the state after `count` steps by a kernel that does many at once, None where there is none."""
+        kind = "steps" if self.network.is_logistic_regression else "network_steps"
+        return self._by_kernel(f"{self.form.name}_{kind}", state, count)
+
+    def batch(self, examples: Array) -> Resident:
+        """Return the objective of some of the examples, given by an array of their indices."""
+        take = array_namespace(examples).take
+        counts = None if self.counts is None else take(self.counts, examples, axis=-1)
+        return replace(self, form=self.form.batch(examples), Y=take(self.Y, examples, axis=-1), counts=counts)
+
+    def batch_steps(self, state: State, batches: Array) -> State | None:
+        """Return the state after a step for each row of `batches`, with its logits as they were; None without a kernel.
+
+        `batches (count, size)` holds indices of examples.
+        """
+        moved = self._by_kernel("batch_steps", state._replace(Z=()), batches)
+        return None if moved is None else moved._replace(Z=state.Z, t=state.t + batches.shape[0])
+
+    def _by_kernel(self, name: str, state: State, what: Any) -> State | None:
+        """Return the state after the steps of a kernel, of the examples as they are; None where it does not do them."""
+        kernel = self.form.kernels.get(name)
+        if kernel is None or not self.form.has_kernels or self.counts is not None:
+            return None
+        moved = kernel(
+            *self.form.for_kernels, self.Y, self.learning_rate, self.l2, self.network.units,
+            state.W, state.b, state.deeper, state.Z, what,
+        )  # fmt: skip
+        if moved is None:
+            return None
+        W, b, deeper, Z = moved
+        layers = tuple(type(layer)(*arrays) for layer, arrays in zip(state.deeper, deeper, strict=True))
+        state = state._replace(W=W, b=b, deeper=layers, Z=Z)
+        return self.arrive(state) if Z is None else state
+
+    def stable_rate(self, iterations: int = 20) -> float:
+        """Return 1 / (λ/4 + l2), half the largest rate that is sure to be stable, or nan where λ is not finite.
+
+        λ is the largest eigenvalue of [X; 1][X; 1]ᵀ / m, bounded by that of XXᵀ / m plus 1 and found by power
+        iteration; the curvature of the cost is at most λ/4 + l2 because σ' ≤ 1/4, and for a softmax at most λ/2 + l2.
+        For hidden layers nothing so simple holds: nan.
+        """
+        form, network = self.form, self.network
+        if network.hidden:
+            return math.nan
+        xp = array_namespace(self.Y)
+        v = xp.ones_like(self.Y[:1, :1, :])
+        eigenvalue = 0.0
+        for _ in range(iterations):
+            v = v / xp.sqrt(xp.sum(v * v))
+            v = form.logits(form.gradient(v), 0.0)
+            eigenvalue = float(xp.sqrt(xp.sum(v * v)))
+            if eigenvalue == 0 or not math.isfinite(eigenvalue):
+                break
+        curvature = (eigenvalue + 1) / (4 if network.outputs == 1 else 2) + float(xp.max(self.l2))
+        return 1 / curvature if math.isfinite(curvature) else math.nan
+
+
+class _Line:
+    """The objective on a line, from the logits on it: φ(t) = J(Z + t Z_d) + l2/2 (‖W‖² + 2 t ⟨W, d⟩ + t² ‖d‖²)."""
+
+    def __init__(self, objective: Resident, start: Evaluation, d: Vector) -> None:
+        """Work out the inner products."""
+        self.of, self.start, self.d = objective, start, d
+        xp = array_namespace(start.cost)
+        self.slope = objective.inner(start.gradient, d)
+        self.Wd = _total(objective.form.dot(start.x.W, d))
+        dd = _total(objective.form.dot(d.W, d))
+        self.dd = xp.maximum(dd, xp.zeros_like(dd))  # which rounding can make negative in the Gram form
+        self.penalty = start.objective - start.cost
+        self.last: tuple[Array, ...] = ()
+
+    def at(self, t: Array) -> tuple[Array, Array]:
+        """Return f and its slope at t."""
+        xp, l2, d = array_namespace(t), self.of.l2, self.d
+        J, D = self.of._value(self.start.x.Z + t * d.Z)
+        self.last = (t, J, D)
+        slope = xp.mean(xp.sum(D * d.Z, axis=1, keepdims=True), axis=-1, keepdims=True)
+        f = J + self.penalty + l2 * (t * self.Wd + t * t / 2 * self.dd)
+        return f, slope + l2 * (self.Wd + t * self.dd)
+
+    def arrive(self, f: Array) -> Evaluation:
+        """Return the evaluation at the last t, where the objective is f."""
+        t, J, D = self.last
+        return self.of._at(plus(self.start.x, t, self.d), D, J, f)
+
+
+def _total(dots: Array) -> Array:
+    return array_namespace(dots).sum(dots, axis=1, keepdims=True)

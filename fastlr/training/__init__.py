@@ -1,0 +1,1 @@
+"""Training: train, sweep and path, and the steps from their arguments to finished runs."""

@@ -1,0 +1,105 @@
+"""Following k models of a convex objective until each one's gradient is small enough."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+from fastlr.backends import Backend
+from fastlr.namespace import array_namespace
+from fastlr.objectives.protocol import Objective, State
+from fastlr.objectives.resident import Resident
+from fastlr.solvers import Converging
+from fastlr.solvers.iterate import Iterate
+from fastlr.training.follow import Callback, Measure, Path, on_host
+
+FEW = 0.75  # of the models: when no more of them go on, they do so by themselves
+PATIENCE = 3  # steps in a row that lead nowhere, after which rounding is all that is left
+
+
+@dataclass
+class Convergence(Path):
+    """Where one model's training led, with the objectives on the way and the norm of the last gradient."""
+
+    state: Any  # None while it goes on
+    objectives: list[float] = field(default_factory=list)
+    norm: float = math.inf
+    stalled: bool = False  # rounding let it go no further
+
+
+def converge(
+    backend: Backend,
+    solver: Converging,
+    objective: Objective,
+    iterate: Iterate,
+    iterations: int,
+    tol: float,
+    callback: Callback | None = None,
+    measure: Measure | None = None,
+) -> list[Convergence]:
+    """Step until the norm of each model's gradient is at most `tol`, or for so many iterations.
+
+    Models that are done end there, and what the others do does not change them. The cost J of every iterate is
+    recorded; `callback(iteration, costs)` is given each model's last.
+    """
+    going = list(range(iterate.stalled.shape[0]))
+    paths = [Convergence(None) for _ in going]
+    for done in range(iterations + 1):
+        values = (iterate.at.cost, iterate.at.objective, iterate.at.norm, iterate.stalled)
+        # One way to the host for all of them.
+        costs, objectives, norms, stalled = backend.to_host(backend.xp.stack(values))[..., 0, 0].tolist()
+        tested = None if measure is None else on_host(backend, measure(objective, iterate.at.x))
+        for row, model in enumerate(going):
+            path = paths[model]
+            if path.state is not None:
+                continue
+            path.costs.append(costs[row])
+            path.objectives.append(objectives[row])
+            path.recorded_at.append(done)
+            path.norm, path.stalled = norms[row], stalled[row] >= PATIENCE
+            if tested is not None:
+                path.test_costs.append(tested[row])
+            # `not >` so that a norm that is no number ends the run too.
+            if not path.norm > tol or path.stalled or done == iterations:
+                path.state = State(*(part[row : row + 1, ...] for part in iterate.at.x))
+        if callback is not None:
+            callback(done, [path.costs[-1] for path in paths])
+        rows = [row for row, model in enumerate(going) if paths[model].state is None]
+        if not rows:
+            return paths
+        if len(rows) <= FEW * len(going):
+            objective, iterate = objective.rows(rows), iterate.rows(rows)
+            going = [going[row] for row in rows]
+        iterate = solver.step(backend, objective, iterate)
+    raise AssertionError("the last iteration ends every model")
+
+
+def findings(path: Convergence, objective: Resident, l2: float, tol: float) -> list[str]:
+    """Return what is worth saying of how one of the objective's models ended, a line each."""
+    said = []
+    if l2 == 0 and _separates(path, objective):
+        said.append(
+            "the classes are separable and l2 is 0: there is no minimum, the weights would grow without end; give an l2"
+        )
+    if not path.norm <= tol and path.stalled:
+        said.append(
+            f"the rounding of the dtype ends it: the gradient's norm is {path.norm:.1e}, tol is {tol:.1e}; "
+            "take a larger tol, or float64"
+        )
+    elif not path.norm <= tol:
+        said.append(
+            f"not converged after {path.recorded_at[-1]} iterations: the gradient's norm is {path.norm:.1e}, "
+            f"tol is {tol:.1e}; give more iterations, or a larger tol or l2"
+        )
+    return said
+
+
+def _separates(path: Convergence, objective: Resident) -> bool:
+    """Return whether the model has every example on the right side."""
+    Z, Y = path.state.Z, objective.Y
+    xp = array_namespace(Z)
+    if objective.network.outputs == 1:
+        return bool(xp.all((2 * Y - 1) * Z > 0))
+    others = xp.max(xp.where(Y > 0, xp.full_like(Z, -xp.inf), Z), axis=1)
+    return bool(xp.all(xp.sum(Y * Z, axis=1) > others))

@@ -1,0 +1,248 @@
+"""Models trained side by side: the objective, the trajectories, and a run of each."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastlr.backends import Backend
+from fastlr.core import Array
+from fastlr.data.dataset import Dataset
+from fastlr.errors import InputError
+from fastlr.model.evaluation import percent_correct
+from fastlr.model.model import Model
+from fastlr.namespace import dtype_name, library_of
+from fastlr.objectives.network import Layer, Network, classes_of, one_hot, outputs_for, unstandardized
+from fastlr.objectives.primal import PrimalForm
+from fastlr.objectives.resident import Resident
+from fastlr.training.converge import Convergence
+from fastlr.training.folds import assign, weights
+from fastlr.training.follow import Callback, Measure, Path, follow
+from fastlr.training.inputs import set_up
+from fastlr.training.ranges import check_range
+from fastlr.training.run import Run
+from fastlr.training.settings import Candidate, Settings
+from fastlr.training.warm_start import fit_each
+
+
+def fit(
+    backend: Backend,
+    train_data: Dataset,
+    test_data: Dataset | None,
+    settings: Settings,
+    models: Sequence[Candidate],
+    *,
+    folds: int | None = None,
+    test_costs: bool = False,
+    callback: Callback | None = None,
+) -> list[Run]:
+    """Train all models side by side, within the backend's scope, and return their runs; `seconds` is left at 0.
+
+    With `folds`, each has as many others beside it, one for each fold, which is left out of its training.
+    """
+    if settings.batch_size is not None and settings.batch_size > len(train_data):
+        raise InputError(
+            f"batch size: {settings.batch_size}, but {train_data.source} has {len(train_data)} examples; "
+            "take at most as many"
+        )
+    if test_data is not None and not settings.standardize:
+        check_range(
+            f"features of {test_data.source}", test_data.rows, backend.dtype, settings.scale_of(test_data.images)
+        )
+    fold = None if folds is None else assign(train_data.labels, folds, settings.seed)
+    measure = partial(_measure, backend, test_data) if test_costs and test_data is not None else None
+    train = _converge if settings.converges else _descend
+    trained = train(backend, train_data, settings, models, fold, measure, callback)
+    objective, network, tol = trained.objective, trained.objective.network, settings.tolerance(backend.dtype)
+    moments = objective.form.moments
+    # What came from the host goes back there; what came on a device stays.
+    kept = backend.to_host if library_of(train_data.images) == "numpy" else lambda array: array
+    runs = []
+    for i, (path, candidate) in enumerate(zip(trained.paths, models, strict=True)):
+        first = Layer(trained.weights[i], path.state.b[0, ...])
+        if moments is not None:
+            first = unstandardized(first, *moments)
+        layers = (first, *(Layer(layer.W[0, ...], layer.b[0, ...]) for layer in path.state.deeper))
+        model = Model(
+            layers=tuple(Layer(kept(layer.W), kept(layer.b)) for layer in layers),
+            classes=train_data.classes,
+            scale=settings.scale_of(train_data.images),
+            pixels=dtype_name(train_data.images) == "uint8",
+            image_shape=tuple(train_data.images.shape[1:]) if train_data.images.ndim == 4 else None,
+            resample=train_data.resample,
+            class_of=train_data.class_of,
+            moments=None if moments is None else tuple(kept(values) for values in moments),
+            settings=settings.as_dict()
+            | candidate._asdict()
+            | {
+                "solver": trained.solver,
+                "form": objective.name,
+                "dtype": backend.dtype,
+                "precision": backend.precision,
+            },
+            costs=tuple(path.costs),
+            recorded_at=tuple(path.recorded_at),
+        )
+        runs.append(
+            Run(
+                model=model,
+                costs=path.costs,
+                recorded_at=path.recorded_at,
+                train_accuracy=_accuracy(backend, network, path, train_data.labels),
+                test_accuracy=None if test_data is None else model.accuracy(test_data),
+                seconds=0.0,
+                form=objective.name,
+                backend=backend.name,
+                device=backend.device,
+                dtype=backend.dtype,
+                precision=backend.precision,
+                n_train=len(train_data),
+                n_test=0 if test_data is None else len(test_data),
+                n_features=train_data.n_features,
+                layers=settings.layers,
+                seed=candidate.seed,
+                solver=trained.solver,
+                converged=path.norm <= tol if isinstance(path, Convergence) else None,
+                fold_accuracies=_fold_accuracies(backend, network, trained.fold_paths[i], train_data, fold),
+                test_costs=None if measure is None else path.test_costs,
+                warning=_advice(path, settings, objective, i, candidate.learning_rate),
+                notes=(*trained.notes[i], *_notes(path, network, settings, objective, candidate)),
+                train_set=train_data,
+                test_set=test_data,
+            )
+        )
+    return runs
+
+
+@dataclass(frozen=True)
+class _Trained:
+    """What training leaves behind, for each model in its order."""
+
+    paths: Sequence[Path]
+    fold_paths: Sequence[Sequence[Path]]  # of the models that were trained without each fold
+    weights: Sequence[Array]  # of the first layer, (units, n)
+    notes: Sequence[Sequence[str]]
+    objective: Resident
+    solver: str
+
+
+Test = Callable[[Resident], Measure]
+
+
+def _descend(
+    backend: Backend, data: Dataset, settings: Settings, models: Sequence[Candidate],
+    fold: NDArray[np.int64] | None, test: Test | None, callback: Callback | None,
+) -> _Trained:  # fmt: skip
+    """Follow the trajectories of all models at once."""
+    objective, state = set_up(backend, data, settings, models, fold)
+    k = len(models)
+    measure = None if test is None else test(objective)
+    watch = None if callback is None else lambda iteration, costs: callback(iteration, costs[:k])
+    descent = settings.choose_descent()
+    paths = follow(backend, descent, objective, state, settings.iterations, settings.record_every, watch, measure)
+    # All the weights at once: the Gram form reads the data for them.
+    mine = objective if fold is None else objective.rows(range(k))
+    W = mine.weights(backend.xp.concat([path.state.W for path in paths[:k]], axis=0))
+    folds = len(paths) // k - 1
+    fold_paths = [paths[k + i * folds : k + (i + 1) * folds] for i in range(k)]
+    return _Trained(paths[:k], fold_paths, [W[i, ...] for i in range(k)], [()] * k, objective, settings.solver)
+
+
+def _converge(
+    backend: Backend, data: Dataset, settings: Settings, models: Sequence[Candidate],
+    fold: NDArray[np.int64] | None, test: Test | None, callback: Callback | None,
+) -> _Trained:  # fmt: skip
+    """Fit every model, and those of its folds, to its minimum."""
+    weightings = None if fold is None else weights(fold, 1)[:, 0, :]
+    copies = 1 if weightings is None else len(weightings)
+    l2 = np.repeat([[model.l2] for model in models], copies, axis=1)
+    latest = [math.inf] * len(models)  # of those whose turn has not come
+
+    def watch(numbers: Sequence[int], iteration: int, costs: list[float]) -> None:
+        for number, cost in zip(numbers, costs, strict=True):
+            latest[number] = cost
+        if callback is not None:
+            callback(iteration, list(latest))
+
+    paths: dict[int, list[Convergence]] = {}
+    found, notes = {}, {}
+    outputs = outputs_for(len(data.classes))
+    for fit in fit_each(
+        backend, data.rows, data.labels, outputs, l2, settings,
+        weightings=weightings, scale=settings.scale_of(data.images), watch=watch, measure=test,
+    ):  # fmt: skip
+        for place, number in enumerate(fit.numbers):
+            mine = slice(place * copies, (place + 1) * copies)
+            paths[number], notes[number] = list(fit.paths[mine]), fit.notes[mine.start]
+            found[number] = fit.W[mine.start, ...]
+    order = range(len(models))
+    return _Trained(
+        [paths[i][0] for i in order], [paths[i][1:] for i in order], [found[i] for i in order],
+        [notes[i] for i in order], fit.objective, fit.solver,
+    )  # fmt: skip
+
+
+def _accuracy(
+    backend: Backend, network: Network, path: Path, labels: NDArray[np.int64], some: NDArray[np.bool_] | None = None
+) -> float:
+    """Return the accuracy in percent on the training examples, or on some of them."""
+    probabilities = backend.to_host(network.probabilities(path.state.Z, path.state.deeper))[0]
+    chosen = slice(None) if some is None else some
+    return percent_correct(classes_of(probabilities)[chosen], labels[chosen])
+
+
+def _fold_accuracies(
+    backend: Backend, network: Network, paths: Sequence[Path], data: Dataset, fold: Any
+) -> tuple[float, ...]:
+    """Return, for each fold, the accuracy on it of the model that was trained without it."""
+    return tuple(
+        _accuracy(backend, network, path, data.labels, np.equal(fold, number)) for number, path in enumerate(paths)
+    )
+
+
+def _measure(backend: Backend, data: Dataset, objective: Resident) -> Measure:
+    """Return what gives the cost of a state on a test set, each time from the weights themselves."""
+    X = backend.asarray(data.rows).T
+    known = outputs_for(len(data.classes))
+    Y = backend.floats(one_hot(data.labels, known)[np.newaxis])
+
+    def cost(some: Resident, state: Any) -> Array:
+        W, form = some.weights(state.W), objective.form
+        test = PrimalForm.of(X, W, form.scale, backend.kernels, form.moments)
+        return some.network.cost(test.logits(W, state.b), getattr(state, "deeper", ()), Y)
+
+    return cost
+
+
+def _advice(path: Path, settings: Settings, objective: Resident, model: int, learning_rate: float) -> str | None:
+    """Return what went wrong and what to try, None where nothing did."""
+    if path.diverged_at is None:
+        return None
+    with np.errstate(all="ignore"):
+        hidden = objective.network.hidden
+        suggested = learning_rate / 10 if hidden else objective.rows([model]).stable_rate()
+    what_to_do = (
+        f"try a learning rate of {suggested:.1g}" if 0 < suggested < learning_rate else "scale the features to about 1"
+    )
+    kept = f"the parameters of iteration {path.recorded_at[-1]} are kept" if path.recorded_at else "nothing was learned"
+    return f"diverged: the cost was no longer finite at iteration {path.diverged_at} ({kept}); {what_to_do}"
+
+
+def _notes(path: Path, network: Network, settings: Settings, objective: Resident, candidate: Candidate) -> list[str]:
+    """Return what is worth knowing of a run that went through."""
+    notes = []
+    if settings.form == "auto" and settings.needs_primal:
+        notes.append(f"{settings.needs_primal}: the {objective.name} form was taken")
+    dead = network.dead_layer(path.state.Z, path.state.deeper)
+    if dead is not None:
+        notes.append(
+            f"the network is dead: every ReLU of hidden layer {dead} is off for every example, and only what lies "
+            f"above it can still learn; the seed was {candidate.seed}, try another, or a smaller learning rate"
+        )
+    return notes

@@ -1,0 +1,129 @@
+"""From data and settings to the objective that a solver is given, and the point at which it starts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastlr import core
+from fastlr.backends import Backend
+from fastlr.core import Array
+from fastlr.data.dataset import Dataset
+from fastlr.namespace import dtype_name
+from fastlr.objectives import FORMS
+from fastlr.objectives.choose import Size, choose_form, choose_solver_and_form
+from fastlr.objectives.gram import GramForm
+from fastlr.objectives.network import Layer, Network, one_hot, outputs_for
+from fastlr.objectives.primal import PrimalForm
+from fastlr.objectives.resident import Resident
+from fastlr.solvers import SOLVERS
+from fastlr.training.folds import weights
+from fastlr.training.ranges import check_range, check_spread
+from fastlr.training.settings import Candidate, Settings
+
+HALVES = ("float16", "bfloat16")  # dtypes whose copy would be twice as large: converted tile by tile
+
+
+def network_of(settings: Settings, classes: int, intercept: bool = True) -> Network:
+    """Return the network for so many classes: two have one output."""
+    return Network(settings.layers, outputs_for(classes), intercept)
+
+
+def resolve(backend: Backend, settings: Settings, size: Size) -> Settings:
+    """Return the settings with the solver and the form that are taken where "auto" was asked for."""
+    if settings.converges:
+        solver, form = choose_solver_and_form(settings.solver, settings.form, size, backend.costs)
+        return replace(settings, solver=solver, form=form)
+    if settings.needs_primal:
+        return replace(settings, form=PrimalForm.name)
+    n, m, k, outputs, itemsize, _ = size
+    rows = k * (settings.layers[0] if settings.layers else outputs)
+    return replace(settings, form=choose_form(settings.form, n, m, rows, settings.iterations, backend.costs, itemsize))
+
+
+def size_of(backend: Backend, data: Dataset, models: Sequence[Candidate], copies: int = 1) -> Size:
+    """Return what is counted of so many copies of the models on a data set."""
+    outputs = outputs_for(len(data.classes))
+    itemsize, penalized = np.dtype(backend.dtype).itemsize, all(model.l2 > 0 for model in models)
+    return Size(data.n_features, len(data), copies * len(models), outputs, itemsize, penalized)
+
+
+def set_up(
+    backend: Backend,
+    data: Dataset,
+    settings: Settings,
+    models: Sequence[Candidate],
+    fold: NDArray[np.int64] | None = None,
+) -> tuple[Resident, Any]:
+    """Return the objective of all models on the backend's device, and where their solver starts.
+
+    Where the examples are in folds, the models of the folds follow after all others.
+    """
+    counted = None if fold is None else weights(fold, len(models))
+    models = [*models, *(model for model in models for _ in range(0 if fold is None else fold.max() + 1))]
+    settings = resolve(backend, settings, size_of(backend, data, models))
+    network, n = network_of(settings, len(data.classes)), data.n_features
+    drawn = {seed: network.draw(n, seed) for seed in {model.seed for model in models}}
+    layers = [
+        Layer(*(np.stack(parts) for parts in zip(*same, strict=True)))
+        for same in zip(*(drawn[model.seed] for model in models), strict=True)
+    ]
+    return assemble(
+        backend,
+        data.rows,
+        data.labels,
+        network,
+        settings,
+        models,
+        layers,
+        scale=settings.scale_of(data.images),
+        counted=counted,
+    )
+
+
+def assemble(
+    backend: Backend,
+    rows: Array,
+    labels: NDArray[np.int64],
+    network: Network,
+    settings: Settings,
+    models: Sequence[Candidate],
+    layers: Sequence[Layer],
+    *,
+    scale: float = 1.0,
+    counted: NDArray[Any] | None = None,
+    more: int = 0,
+) -> tuple[Resident, Any]:
+    """Return the objective of k models on the examples `rows (m, n)`, and where their solver starts: at these layers.
+
+    The settings' form and solver are known; `counted (k, 1, m)` are the weights of the examples; `more` models
+    will follow on the same examples.
+    """
+    k = len(models)
+    # Converted once where every step would have to convert all of it; K is computed from what is there.
+    squares = settings.converges or settings.form == GramForm.name
+    if settings.standardize:
+        check_spread("features", rows)
+    else:
+        check_range("features", rows, backend.dtype, scale, squares=squares)
+    kept = (*backend.reads, *HALVES)
+    as_it_is = settings.form == GramForm.name or settings.batch_size is not None or dtype_name(rows) in kept
+    if settings.converges and backend.xp is np:  # products are made of rows in either order
+        backend = replace(backend, asarray=np.asarray)
+    X = (backend.asarray(rows) if as_it_is else backend.floats(rows)).T
+    moments = core.moments(X, backend.float_dtype, scale) if settings.standardize else None
+    layers = [Layer(*(backend.floats(part) for part in layer)) for layer in layers]
+    form = FORMS[settings.form].of(X, layers[0].W, scale, backend.kernels, moments)
+    rates = backend.floats(np.reshape([model.learning_rate for model in models], (k, 1, 1)))
+    penalties = backend.floats(np.reshape([model.l2 for model in models], (k, 1, 1)))
+    Y = backend.floats(one_hot(labels, network.outputs)[np.newaxis])
+    counts = None if counted is None else backend.floats(counted)
+    objective = Resident(form, Y, rates, penalties, network, counts)
+    if settings.converges:
+        objective = objective.prepared(k + more)
+        return objective, SOLVERS[settings.solver].start(objective, layers[0].b)
+    return objective, settings.choose_descent().start(objective, layers[0].b, tuple(layers[1:]))

@@ -1,0 +1,107 @@
+"""Linear models fitted to their minimum: one, or those of many l2 and many weightings of the examples.
+
+The data are made ready once for all of them. They are fitted a few l2 at a time, from the largest down, and each starts
+from the minimum of the l2 before: that is near, and the matrix products are those of many models at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastlr.backends import Backend
+from fastlr.core import Array
+from fastlr.objectives.choose import Size
+from fastlr.objectives.network import Layer, Network
+from fastlr.objectives.resident import Resident
+from fastlr.solvers import SOLVERS
+from fastlr.training.converge import Convergence, converge, findings
+from fastlr.training.follow import Measure
+from fastlr.training.inputs import assemble, resolve
+from fastlr.training.settings import Candidate, Settings
+
+Watch = Callable[[Sequence[int], int, list[float]], object]
+
+AT_ONCE = 8  # values of l2
+WORKSPACE = 2**28  # bytes of the logits of models that are fitted at once
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Models fitted at once: those of some values of l2, for each of them one of every weighting."""
+
+    numbers: Sequence[int]  # which values of l2 they are
+    W: Array  # (values · weightings, outputs, n)
+    b: Array  # (values · weightings, outputs, 1)
+    paths: Sequence[Convergence]  # how each came to its minimum
+    notes: Sequence[Sequence[str]]  # what is to be said of each
+    objective: Resident
+    solver: str
+
+
+def fit_each(
+    backend: Backend,
+    rows: Array,
+    labels: NDArray[np.int64],
+    outputs: int,
+    l2: NDArray[Any],
+    settings: Settings,
+    *,
+    weightings: NDArray[Any] | None = None,
+    scale: float = 1.0,
+    intercept: bool = True,
+    initial: Layer | None = None,
+    watch: Watch | None = None,
+    measure: Callable[[Resident], Measure] | None = None,
+) -> Iterator[Fit]:
+    """Fit to the examples `rows (m, n)`, within the backend's scope, the models of `l2 (values, weightings)`.
+
+    `labels` are from 0 to outputs − 1, or 0 and 1 for one output. `weightings (weightings, m)` count the examples, each
+    with a mean of 1; None is one that counts them alike. The first models start at zero, or at `initial`, `W (outputs,
+    n)` and `b (outputs, 1)`. `watch(numbers, iteration, costs)` is given the cost of each of these values' first
+    models; `measure` makes, of the objective, what is recorded beside each cost.
+    """
+    (m, n), (values, copies) = rows.shape, l2.shape
+    itemsize = np.dtype(backend.dtype).itemsize
+    at_once = max(1, min(values, AT_ONCE, WORKSPACE // (copies * outputs * m * itemsize)))
+    settings = resolve(backend, settings, Size(n, m, at_once * copies, outputs, itemsize, bool(l2.min() > 0)))
+    solver, tol = SOLVERS[settings.solver], settings.tolerance(backend.dtype)
+    zero = Layer(np.zeros((outputs, n)), np.zeros((outputs, 1)))
+    layer = Layer(*(np.broadcast_to(part, (at_once * copies, *part.shape)) for part in initial or zero))
+    counted = None if weightings is None else np.tile(weightings, (at_once, 1))[:, np.newaxis, :]
+    order = np.argsort(-l2[:, 0], kind="stable")
+    first = [Candidate(0.0, penalty) for penalty in l2[order[:at_once]].reshape(-1)]
+    network = Network((), outputs, intercept)
+    more = l2.size - len(first)
+    objective, iterate = assemble(
+        backend, rows, labels, network, settings, first, [layer], scale=scale, counted=counted, more=more
+    )
+    paths: list[Convergence] = []
+    for start in range(0, values, at_once):
+        numbers = order[start : start + at_once].tolist()
+        penalties = l2[numbers].reshape(-1)
+        if paths:
+            objective = objective if len(paths) == len(penalties) else objective.rows(range(len(penalties)))
+            objective = replace(objective, l2=backend.floats(penalties.reshape(-1, 1, 1)))
+            W, b = _stack(backend, paths[-copies:] * len(numbers))
+            iterate = solver.start(objective, b, W)
+        callback = None if watch is None else partial(_tell, watch, numbers, copies)
+        test = None if measure is None else measure(objective)
+        paths = converge(backend, solver, objective, iterate, settings.iterations, tol, callback, test)
+        W, b = _stack(backend, paths)
+        notes = [findings(path, objective, penalty, tol) for path, penalty in zip(paths, penalties, strict=True)]
+        yield Fit(numbers, objective.weights(W), b, paths, notes, objective, settings.solver)
+
+
+def _stack(backend: Backend, paths: Sequence[Convergence]) -> tuple[Array, Array]:
+    """Return the coordinates and the intercepts at which the paths ended."""
+    return tuple(backend.xp.concat([path.state[i] for path in paths], axis=0) for i in range(2))
+
+
+def _tell(watch: Watch, numbers: Sequence[int], copies: int, iteration: int, costs: list[float]) -> None:
+    watch(numbers, iteration, costs[::copies])

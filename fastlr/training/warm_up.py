@@ -1,0 +1,26 @@
+"""Compiling the kernels before somebody waits for them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastlr.backends import DTYPES
+from fastlr.kernels.cpu.arrays import INT32_FEATURES, READS, gram_matrix, gram_product
+from fastlr.objectives import FORMS
+from fastlr.training.api import sweep, train
+
+
+def warm_up() -> None:
+    """Train on the smallest examples of every dtype, in every form and working dtype; the compiled kernels are kept."""
+    for dtype in DTYPES:
+        settings: dict[str, Any] = {"backend": "numba", "dtype": dtype}
+        # The last has so many pixels that the Gram matrix is kept in float64.
+        for X in (*(np.eye(3, 4, dtype=read) for read in READS), np.eye(3, INT32_FEATURES + 1, dtype=np.uint8)):
+            for form in FORMS:
+                for layers in ((), (2,)):
+                    train(X, [0, 1, 0], layers=layers, form=form, iterations=1, **settings)
+                for solver in ("newton", "newton-cg") if form == "gram" else ("newton-cg",):
+                    sweep(X, [0, 1, 0], l2=[1e-3], solver=solver, form=form, iterations=2, tol=1e-300, **settings)
+            gram_product(np.zeros((1, 3), dtype), gram_matrix(X.T, dtype))  # for advice on the learning rate
