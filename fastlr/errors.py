@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 # Compiled when it is first used: printing the help does without it.
 # Control characters, the marks that turn the direction of the text after them, and halves of characters.
@@ -31,3 +32,12 @@ class ConvergenceWarning(RuntimeWarning):
 def escaped(text: str) -> str:
     """Return the text with what a terminal would act on written out, as \\x1b."""
     return re.sub(_ACTING, lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
+
+
+def shown(value: Any) -> str:
+    """Return what was given as it may stand in an error text, whatever its length."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes out no number of more than 4300 digits
+        return f"a number of {value.bit_length():,} bits"
+    return text if len(text) <= 100 else f"{text[:100]}…"

@@ -39,14 +39,29 @@ def check_writable(path: Path, inputs: Iterable[Path | None] = ()) -> None:
         raise InputError(f"{path}: cannot be written ({reason}); give another place") from None
 
 
-def check_apart(path: Path, inputs: Iterable[Path | None]) -> None:
-    """Raise InputError where `path` is one of the files that are read, under whatever name."""
-    for given in inputs:
-        same = False
-        with contextlib.suppress(OSError, ValueError):  # one of the two is not there
-            same = given is not None and path.samefile(given)
-        if same:
+def check_apart(path: Path, inputs: Iterable[Path | int | None]) -> None:
+    """Raise InputError where `path` is one of the files that are read, under whatever name; see `check_all_apart`."""
+    check_all_apart([path], inputs)
+
+
+def check_all_apart(paths: Iterable[Path], inputs: Iterable[Path | int | None]) -> None:
+    """Raise InputError where one of the paths to write is a file that is read: by a path, or open under a number."""
+    read = {identity for given in inputs if (identity := _identity(given))}
+    for path in paths:
+        if _identity(path) in read:
             raise InputError(f"{path}: is read by this command and would be lost; give another name to write")
+
+
+def _identity(path: Path | int | None) -> tuple[int, int] | None:
+    """Return what a file has in common under all of its names, None where there is none."""
+    with contextlib.suppress(OSError, ValueError):
+        status = None if path is None else os.stat(path)
+        return None if status is None else (status.st_dev, status.st_ino)
+    return None
+
+
+class UnwrittenError(OSError):
+    """A file that could not be written; the text names it."""
 
 
 @contextlib.contextmanager
@@ -61,8 +76,11 @@ def whole_file(path: Path) -> Iterator[Path]:
     try:
         yield beside
         beside.replace(Path(os.path.realpath(path)))
+    except UnwrittenError:  # another file, written in the same block
+        raise
     except OSError as error:
-        raise OSError(f"{path}: could not be written ({error.strerror or error}); nothing was changed there") from error
+        reason = error.strerror or error
+        raise UnwrittenError(f"{path}: could not be written ({reason}); nothing was changed there") from error
     finally:
         with contextlib.suppress(OSError):
             beside.unlink(missing_ok=True)

@@ -82,10 +82,10 @@ def _tasks() -> list[str]:
         return []
 
 
-def _runs(task: str) -> bool:
-    """Return whether a thread is running, or waiting for nothing but a CPU."""
+def _runs(task: str, folder: Path = TASKS) -> bool:
+    """Return whether a thread, or a process, is running, or waiting for nothing but a CPU."""
     try:
-        return (TASKS / task / "stat").read_bytes().rpartition(b")")[2].split(maxsplit=1)[0] == b"R"
+        return (folder / task / "stat").read_bytes().rpartition(b")")[2].split(maxsplit=1)[0] == b"R"
     except (OSError, IndexError):  # it has ended
         return False
 
@@ -146,14 +146,23 @@ def in_a_copy(work: Callable[[], Any], seconds: float = 2.0) -> Any:
     """Return what `work` makes, plain values, in a copy of this process where one can be made, else in this one.
 
     A library that ends the process, as some do on damaged files, ends the copy alone: that is a ValueError. A copy that
-    has no answer after so many seconds waits for a lock of a library's own thread: then it is done in this process.
+    has no answer after so many seconds may wait for a lock that a library's thread held: then it is done in this
+    process, but where the copy computed all the time: that is a ValueError. Raises OSError where none can be started.
     """
     if not can_fork():
         return work()
     answers, ours = os.pipe()
-    process = os.fork()
+    try:
+        process = os.fork()
+    except OSError:
+        os.close(answers)
+        os.close(ours)
+        raise
     if process == 0:
         try:
+            signal.set_wakeup_fd(-1)  # the process that waits hears the signals, and ends this one
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
             faulthandler.disable()
             os.close(2)  # on which a library says that it ends the process
             with os.fdopen(ours, "w") as file:
@@ -165,11 +174,16 @@ def in_a_copy(work: Callable[[], Any], seconds: float = 2.0) -> Any:
             os._exit(0)
     os.close(ours)
     with os.fdopen(answers) as file:
-        answered = bool(select.select([file], [], [], seconds)[0])
+        ready = select.poll()
+        ready.register(file, select.POLLIN)
+        answered = bool(ready.poll(1000 * seconds))
+        computes = not answered and _runs(str(process), Path("/proc"))
         if not answered:
             os.kill(process, signal.SIGKILL)
         content = file.read()
     status = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+    if computes:
+        raise ValueError("reading its structure does not end")
     if not answered:
         return work()
     answer = json.loads(content or '{"failed": ""}')

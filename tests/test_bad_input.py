@@ -235,11 +235,24 @@ def test_annotating_never_overwrites_the_pictures(refused, fastlr_command, model
     Image.new("RGB", (8, 8)).save(tmp_path / "photo.jpg")
     before = (tmp_path / "photo.jpg").read_bytes()
     refused(
-        "predict", model, tmp_path / "photo.jpg", "--annotate", tmp_path, says=("photo.jpg: is one of the pictures",)
+        "predict", model, tmp_path / "photo.jpg", "--annotate", tmp_path, says=("photo.jpg: is read by this command",)
     )
     monkeypatch.chdir(tmp_path)
-    refused("predict", model, "photo.jpg", "--annotate", ".", says=("photo.jpg: is one of the pictures",))
+    refused("predict", model, "photo.jpg", "--annotate", ".", says=("photo.jpg: is read by this command",))
     assert (tmp_path / "photo.jpg").read_bytes() == before
+    # A picture that could not be read is one of the user's files too, and so is what standard input comes from.
+    (tmp_path / "photos").mkdir()
+    Image.new("RGB", (8, 8)).save(tmp_path / "photos" / "a.png")
+    (tmp_path / "photos" / "a.jpg").write_bytes(before[:40])
+    refused("predict", model, "photos", "--annotate", "photos", says=("a.jpg: is read by this command",))
+    assert (tmp_path / "photos" / "a.jpg").read_bytes() == before[:40]
+    (tmp_path / "standard-input.jpg").write_bytes(before)
+    with open("standard-input.jpg", "rb") as file:
+        command = [sys.executable, "-m", "fastlr", "predict", str(model), "-", "--annotate", "."]
+        done = subprocess.run(command, stdin=file, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "standard-input.jpg: is read by this command" in done.stderr
+    assert (tmp_path / "standard-input.jpg").read_bytes() == before
 
 
 def test_only_bad_pictures_are_no_data(train_refused, refused, pictures, model, tmp_path):

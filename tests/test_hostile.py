@@ -120,7 +120,7 @@ def test_hdf5_does_not_reach_outside(tmp_path, hostile):
     for name, link in {"link": h5py.ExternalLink("real.h5", "images"), "soft": h5py.SoftLink("/other")}.items():
         with h5py.File(tmp_path / f"{name}.h5", "w") as file:
             file["images"], file["other"], file["labels"] = link, IMAGES, LABELS
-        hostile(tmp_path / f"{name}.h5", "'images' is a link that may lead out of the file")
+        hostile(tmp_path / f"{name}.h5", "'images' is a soft or external link")
     with h5py.File(tmp_path / "virtual.h5", "w") as file:
         layout = h5py.VirtualLayout(IMAGES.shape, "u1")
         layout[:] = h5py.VirtualSource("none.h5", "images", IMAGES.shape)
@@ -148,14 +148,91 @@ def test_hdf5_chunks_that_are_empty_or_too_large(tmp_path, hostile):
     size, whole = struct.pack("<I", IMAGES.size + 4), path.read_bytes()
     assert whole.count(size) == 1
     path.write_bytes(whole.replace(size, bytes(4)))
-    hostile(path, "is empty or reaches past the end of the file")
+    hostile(path, "is too small or reaches past the end of the file")
     path.write_bytes(whole.replace(size, b"\xff\xff\xff\x7f"))
-    hostile(path, "is empty or reaches past the end of the file")
+    hostile(path, "is too small or reaches past the end of the file")
     with h5py.File(tmp_path / "large.h5", "w") as file:
         made = file.create_dataset("images", (20_000, 20_000), "u1", chunks=(20_000, 20_000), compression="gzip")
         file["labels"] = LABELS
         made.id.write_direct_chunk((0, 0), bytes(1000))
     hostile(tmp_path / "large.h5", "'images' takes 400,000,000 bytes", "--max-expansion")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"maxshape": (None,)},
+        {"chunks": (2,)},
+        {"chunks": (2,), "compression": "lzf"},
+        {"chunks": (3,), "fletcher32": True},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("dtype", ["u1", "<i2", "?"])
+def test_hdf5_of_small_chunks(tmp_path, dtype, options):
+    labels = np.array([0, 1, 1], dtype)
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file["images"] = IMAGES[:3]
+        file.create_dataset("labels", data=labels, **options)
+    assert fastlr.open_dataset(tmp_path / "x.h5").labels.tolist() == [0, 1, 1]
+
+
+def test_hdf5_of_many_arrays_and_of_many_chunks(tmp_path, hostile, monkeypatch):
+    from pathlib import Path
+
+    monkeypatch.setattr(sys, "path", [*sys.path, Path("not text")])
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        for number in range(120):
+            file[f"a{number:03}"] = number
+        file.create_dataset(
+            "train_set_x", data=np.arange(60_000, dtype=np.uint8).reshape(-1, 1), chunks=(1, 1), compression=1
+        )
+        file["train_set_y"] = np.arange(60_000) % 2
+    data = fastlr.open_dataset(tmp_path / "x.h5")
+    assert (data.images[:, 0] == np.arange(60_000) % 256).all()
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        for number in range(120):
+            file[f"a{number:03}"] = number
+    hostile(tmp_path / "other.h5", "holds no 'images'; it holds a000, a001", "and 108 more")
+    with h5py.File(tmp_path / "wide.h5", "w") as file:  # 16 bytes in chunks that expand to 512 MiB
+        file.create_dataset("images", (16, 1), "u1", chunks=(1, 2**25), maxshape=(16, None), compression=1)[...] = 1
+        file["labels"] = np.arange(16) % 2
+    hostile(tmp_path / "wide.h5", "'images' takes 536,870,912 bytes when it is read")
+
+
+def test_class_names_that_are_too_many_or_too_long(tmp_path, hostile):
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file["images"], file["labels"] = IMAGES[:2], [0, 1]
+        file.create_dataset("list_classes", (8_000_000,), "S2", chunks=True)
+    hostile(tmp_path / "x.h5", "it names more than 100,000 classes")
+    with h5py.File(tmp_path / "y.h5", "w") as file:
+        file["images"], file["labels"] = IMAGES[:2], [0, 1]
+        file["list_classes"] = ["a" * 1_000_000, *["b"] * 300]
+    hostile(tmp_path / "y.h5", "a class has a name of 1,000,000 characters")
+    file = io.BytesIO()
+    np.lib.format.write_array_header_1_0(file, {"descr": "|S0", "fortran_order": False, "shape": (10**9,)})
+    with zipfile.ZipFile(tmp_path / "z.npz", "w") as archive:
+        for name, values in (("images", IMAGES[:2]), ("labels", np.arange(2))):
+            part = io.BytesIO()
+            np.save(part, values)
+            archive.writestr(f"{name}.npy", part.getvalue())
+        archive.writestr("classes.npy", file.getvalue())
+    hostile(tmp_path / "z.npz", "its text has no characters")
+
+
+def test_a_child_that_the_user_forks_leaves_the_process_that_opens_hdf5(tmp_path):
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file["images"], file["labels"] = IMAGES[:4], [0, 1, 0, 1]
+    code = f"""
+import os, sys, fastlr
+fastlr.open_dataset({str(tmp_path / "x.h5")!r})
+if os.fork() == 0:
+    sys.exit(0)
+assert os.wait()[1] == 0
+print(len(fastlr.open_dataset({str(tmp_path / "x.h5")!r})))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("4\n", "")
 
 
 def test_hdf5_filters_types_and_names(tmp_path, hostile):
@@ -205,21 +282,31 @@ def write_pickle(path, *opcodes):
 
 
 def test_pickles_that_are_nested(tmp_path, hostile):
-    hostile(write_pickle(tmp_path / "a.pkl", b"}()", 60 * b"2\x86", b"K\x01u"), "'tuples in tuples'")
-    hostile(write_pickle(tmp_path / "b.pkl", b"}(", b"U\x01a]", b"2a", b"u"), "'a list of lists'")
+    hostile(write_pickle(tmp_path / "a.pkl", b"}()", b"\x85" * 60, b"K\x01u"), "'tuples in tuples'")
+    hostile(write_pickle(tmp_path / "b.pkl", b"}(", b"U\x01a]", b"]a", b"u"), "'a list of lists'")
     hostile(write_pickle(tmp_path / "c.pkl", b"}(U\x01a}u"), "'a dictionary in another'")
     hostile(write_pickle(tmp_path / "d.pkl", b"}(K\x01K\x01u"), "'a key that is no short text'")
     hostile(write_pickle(tmp_path / "e.pkl", b"\x96", struct.pack("<Q", 4_200_000_000)), "bytes that can be changed")
-    hostile(write_pickle(tmp_path / "f.pkl", b"\x8f(K\x01\x90"), "'objects, sets or bytes")
+    hostile(write_pickle(tmp_path / "f.pkl", b"\x8f(K\x01\x90"), "'objects, sets, copies or bytes")
 
 
 def test_class_names_in_a_pickle_that_are_no_text(tmp_path, hostile):
     batch = {b"data": np.zeros((2, 3072), np.uint8), b"labels": [0, 1]}
     (tmp_path / "data_batch_1").write_bytes(pickle.dumps(batch, 2))
-    write_pickle(tmp_path / "batches.meta", b"}U\x0blabel_names(K\x01", 25 * b"2\x86", b"K\x02ls")
+    write_pickle(tmp_path / "batches.meta", b"}U\x0blabel_names(K\x01", 25 * b"\x85", b"K\x02ls")
     hostile(tmp_path, "batches.meta", "'tuples in tuples'")
     (tmp_path / "batches.meta").write_bytes(pickle.dumps({"label_names": ["a" * 2000, "b"]}))
-    hostile(tmp_path, "batches.meta", "'label_names' must hold text of at most 1000 characters")
+    hostile(tmp_path, "batches.meta", "a class has a name of 2,000 characters")
+    (tmp_path / "batches.meta").write_bytes(pickle.dumps({"label_names": list(map(str, range(100_001)))}))
+    hostile(tmp_path, "batches.meta", "it names more than 100,000 classes")
+
+
+def test_pickles_that_make_much_of_little(tmp_path, hostile):
+    text = b"cnumpy\nndarray\nc_codecs\nencode\n(X" + struct.pack("<I", 100_000) + b"a" * 100_000 + b"t\x94"
+    again = b"c_codecs\nencode\nh\x00R0" * 3000
+    hostile(write_pickle(tmp_path / "a.pkl", text, again, b"}"), "more bytes than it holds")
+    hostile(write_pickle(tmp_path / "b.pkl", b"]X", struct.pack("<I", 1000), b"a" * 1000, b"2" * 10, b"e"), "copies")
+    hostile(write_pickle(tmp_path / "c.pkl", b"c_codecs\nencode\n]R"), "'a call'")
 
 
 def test_npz_that_expands(tmp_path, hostile):
@@ -276,6 +363,69 @@ def test_tables_that_expand(tmp_path, hostile):
     ):
         out.write_table(table)
     hostile(tmp_path / "x.arrow", "its columns are compressed")
+
+
+def test_parquet_whose_description_lies(tmp_path, hostile):
+    """The sizes in the description of a column are changed; those in the pages are what pyarrow takes."""
+    table = pa.table({"image": [b"x" * 200_000_000], "label": [0]})
+    parquet.write_table(table, tmp_path / "x.parquet", compression="zstd", use_dictionary=False)
+    column = parquet.ParquetFile(tmp_path / "x.parquet").metadata.row_group(0).column(0)
+    content = (tmp_path / "x.parquet").read_bytes()
+    size = column.total_uncompressed_size
+    coded = bytes([2 * size >> 7 * i & 127 | (128 if i < 4 else 0) for i in range(5)])  # a zigzag number of five bytes
+    place = content.rindex(coded[: 4 if not coded[4] else 5])
+    del table
+    (tmp_path / "x.parquet").write_bytes(content[:place] + b"\x94\x80\x80\x80\0"[: len(coded)] + content[place + 5 :])
+    lying = parquet.ParquetFile(tmp_path / "x.parquet").metadata.row_group(0).column(0)
+    assert lying.total_uncompressed_size == 10
+    hostile(tmp_path / "x.parquet", "column 'image' takes 200,0")
+
+
+def test_parquet_of_wide_values_and_of_lists_of_text(tmp_path, hostile):
+    wide = pa.array([b"x" * 1_000_000] * 400, pa.binary(1_000_000))
+    parquet.write_table(
+        pa.table({"image": wide, "label": pa.array([0, 1] * 200)}), tmp_path / "x.parquet", compression="zstd"
+    )
+    del wide
+    hostile(tmp_path / "x.parquet", "column 'image' takes 40")
+    parquet.write_table(pa.table({"X": [["a"], ["b"]], "label": [0, 1]}), tmp_path / "y.parquet")
+    hostile(tmp_path / "y.parquet", "it holds lists of text")
+
+
+def test_arrow_messages_with_metadata_of_their_own(tmp_path, hostile):
+    batch = pa.record_batch({"X": pa.array([[1.0], [2.0]]), "label": pa.array([0, 1])})
+    with pa.OSFile(str(tmp_path / "x.arrow"), "wb") as sink, pa.ipc.new_stream(sink, batch.schema) as writer:
+        writer.write_batch(batch, custom_metadata={"ARROW:experimental_compression": "zstd"})
+    hostile(tmp_path / "x.arrow", "a message in it has metadata of its own")
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="copies of a process are made on Linux alone")
+def test_copies_of_a_process_that_cannot_be_made_leave_nothing_open(tmp_path, monkeypatch):
+    from fastlr import machine
+
+    parquet.write_table(pa.table({"X": [[1.0], [2.0]], "label": [0, 1]}), tmp_path / "x.parquet")
+    monkeypatch.setattr(machine, "can_fork", lambda: True)
+    monkeypatch.setattr(os, "fork", lambda: (_ for _ in ()).throw(BlockingIOError(11, "too many")))
+    before = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(fastlr.InputError, match=r"no process can be started to look at it \(too many\)"):
+        fastlr.open_dataset(tmp_path / "x.parquet")
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="copies of a process are made on Linux alone")
+def test_a_copy_that_computes_for_ever_is_ended_and_not_tried_again():
+    code = """
+from fastlr.machine import in_a_copy
+def endless():
+    while True:
+        pass
+try:
+    in_a_copy(endless, 0.5)
+except ValueError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=20)
+    assert done.stdout == "reading its structure does not end\n", done.stderr
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="copies of a process are made on Linux alone")
@@ -366,7 +516,9 @@ def test_how_much_a_file_may_expand_to(text, expansion):
     assert as_expansion(text) == expansion
 
 
-@pytest.mark.parametrize("text", ["", "many", "-1", "nan", "inf", "0", "1,2", "4G,5G", "1,4G,2"])
+@pytest.mark.parametrize(
+    "text", ["", "many", "-1", "nan", "inf", "0", "1,2", "4G,5G", "1,4G,2", "9" * 400 + "T", "1e308"]
+)
 def test_wrong_expansions_are_refused(text, refused, tmp_path):
     write_folder(tmp_path, IMAGES[:2], LABELS[:2])
     refused("train", tmp_path, "--max-expansion", text, says=("--max-expansion: ", "or both: 1000,4G"))

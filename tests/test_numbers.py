@@ -31,7 +31,7 @@ def test_masked_values_are_not_taken_for_values():
 def test_labels_of_two_kinds_and_labels_that_do_not_fit():
     says("data: labels are text and numbers; give one kind", X[:2], [1, "a"])
     says("labels reach 9223372036854775813; whole numbers of at most", X[:2], np.array([1, 2**63 + 5], np.uint64))
-    says("lists of different lengths", [[1, 2], [3]], [0, 1])
+    says("have different lengths", [[1, 2], [3]], [0, 1])
 
 
 @pytest.mark.parametrize("weights", [{0: -1}, {0: np.nan}, {0: 0, 1: 0}])

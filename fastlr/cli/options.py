@@ -42,7 +42,7 @@ MaxExpansion = Annotated[
     typer.Option(
         metavar="RATIO[,SIZE]",
         help="How many times its size a file may expand to when it is read, or how many bytes (4G); "
-        "by default 100 times, but always 128 MiB.",
+        "by default 100 times its size or 128 MiB, whichever is larger.",
     ),
 ]
 Report = Annotated[Path | None, typer.Option(metavar="DIR", help="Folder for a report: report.html and its figures.")]

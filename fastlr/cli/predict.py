@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,8 +14,7 @@ from fastlr.cli.signals import only_our_lines
 from fastlr.errors import InputError, escaped
 
 if TYPE_CHECKING:
-    from fastlr.data.expansion import Expansion
-    from fastlr.data.picture import Picture
+    pass
 
 
 def predict(
@@ -41,6 +38,7 @@ def predict(
     from fastlr.data.named import pictures_named
     from fastlr.model.file import load
     from fastlr.model.pictures import predict_pictures
+    from fastlr.reporting.annotate import annotate_all
 
     classifier = load(model)
     if classifier.image_shape is None:
@@ -54,7 +52,10 @@ def predict(
     if not found.rows:
         raise InputError(f"{images[0]}: none of its files is a picture that can be read; the first: {found.skipped[0]}")
     if annotate is not None:
-        write_annotated(found.pictures, [caption(row) for row in found.rows], annotate, expansion)
+        # What could not be read stays as it is, too, and so do the model and the file that standard input is.
+        inputs: list[Path | int] = [model, 0, *(picture for picture in named.pictures if isinstance(picture, Path))]
+        with only_our_lines():
+            annotate_all(found.pictures, [caption(row) for row in found.rows], annotate, expansion, inputs)
     print_skipped(found.skipped)
     if as_json:
         print_json(found.rows)
@@ -62,22 +63,6 @@ def predict(
         print_predictions(found.rows, as_json)
     if found.skipped:
         print(f"skipped {len(found.skipped)} of {len(named.pictures)} files", file=sys.stderr)
-
-
-@only_our_lines()
-def write_annotated(pictures: Sequence[Picture], captions: Sequence[str], out: Path, expansion: Expansion) -> None:
-    """Write each picture with its caption below it in the folder `out`, that of standard input under a free name."""
-    from fastlr.data.picture import load_picture
-    from fastlr.files import write_jpeg
-    from fastlr.reporting.annotate import annotate, annotate_all
-
-    files = {i: picture for i, picture in enumerate(pictures) if isinstance(picture, Path)}
-    written = annotate_all(list(files.values()), [captions[i] for i in files], out, expansion)
-    taken = {os.path.realpath(file) for file in (*files.values(), *written)}
-    for i in set(range(len(pictures))) - set(files):
-        names = (out / f"standard-input{suffix}.jpg" for suffix in ("", *(f"-{n}" for n in range(2, len(taken) + 3))))
-        target = next(name for name in names if os.path.realpath(name) not in taken)
-        write_jpeg(annotate(load_picture(pictures[i], expansion=expansion), captions[i]), target)
 
 
 def caption(row: dict[str, Any]) -> str:

@@ -10,7 +10,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastlr.data.dataset import Dataset, from_arrays, list_names
+from fastlr.data.dataset import Dataset, class_names, from_arrays, list_names
 from fastlr.data.expansion import Expansion
 from fastlr.data.format import Pictures
 from fastlr.errors import InputError
@@ -54,7 +54,7 @@ def read(path: Path, split: str | None, pictures: Pictures) -> Dataset:
             labels = array(name_of(path, members, LABELS, prefix))
         else:
             labels = load_npy(labels_beside(path))
-        names = class_list(path, array("classes").tolist()) if "classes" in members else None
+        names = class_names(path, array("classes")) if "classes" in members else None
     return from_arrays(str(path), examples, labels, names)
 
 
@@ -117,14 +117,9 @@ def _claimed(file: IO[bytes]) -> int:
     shape, _, dtype = read[version](file)
     if min(shape, default=0) < 0:
         raise ValueError(f"its shape is {shape}")
+    if not dtype.itemsize:
+        raise ValueError("its text has no characters")
     return math.prod(shape) * dtype.itemsize
-
-
-def class_list(path: Path, names: Any) -> list[Any]:
-    """Return the names of classes that a file holds, or say that they are no list."""
-    if not isinstance(names, list):
-        raise InputError(f"{path}: the names of its classes are {str(names)[:100]!r}; a list of them is needed")
-    return names
 
 
 def name_of(path: Path, file: Iterable[str], names: tuple[str, ...], prefix: str) -> str:

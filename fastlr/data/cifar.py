@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from fastlr.data.dataset import Dataset
+from fastlr.data.dataset import Dataset, class_names
 from fastlr.data.format import Pictures
-from fastlr.data.plain_pickle import MOST_TEXT, PickledArray, load_plain_pickle
+from fastlr.data.plain_pickle import PickledArray, load_plain_pickle
 from fastlr.errors import InputError
 
 # The names in batches.meta, for where that file is missing.
@@ -72,11 +72,8 @@ def _names(folder: Path) -> tuple[str, ...]:
         return CLASSES
     content = load_plain_pickle(meta)
     names = content.get(b"label_names", content.get("label_names")) if isinstance(content, dict) else None
-    if not isinstance(names, list) or not names:
-        raise InputError(f"{meta}: holds no 'label_names'; remove the file to use the built-in names")
-    if not all(isinstance(name, str | bytes) and len(name) <= MOST_TEXT for name in names):
-        raise InputError(
-            f"{meta}: 'label_names' must hold text of at most {MOST_TEXT} characters; "
-            "remove the file to use the built-in names"
-        )
-    return tuple(name.decode("utf-8", "replace") if isinstance(name, bytes) else name for name in names)
+    if not isinstance(names, list) or not names or not all(isinstance(name, str | bytes) for name in names):
+        raise InputError(f"{meta}: holds no list of text 'label_names'; remove the file to use the built-in names")
+    return tuple(
+        name.decode("utf-8", "replace") if isinstance(name, bytes) else name for name in class_names(meta, names)
+    )

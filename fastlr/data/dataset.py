@@ -15,6 +15,7 @@ from fastlr.namespace import array_namespace, as_rows, compared, dtype_name, lib
 
 Array = Any  # of NumPy where it comes from files, else of the library that the caller uses
 Name = Any  # a class name: text from files, whatever the labels held from arrays
+MOST_CLASSES, MOST_NAME = 100_000, 1000  # class names that a file may hold, and characters of one
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,7 +141,7 @@ def from_arrays(
         examples, labels = np.asarray(examples) if library_of(examples) == "numpy" else examples, to_host(labels)
     except ValueError:
         raise InputError(
-            f"{source}: examples or labels are lists of different lengths; each needs as many numbers"
+            f"{source}: the rows of the examples or labels have different lengths; give each as many numbers"
         ) from None
     if labels.ndim == 2 and 1 in labels.shape:
         labels = labels.reshape(-1)  # the tutorials keep labels as (1, m)
@@ -161,17 +162,38 @@ def from_arrays(
         raise InputError(
             f"{source}: labels reach {labels.max()}; whole numbers of at most 2^63 - 1 are needed, or text"
         )
-    if labels.dtype.kind == "O" and all(isinstance(label, str | bytes) for label in labels):
-        labels = labels.astype(np.str_ if all(isinstance(label, str) for label in labels) else np.bytes_)
+    if labels.dtype.kind == "O" and names is None and _are_text(labels):
+        # An array of text would take, for each label, as much as the longest of them.
+        distinct = sorted(set(labels.tolist()))
+        index = {name: i for i, name in enumerate(distinct)}
+        codes = np.fromiter((index[label] for label in labels), np.int64, len(labels))
+        return Dataset(examples, codes, _plain_names(source, distinct), source, resample)
     if names is not None:
         indices = labels.astype(np.int64) if labels.dtype.kind in "biuf" else None
         if indices is None or not (indices == labels).all():
-            raise InputError(f"{source}: labels are {labels.dtype}, but the class names need whole numbers")
+            kind = "text" if labels.dtype.kind in "OSU" else labels.dtype
+            raise InputError(f"{source}: labels are {kind}, but the class names need whole numbers")
         return Dataset(examples, indices, _plain_names(source, names), source, resample)
     if labels.dtype.kind not in "biufSU":
         raise InputError(f"{source}: labels are {labels.dtype}; numbers or text are needed")
     classes, indices = np.unique(labels, return_inverse=True)
     return Dataset(examples, indices.astype(np.int64), _plain_names(source, classes.tolist()), source, resample)
+
+
+def class_names(source: Any, names: Any) -> list[Any]:
+    """Return the names of classes that a file holds, an array or a list, or say what is wrong with them."""
+    if isinstance(names, np.ndarray):
+        names = (
+            names.tolist() if names.ndim == 1 and len(names) <= MOST_CLASSES else len(names) if names.ndim else names
+        )
+    if isinstance(names, int) or (isinstance(names, list) and len(names) > MOST_CLASSES):
+        raise InputError(f"{source}: it names more than {MOST_CLASSES:,} classes; its class names are damaged")
+    if not isinstance(names, list):
+        raise InputError(f"{source}: the names of its classes are {str(names)[:100]!r}; a list of them is needed")
+    for name in names:
+        if isinstance(name, str | bytes) and len(name) > MOST_NAME:
+            raise InputError(f"{source}: a class has a name of {len(name):,} characters; at most {MOST_NAME} are read")
+    return names
 
 
 def check_mask(name: str, values: Any) -> None:
@@ -184,10 +206,11 @@ def check_mask(name: str, values: Any) -> None:
         )
 
 
-def list_names(names: Any, most: int = 12) -> str:
-    """Return class names for an error text: "bird, cat, dog"."""
+def list_names(names: Any, most: int = 12, total: int | None = None) -> str:
+    """Return names for an error text: "bird, cat, dog"; `total` where there are more of them than these."""
     texts = [str(name)[:100] for name in names]
-    more = f" and {len(texts) - most} more" if len(texts) > most else ""
+    count = len(texts) if total is None else total
+    more = f" and {count - most} more" if count > most else ""
     return ", ".join(texts[:most]) + more
 
 
@@ -195,6 +218,11 @@ def check_seed(seed: int) -> None:
     """Raise InputError for a seed that NumPy's generators do not take."""
     if not 0 <= seed < 2**32:
         raise InputError(f"seed: {seed}; a whole number from 0 to {2**32 - 1} is needed")
+
+
+def _are_text(labels: NDArray[Any]) -> bool:
+    """Return whether all of them are text, or all of them bytes."""
+    return any(all(isinstance(label, kind) for label in labels) for kind in (str, bytes))
 
 
 def _plain_names(source: str, names: Sequence[Any]) -> tuple[Name, ...]:

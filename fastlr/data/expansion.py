@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from fastlr.errors import InputError
 
 UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+MOST = 2**62  # of a ratio and of a size
 SIZE = r"(\d+(?:\.\d+)?)([KMGT])B?"
 
 
@@ -30,7 +31,7 @@ class Expansion(NamedTuple):
             needed = math.ceil(expanded / max(1, stored))
             raise InputError(
                 f"{name}: {what} takes {expanded:,} bytes when it is read, {needed:,} times what is stored; "
-                f"it is damaged or made to fill the memory; if neither, give --max-expansion {needed}"
+                f"it may be damaged or made to fill the memory; if you trust it, give --max-expansion {needed}"
             )
 
 
@@ -46,9 +47,9 @@ def as_expansion(value: Any) -> Expansion:
         match = re.fullmatch(SIZE, part.strip().upper().replace("IB", "B"))
         try:
             name, number = ("size", int(float(match[1]) * UNITS[match[2]])) if match else ("ratio", float(part))
-        except ValueError:
+        except (ValueError, OverflowError):
             name, number = "", math.nan
-        if name in given or not 1 <= number < math.inf:
+        if name in given or not 1 <= number <= MOST:
             raise InputError(
                 f"--max-expansion: {value!r}; give how many times its size a file may expand to, such as 1000, "
                 "or how many bytes, such as 4G, or both: 1000,4G"

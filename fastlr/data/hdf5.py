@@ -14,8 +14,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastlr.data.arrays import class_list
-from fastlr.data.dataset import Dataset, from_arrays, list_names
+from fastlr.data.dataset import Dataset, class_names, from_arrays, list_names
 from fastlr.data.expansion import DEFAULT, Expansion
 from fastlr.data.format import Pictures
 from fastlr.errors import InputError
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".h5", ".hdf5", ".hdf")
 CLASSES = "list_classes"
+AT_ONCE = 2**31  # bytes of chunks that threads expand at the same time
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
@@ -40,19 +40,20 @@ def recognises(path: Path) -> bool:
 def splits(path: Path) -> tuple[str, ...]:
     """Return those of "train" and "test" for which the file holds `NAME_set_x`."""
     wanted = {name: f"{name}_set_x" for name in ("train", "test")}
-    with _asked(path, [], DEFAULT) as (held, _):
-        return tuple(name for name, array in wanted.items() if array in held)
+    with _asked(path, [], DEFAULT, tuple(wanted.values())) as (answer, _):
+        return tuple(name for name, array in wanted.items() if array in answer["there"])
 
 
 def read(path: Path, split: str | None, pictures: Pictures) -> Dataset:
     """Return `SPLIT_set_x` and `SPLIT_set_y`, or `images` and `labels`; `list_classes` names the classes."""
     wanted = (f"{split}_set_x", f"{split}_set_y") if split else ("images", "labels")
-    with _asked(path, [*wanted, CLASSES], pictures.expansion) as (held, arrays):
+    with _asked(path, [*wanted, CLASSES], pictures.expansion) as (answer, arrays):
         for name, array in zip(wanted, arrays, strict=False):
             if array is None:
-                raise InputError(f"{path}: holds no {name!r}; it holds {list_names(held) or 'nothing'}")
+                held = list_names(answer["held"], total=answer["count"])
+                raise InputError(f"{path}: holds no {name!r}; it holds {held or 'nothing'}")
         examples, labels, names = arrays
-    return from_arrays(str(path), examples, labels, None if names is None else class_list(path, names.tolist()))
+    return from_arrays(str(path), examples, labels, None if names is None else class_names(path, names))
 
 
 def write(path: Path, parts: dict[str, Dataset]) -> None:
@@ -75,7 +76,7 @@ def write(path: Path, parts: dict[str, Dataset]) -> None:
 
 
 class _Checked:
-    """A file that keeps what went wrong in it to itself: where writing fails the HDF5 library ends the process."""
+    """A file that stores write errors and raises none: on an error in a callback the HDF5 library ends the process."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
@@ -108,8 +109,8 @@ class _Checked:
 
 
 @contextlib.contextmanager
-def _asked(path: Path, names: Sequence[str], expansion: Expansion) -> Iterator[Any]:
-    """Give the names of what the file holds and the arrays of these names, None where there is none.
+def _asked(path: Path, names: Sequence[str], expansion: Expansion, looked_for: Sequence[str] = ()) -> Iterator[Any]:
+    """Give what the process answers of the file, and the arrays of these names, None where there is none.
 
     The process takes the file apart; numbers that lie at one place are read here.
     """
@@ -118,22 +119,29 @@ def _asked(path: Path, names: Sequence[str], expansion: Expansion) -> Iterator[A
     process = opener()
     with process.lock:
         try:
-            yield _arrays(process, path, names, expansion)
+            yield _arrays(process, path, names, expansion, looked_for)
         except BaseException:
             process.end()  # the rest of its answer is not wanted
             raise
 
 
-def _arrays(process: Opener, path: Path, names: Sequence[str], expansion: Expansion) -> Any:
+def _arrays(process: Opener, path: Path, names: Sequence[str], expansion: Expansion, looked_for: Sequence[str]) -> Any:
     size = path.stat().st_size
-    answer = process.ask({"path": os.fsencode(path).hex(), "arrays": names, "most": expansion.most(size)})
+    answer = process.ask(
+        {
+            "path": os.fsencode(path).hex(),
+            "arrays": names,
+            "most": expansion.most(size),
+            "looked_for": looked_for,
+        }
+    )
     if "refused" in answer:
         raise InputError(f"{path}: {answer['refused']}")
     if "failed" in answer:
         raise ValueError(answer["failed"])
     for name, found in zip(names, answer["arrays"], strict=True):
         expansion.check(path, repr(name), found.get("bytes", 0), size)
-    return answer["held"], [_array(process, path, found) for found in answer["arrays"]]
+    return answer, [_array(process, path, found) for found in answer["arrays"]]
 
 
 def _array(process: Opener, path: Path, found: dict[str, Any]) -> NDArray[Any] | None:
@@ -141,8 +149,9 @@ def _array(process: Opener, path: Path, found: dict[str, Any]) -> NDArray[Any] |
         return None
     shape = tuple(found["shape"])
     if "texts" in found:
-        texts = [text.encode("utf-8", "surrogateescape") for text in found["texts"]]
-        return np.array(texts, dtype=bytes).reshape(shape)
+        texts = np.empty(len(found["texts"]), dtype=object)  # an array of text takes as much as the longest for each
+        texts[:] = [text.encode("utf-8", "surrogateescape") for text in found["texts"]]
+        return texts.reshape(shape)
     dtype, count = np.dtype(found["dtype"]), math.prod(shape)
     if "offset" in found:
         values = np.fromfile(path, dtype, count, offset=found["offset"])
@@ -175,5 +184,6 @@ def _expanded(path: Path, found: dict[str, Any], shape: tuple[int, ...], dtype: 
             target = values[place]
             target[...] = np.frombuffer(content, dtype).reshape(chunk)[tuple(map(slice, target.shape))]
 
-        in_threads(expand, len(found["chunks"]), usable_cpus())
+        # A thread has a chunk as it was stored, expanded, and in order.
+        in_threads(expand, len(found["chunks"]), max(1, min(usable_cpus(), AT_ONCE // (3 * size))))
     return values

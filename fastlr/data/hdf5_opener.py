@@ -1,4 +1,4 @@
-"""Asking a process of its own to open an HDF5 file, and what became of it."""
+"""The client of the process that reads HDF5 files."""
 
 from __future__ import annotations
 
@@ -28,11 +28,16 @@ class Opener:
         """Start nothing yet."""
         self.lock = threading.Lock()
         self.running: Any = None
+        self.owner = os.getpid()
         atexit.register(self.end)
 
     def ask(self, request: dict[str, Any]) -> dict[str, Any]:
         """Return its answer."""
-        line, again = json.dumps({"sys_path": sys.path, **request}).encode() + b"\n", False
+        line, again = (
+            json.dumps({"sys_path": [entry for entry in sys.path if isinstance(entry, str)], **request}).encode()
+            + b"\n",
+            False,
+        )
         while True:
             try:
                 process = self.running = self.running or _start()
@@ -52,8 +57,13 @@ class Opener:
                 return found
             status = self.end()
             if status == -getattr(signal, "SIGKILL", 0) and not again:
-                again, self.running = True, _new_interpreter()  # a copy may wait for a lock of a library's own thread
+                again, self.running = (
+                    True,
+                    _new_interpreter(),
+                )  # a copy may wait for ever for a lock that a library's thread held
                 continue
+            if again and status == -getattr(signal, "SIGKILL", 0):
+                return {"failed": f"it cannot be opened within {LONGEST:.0f} s"}
             if status != -getattr(signal, "SIGALRM", 0):  # it had no request for a while, and ended at this moment
                 return {"failed": cause(status)}
 
@@ -72,7 +82,7 @@ class Opener:
     def end(self) -> int:
         """End it and return its exit status."""
         process, self.running = self.running, None
-        if process is None:
+        if process is None or self.owner != os.getpid():  # a child that the user forked leaves it to its parent
             return 0
         process.kill()
         with contextlib.suppress(BrokenPipeError):
@@ -89,8 +99,13 @@ class _Fork:
 
     def __init__(self) -> None:
         (theirs, requests), (answers, ours) = os.pipe(), os.pipe()
+        try:
+            self.pid = os.fork()
+        except OSError:
+            for end in (theirs, requests, answers, ours):
+                os.close(end)
+            raise
         self.stdin, self.stdout = os.fdopen(requests, "wb"), os.fdopen(answers, "rb")
-        self.pid = os.fork()
         if self.pid == 0:
             try:
                 faulthandler.disable()

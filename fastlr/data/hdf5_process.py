@@ -2,9 +2,9 @@
 
 The HDF5 library loops for ever, or reads where nothing is, on some damaged files, and no signal handler of Python runs
 meanwhile. So this is run as a script: it takes a request on standard input, a line of JSON, and writes the answer on
-standard output, a line of JSON and after it the numbers that are not at one place in the file, in blocks with their
-lengths before them, the last of which is 0. It ends by itself when a
-request takes too much processor time or memory, and after a while without requests. It imports nothing of fastlr.
+standard output: a line of JSON, and after it the numbers that are not at one place in the file, in blocks, each
+after its length; a length of 0 ends them. It ends by itself when a request takes too much processor time or memory, and
+after a while without requests. It imports nothing of fastlr.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ import sys
 from typing import IO, Any
 
 IDLE = 5  # seconds without a request after which it ends
+MANY = 50_000  # chunks, up to which the other process is told where each of them is
+CHUNKS = 1000  # that are read at once: the library takes some kB for each
 BLOCK = 2**18  # bytes that are read at once: while one block is on its way, the next is being read
 MEMORY = 2**28  # bytes beside what is read
 BYTES_PER_SECOND = 2 * 10**7  # of a file that is slow to take apart, and of what is read of it
@@ -76,9 +78,10 @@ def _answer(request: dict[str, Any], answers: Any) -> None:
                 continue
             dataset = _open(file, name)
             found.append(_described(dataset, name, most, os.path.getsize(path)))
-            if not found[-1].keys() & {"offset", "chunks", "texts"}:
+            if not found[-1].keys() & {"offset", "chunks", "texts", "too large"}:
                 streamed.append(dataset)
-        _send(answers, {"held": sorted(held)[:100], "arrays": found})
+        there = [name for name in request["looked_for"] if name in held]
+        _send(answers, {"held": sorted(held)[:100], "count": len(held), "there": there, "arrays": found})
         for dataset in streamed:
             try:
                 for block in _blocks(dataset):
@@ -113,7 +116,7 @@ def _open(file: Any, name: str) -> Any:
     import h5py
 
     if not isinstance(file.get(name, getlink=True), h5py.HardLink):
-        raise Refusal(f"{name!r} is a link that may lead out of the file; only what is in the file itself is read")
+        raise Refusal(f"{name!r} is a soft or external link; links are not followed, store the array itself")
     dataset = file[name]
     if not isinstance(dataset, h5py.Dataset):
         raise Refusal(f"{name!r} is not an array")
@@ -127,7 +130,7 @@ def _open(file: Any, name: str) -> Any:
         if number not in FILTERS:
             raise Refusal(
                 f"{name!r} is stored with filter {number} ({title.decode('utf-8', 'replace')[:50]}); "
-                f"read are {', '.join(FILTERS.values())}; store it with one of these"
+                f"the filters that are read are {', '.join(FILTERS.values())}"
             )
     return dataset
 
@@ -142,7 +145,7 @@ def _described(dataset: Any, name: str, most: int, file_size: int) -> dict[str, 
     size = math.prod(shape) * dtype.itemsize
     described = {"shape": shape, "bytes": size}
     if size > most:
-        return described | {"dtype": "|u1", "offset": 0}  # the caller says that it is too much
+        return described | {"too large": True}
     if dtype.hasobject:
         return described | {"texts": _texts(dataset, name, most)}
     if dtype.kind not in "biufS":
@@ -152,11 +155,14 @@ def _described(dataset: Any, name: str, most: int, file_size: int) -> dict[str, 
     if made.get_layout() == h5py.h5d.CHUNKED:
         chunk = math.prod(dataset.chunks) * dtype.itemsize
         if chunk > most:
-            return described | {"bytes": chunk, "offset": 0}
-        chunks = _chunks(dataset, name, file_size)
+            return described | {"bytes": chunk, "too large": True}
         filters = [made.get_filter(i)[0] for i in range(made.get_nfilters())]
-        places = itertools.product(*(range(0, side, part) for side, part in zip(shape, dataset.chunks, strict=True)))
-        whole = {tuple(start) for start, *_ in chunks} == set(places)
+        chunks, count = _chunks(dataset, name, file_size, filters, chunk)
+        if count * chunk > most:  # many of them may lie at one place in the file
+            return described | {"bytes": count * chunk, "too large": True}
+        sides = [range(0, side, part) for side, part in zip(shape, dataset.chunks, strict=True)]
+        wanted = math.prod(map(len, sides))
+        whole = len(chunks) == wanted and {tuple(start) for start, *_ in chunks} == set(itertools.product(*sides))
         if filters in ([1], [2, 1]) and whole and not any(mask for *_, mask in chunks) and _is_plain(dataset):
             return described | {"chunks": chunks, "chunk": dataset.chunks, "shuffled": filters[0] == 2}
         _limit_memory(4 * (chunk + BLOCK))
@@ -189,21 +195,31 @@ def _is_plain(dataset: Any) -> bool:
     return bool(dataset.id.get_type().equal(h5py.h5t.py_create(dataset.dtype)))
 
 
-def _chunks(dataset: Any, name: str, file_size: int) -> list[tuple[Any, ...]]:
-    """Return where each chunk begins in the dataset and in the file, its size there, and which filters it skips.
+def _chunks(
+    dataset: Any, name: str, file_size: int, filters: list[int], size: int
+) -> tuple[list[tuple[Any, ...]], int]:
+    """Return where each chunk begins in the dataset and in the file, its size there, which filters it skips; how many.
 
-    Raises Refusal where one is empty or reaches past the end of the file: the library does not look.
+    Where there are too many the list holds the first of them. Raises Refusal where one is smaller than it can be, or
+    reaches past the end of the file: the library does not look.
     """
     found: list[tuple[Any, ...]] = []
+    count = 0
 
     def look(chunk: Any) -> None:
-        found.append((chunk.chunk_offset, chunk.byte_offset, chunk.size, chunk.filter_mask))
+        nonlocal count
+        done = {number for i, number in enumerate(filters) if not chunk.filter_mask >> i & 1}
+        check = 4 if 3 in done else 0  # bytes of Fletcher32
+        least = check + (1 if done & {1, 32000} else size)  # compressed, or as it is
+        if not least <= chunk.size <= file_size - chunk.byte_offset:
+            start = tuple(chunk.chunk_offset)
+            raise Refusal(f"{name!r} is damaged: the chunk at {start} is too small or reaches past the end of the file")
+        count += 1
+        if count <= MANY:
+            found.append((chunk.chunk_offset, chunk.byte_offset, chunk.size, chunk.filter_mask))
 
     dataset.id.chunk_iter(look)
-    for start, offset, size, _ in found:
-        if not 4 < size <= file_size - offset and not 0 < size == dataset.dtype.itemsize:
-            raise Refusal(f"{name!r} is damaged: the chunk at {start} is empty or reaches past the end of the file")
-    return found
+    return found, count
 
 
 def _blocks(dataset: Any) -> Any:
@@ -216,8 +232,9 @@ def _blocks(dataset: Any) -> Any:
     if 0 in dataset.shape:
         return
     row = max(1, math.prod(dataset.shape[1:]) * dataset.dtype.itemsize)
-    step = dataset.chunks[0] if dataset.chunks else 1
-    rows = step * max(1, BLOCK // (row * step))
+    chunk = dataset.chunks or (1, *dataset.shape[1:])
+    across = math.prod(-(-side // part) for side, part in zip(dataset.shape[1:], chunk[1:], strict=True))
+    rows = chunk[0] * max(1, min(BLOCK // (row * chunk[0]), CHUNKS // across))
     _limit_memory(4 * rows * row)
     _limit_time(dataset.shape[0] * row)
     for start in range(0, dataset.shape[0], rows):

@@ -7,6 +7,7 @@ Files need pyarrow alone. Of folders, the parts `train` and `test` are read, and
 from __future__ import annotations
 
 import json
+import mmap
 import re
 import struct
 from collections.abc import Iterator, Sequence
@@ -16,6 +17,7 @@ from typing import Any
 from fastlr.data.dataset import Dataset, list_names
 from fastlr.data.expansion import Expansion
 from fastlr.data.format import Pictures, reporting
+from fastlr.data.parquet_pages import pages_size
 from fastlr.data.table import BATCH, Table, from_tables
 from fastlr.errors import InputError
 from fastlr.machine import in_a_copy
@@ -159,6 +161,8 @@ def _open_parquet(path: Path, leaves: dict[str, int], expansion: Expansion) -> T
 
     def arrays(column: str) -> Iterator[Any]:
         own = {leaf: size for leaf, size in leaves.items() if leaf.partition(".")[0] == column}
+        if min(own.values(), default=0) < 0:
+            raise InputError(f"{path}: column {column!r}: it holds lists of text; lists of numbers are needed")
         expansion.check(path, f"column {column!r}", sum(own.values()))
         # Text and pictures stay in the dictionary that a file may keep them in, each of them once.
         with parquet.ParquetFile(path, read_dictionary=[leaf for leaf in own if leaf.count(".") < 2]) as file:
@@ -178,10 +182,13 @@ def _sizes(files: Sequence[Path]) -> list[Any]:
         return [None] * len(files)
     try:
         return list(in_a_copy(lambda: [_sizes_in(path) for path in files], 2.0 + 0.05 * len(files)))
-    except ValueError:
+    except OSError as error:
+        reason = f"no process can be started to look at it ({error.strerror}); allow more of them"
+        raise InputError(f"{files[0]}: {reason}") from None
+    except ValueError as error:
         if len(files) > 1:
             return [_sizes([path])[0] for path in files]
-        return ["pyarrow fails on it"]
+        return [f"pyarrow fails on it: {error}"]
 
 
 def _sizes_in(path: Path) -> Any:
@@ -191,20 +198,27 @@ def _sizes_in(path: Path) -> Any:
         return None
     try:
         with parquet.ParquetFile(path) as file:
-            return _leaves(file.metadata)
+            return _leaves(path, file)
     except Exception as error:  # whatever pyarrow makes of a damaged file
         return str(error) or type(error).__name__
 
 
-def _leaves(metadata: Any) -> dict[str, int]:
-    """Return how many bytes each column of plain values takes, by its path in the schema."""
+def _leaves(path: Path, file: Any) -> dict[str, int]:
+    """Return how many bytes each column of plain values takes, by its path in the schema; −1 for lists of text."""
     widths = {"INT32": 4, "FLOAT": 4, "INT64": 8, "DOUBLE": 8, "INT96": 12}
     found: dict[str, int] = {}
-    for group in range(metadata.num_row_groups):
-        for i in range(metadata.row_group(group).num_columns):
-            column = metadata.row_group(group).column(i)
-            size = max(column.total_uncompressed_size, column.num_values * widths.get(column.physical_type, 1))
-            found[column.path_in_schema] = found.get(column.path_in_schema, 0) + size
+    with path.open("rb") as raw, mmap.mmap(raw.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        for group in range(file.metadata.num_row_groups):
+            for i in range(file.metadata.row_group(group).num_columns):
+                column = file.metadata.row_group(group).column(i)
+                if not column.num_values:
+                    continue
+                width = widths.get(column.physical_type, 1)
+                if column.physical_type == "FIXED_LEN_BYTE_ARRAY":
+                    width = file.schema.column(i).length
+                size = max(column.total_uncompressed_size, column.num_values * width, pages_size(content, column))
+                nested = column.physical_type == "BYTE_ARRAY" and column.path_in_schema.count(".") > 1
+                found[column.path_in_schema] = -1 if nested else found.get(column.path_in_schema, 0) + size
     return found
 
 
@@ -220,8 +234,11 @@ def _open_arrow(path: Path) -> Table:
         schema = reader.schema
     with pa.memory_map(str(path)) as source:
         for message in pa.ipc.MessageReader.open_stream(source):
-            if _is_compressed(message.metadata.to_pybytes()):
-                raise InputError(f"{path}: its columns are compressed; write it without, as save_to_disk does")
+            content = message.metadata.to_pybytes()
+            if _field(content, _number("<I", content, 0), 4) is not None:  # which may say how it is compressed as well
+                raise InputError(f"{path}: a message in it has metadata of its own; write it as save_to_disk does")
+            if _is_compressed(content):
+                raise InputError(f"{path}: its columns are compressed; write them uncompressed, as save_to_disk does")
 
     def arrays(column: str) -> Iterator[Any]:
         with pa.memory_map(str(path)) as source, pa.ipc.open_stream(source) as reader:

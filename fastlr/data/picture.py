@@ -7,10 +7,10 @@ import io
 import math
 import stat
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,9 @@ from fastlr.errors import InputError
 from fastlr.machine import in_threads, usable_cpus
 
 MODES = {1: "L", 3: "RGB"}  # channels to Pillow's name for such pictures
+T = TypeVar("T")
+
+WIDTH_OF_TILE, HEIGHT_OF_TILE = 322, 323  # tags of a TIFF file
 BYTES_PER_PIXEL = 4  # as Pillow keeps colours
 AT_ONCE = 2**31  # bytes of pictures that are decoded at the same time
 REFUSED = {
@@ -79,8 +82,9 @@ def decode_all(
 
     def decode(index: int) -> str | None:
         try:
-            loaded = load_picture(files[index], pictures.shape[2], pictures.expansion, shared)
-            images[index] = to_pixels(loaded, pictures)
+            images[index] = _load(
+                files[index], pictures.shape[2], pictures.expansion, shared, lambda image: to_pixels(image, pictures)
+            )
         except InputError as error:
             if not pictures.skip_bad:
                 raise
@@ -91,14 +95,19 @@ def decode_all(
         return images, in_threads(decode, len(files), pictures.threads or usable_cpus())
 
 
-def load_picture(
-    picture: Picture, channels: int = 3, expansion: Expansion = DEFAULT, shared: _Shared | None = None
-) -> Image.Image:
+def load_picture(picture: Picture, channels: int = 3, expansion: Expansion = DEFAULT) -> Image.Image:
     """Return the picture upright, in 8-bit RGB (or grey, for one channel); alpha is dropped.
 
     Raises InputError, with the file's name, for whatever is not a whole picture, and for one that expands to more than
-    it may. Threads that decode pictures at the same time share the memory for them.
+    it may.
     """
+    return _load(picture, channels, expansion, _Shared(AT_ONCE), lambda image: image)
+
+
+def _load(
+    picture: Picture, channels: int, expansion: Expansion, shared: _Shared, then: Callable[[Image.Image], T]
+) -> T:
+    """Return what `then` makes of a picture; threads that decode at the same time share the memory for it."""
     name = picture.name if isinstance(picture, Encoded) else picture
     try:
         with _source(picture) as (file, stored):
@@ -107,12 +116,12 @@ def load_picture(
             with Image.open(file) as image:
                 if image.format in REFUSED:
                     raise InputError(f"{name}: refused, {REFUSED[image.format]}; save it as PNG or JPEG")
-                expanded = BYTES_PER_PIXEL * math.prod(image.size)
+                expanded = BYTES_PER_PIXEL * max(math.prod(image.size), _tile_size(image))
                 expansion.check(name, "the picture", expanded, stored)
-                with (shared or _Shared(AT_ONCE)).of(expanded):
+                with shared.of(2 * expanded):  # turning it, and bringing it to 8 bits, make copies
                     image.load()
                     upright = eight_bit(_upright(image))
-                    return upright if upright.mode == MODES[channels] else upright.convert(MODES[channels])
+                    return then(upright if upright.mode == MODES[channels] else upright.convert(MODES[channels]))
     except InputError:
         raise
     except FileNotFoundError:
@@ -181,6 +190,13 @@ def _source(picture: Picture) -> Iterator[tuple[IO[bytes], int]]:
         raise InputError(f"{picture}: is {kind}; name picture files")
     with picture.open("rb") as file:
         yield file, status.st_size
+
+
+def _tile_size(image: Image.Image) -> int:
+    """Return the pixels of a tile of a TIFF file, which may be larger than the picture; 0 for any other."""
+    tags: Any = getattr(image, "tag_v2", {})
+    tile = tags.get(WIDTH_OF_TILE, 0) * tags.get(HEIGHT_OF_TILE, 0)
+    return int(tile)
 
 
 def _webp_size(file: IO[bytes]) -> tuple[int, int]:

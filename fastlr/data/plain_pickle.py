@@ -12,11 +12,11 @@ import numpy as np
 
 from fastlr.errors import InputError
 
-MOST_TEXT = 1000  # characters of a key or a class name
-# Of pickle's instructions, those that build sets, other objects, or bytes that can be changed (of any size at once).
+MOST_TEXT = 1000  # characters of a key
+# Of pickle's instructions, those that build sets, other objects, copies, or bytes that can be changed (of any size).
 REFUSED = (
     pickle.EMPTY_SET, pickle.ADDITEMS, pickle.FROZENSET, pickle.BYTEARRAY8, pickle.NEXT_BUFFER, pickle.READONLY_BUFFER,
-    pickle.EXT1, pickle.EXT2, pickle.EXT4, pickle.INST, pickle.OBJ, pickle.NEWOBJ, pickle.NEWOBJ_EX,
+    pickle.DUP, pickle.EXT1, pickle.EXT2, pickle.EXT4, pickle.INST, pickle.OBJ, pickle.NEWOBJ, pickle.NEWOBJ_EX,
 )  # fmt: skip
 
 
@@ -95,6 +95,7 @@ class _PlainUnpickler(pickle._Unpickler):
     def __init__(self, path: Path, file: io.BytesIO) -> None:
         super().__init__(file, encoding="bytes")
         self._path = path
+        self._left = len(file.getbuffer())  # bytes that text may be turned into: each is in the file once
 
     def find_class(self, module: str, name: str) -> Any:
         """Return the stand-in for the few names that an array needs."""
@@ -174,8 +175,19 @@ class _PlainUnpickler(pickle._Unpickler):
         self.stack[-3:], items = [], self.stack[-3:]
         self._tuple_of(items)
 
+    def _call(self) -> None:
+        arguments = self.stack.pop()
+        function = self.stack[-1]
+        if not isinstance(arguments, tuple) or not (isinstance(function, type) and issubclass(function, _Inert)):
+            self._refuse("a call")
+        if function is _Latin1:
+            self._left -= len(arguments[0]) if arguments and isinstance(arguments[0], str) else 0
+            if self._left < 0:
+                self._refuse("more bytes than it holds")
+        self.stack[-1] = function(*arguments)
+
     def _unknown(self) -> None:
-        self._refuse("objects, sets or bytes that can be changed")
+        self._refuse("objects, sets, copies or bytes that can be changed")
 
     dispatch: ClassVar[dict[int, Any]] = {
         **pickle._Unpickler.dispatch,
@@ -186,6 +198,7 @@ class _PlainUnpickler(pickle._Unpickler):
         pickle.SETITEMS[0]: _set_many,
         pickle.LIST[0]: _list,
         pickle.DICT[0]: _dict,
+        pickle.REDUCE[0]: _call,
         pickle.TUPLE[0]: _tuple,
         pickle.TUPLE1[0]: _tuple_1,
         pickle.TUPLE2[0]: _tuple_2,

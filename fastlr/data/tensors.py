@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import safe_open
 
-from fastlr.data.arrays import EXAMPLES, LABELS, TEST, class_list, labels_beside, load_npy, name_of
-from fastlr.data.dataset import Dataset, from_arrays
+from fastlr.data.arrays import EXAMPLES, LABELS, TEST, labels_beside, load_npy, name_of
+from fastlr.data.dataset import Dataset, class_names, from_arrays
 from fastlr.data.format import Pictures
 from fastlr.errors import InputError
 
@@ -37,7 +37,7 @@ def read(path: Path, split: str | None, pictures: Pictures) -> Dataset:
     examples = _tensor(path, name_of(path, names, EXAMPLES, prefix))
     beside = None if any(prefix + name in names for name in LABELS) else labels_beside(path)
     labels = load_npy(beside) if beside else _tensor(path, name_of(path, names, LABELS, prefix))
-    classes = class_list(path, json.loads(metadata["classes"])) if "classes" in metadata else None
+    classes = class_names(path, json.loads(metadata["classes"])) if "classes" in metadata else None
     return from_arrays(str(path), examples, labels, classes)
 
 
@@ -50,17 +50,21 @@ def _contents(path: Path) -> tuple[list[str], dict[str, str]]:
     return names, metadata
 
 
+def in_numpy(path: Path, file: Any, name: str) -> NDArray[Any]:
+    """Return a tensor of an open safetensors file whose dtype NumPy has, or say that it has not."""
+    kind = file.get_slice(name).get_dtype()
+    if kind not in NUMPY_HAS:
+        raise InputError(f"{path}: {name!r} is of type {kind}, which NumPy does not have; save it as float16 or wider")
+    tensor: NDArray[Any] = file.get_tensor(name)
+    return tensor
+
+
 def _tensor(path: Path, name: str) -> NDArray[Any]:
     """Return a tensor; NumPy has no bfloat16, whose bits are the upper half of a float32's."""
     with safe_open(path, "np") as file:
         kind = file.get_slice(name).get_dtype()
-        if kind not in (*NUMPY_HAS, "BF16"):
-            raise InputError(
-                f"{path}: {name!r} is of type {kind}, which NumPy does not have; save it as float16 or wider"
-            )
         if kind != "BF16":
-            tensor: NDArray[Any] = file.get_tensor(name)
-            return tensor
+            return in_numpy(path, file, name)
         shape = file.get_slice(name).get_shape()
     with path.open("rb") as raw:
         length = int.from_bytes(raw.read(8), "little")

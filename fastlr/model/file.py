@@ -59,13 +59,17 @@ def load(path: str | os.PathLike[str]) -> Model:
     """
     from safetensors import SafetensorError, safe_open
 
+    from fastlr.data.tensors import in_numpy
+
     where = Path(path)
     if not where.is_file():
         raise InputError(f"{where}: no such model file")
     try:
         with safe_open(where, framework="numpy") as file:
             text = (file.metadata() or {}).get(KEY)
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is not a mapping)
+            tensors = {name: in_numpy(where, file, name) for name in file.keys()}  # noqa: SIM118 (it is not a mapping)
+    except InputError:
+        raise
     except (SafetensorError, OSError, ValueError, TypeError, OverflowError) as error:
         raise InputError(
             f"{where}: cannot be read as a model; it is cut short, damaged or of another kind ({error})"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from fastlr.backends.record import Costs
-from fastlr.errors import InputError
+from fastlr.errors import InputError, shown
 from fastlr.objectives import FORMS, preconditioner
 from fastlr.objectives.gram import GramForm
 from fastlr.objectives.primal import PrimalForm
@@ -22,7 +22,7 @@ CANDIDATES = ("newton", "newton-cg")  # of "auto"
 def choose_form_name(form: str) -> str:
     """Return the name of a form, or "auto"; raise InputError for any other."""
     if form not in ("auto", *FORMS):
-        raise InputError(f"form: {form!r} is not known; choose {', '.join(('auto', *FORMS))}")
+        raise InputError(f"form: {shown(form)} is not known; choose {', '.join(('auto', *FORMS))}")
     return form
 
 

@@ -4,33 +4,35 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
 from fastlr.data.expansion import DEFAULT, Expansion
-from fastlr.data.picture import load_picture
-from fastlr.errors import InputError
-from fastlr.files import make_folder, write_jpeg
+from fastlr.data.picture import Picture, load_picture
+from fastlr.files import check_all_apart, make_folder, write_jpeg
 
+STANDARD_INPUT = "standard-input"  # the name of what came from there
 SHORTEST, LONGEST = 256, 1280  # the sides of an annotated picture, pixels
 
 
 def annotate_all(
-    files: Sequence[Path], captions: Sequence[str], out: Path, expansion: Expansion = DEFAULT
-) -> list[Path]:
-    """Write each picture with its caption below it as a JPEG in the folder `out`, and return where."""
+    pictures: Sequence[Picture], captions: Sequence[str], out: Path, expansion: Expansion = DEFAULT,
+    inputs: Iterable[Path | int] = (),
+) -> None:  # fmt: skip
+    """Write each picture with its caption below it as a JPEG in the folder `out`.
+
+    Raises InputError where one of them would take the place of a file that was read: of `pictures`, or of `inputs`.
+    """
+    named = [picture for picture in pictures if isinstance(picture, Path)]
+    folder = os.path.commonpath([os.path.abspath(file.parent) for file in named] or [""])
+    files = [picture if isinstance(picture, Path) else Path(folder, STANDARD_INPUT) for picture in pictures]
     written = [out / name for name in distinct_names(files)]
-    originals = {(status.st_dev, status.st_ino) for status in map(os.stat, files)}
-    for target in written:
-        status = os.stat(target) if target.exists() else None
-        if status and (status.st_dev, status.st_ino) in originals:
-            raise InputError(f"{target}: is one of the pictures to annotate and would be lost; give another folder")
+    check_all_apart(written, [*named, *inputs])
     make_folder(out, "--annotate")
-    for file, caption, target in zip(files, captions, written, strict=True):
-        write_jpeg(annotate(load_picture(file, expansion=expansion), caption), target)
-    return written
+    for picture, caption, target in zip(pictures, captions, written, strict=True):
+        write_jpeg(annotate(load_picture(picture, expansion=expansion), caption), target)
 
 
 def annotate(image: Image.Image, caption: str) -> Image.Image:

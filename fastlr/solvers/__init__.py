@@ -12,7 +12,7 @@ from typing import Protocol
 
 from fastlr.backends.record import Backend
 from fastlr.core import Array
-from fastlr.errors import InputError
+from fastlr.errors import InputError, shown
 from fastlr.objectives.network import Deeper
 from fastlr.objectives.protocol import Descending, Objective, State
 from fastlr.solvers import lbfgs, newton, newton_cg
@@ -61,4 +61,4 @@ def check_solver(name: str) -> None:
     """Raise InputError for a solver that is not known."""
     known = (GD, *SOLVERS, AUTO)
     if name not in known:
-        raise InputError(f"solver: {name!r} is not known; choose {', '.join(known)}")
+        raise InputError(f"solver: {shown(name)} is not known; choose {', '.join(known)}")

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from fastlr.core import Array
-from fastlr.errors import InputError
+from fastlr.errors import InputError, shown
 from fastlr.namespace import array_namespace
 
 BETA, BETA2, EPSILON = 0.9, 0.999, 1e-8
@@ -80,5 +80,5 @@ OPTIMIZERS = {
 def choose_optimizer(name: str) -> Optimizer:
     """Return the row of that name."""
     if not isinstance(name, str) or name not in OPTIMIZERS:
-        raise InputError(f"optimizer: {name!r} is not known; choose {', '.join(OPTIMIZERS)}")
+        raise InputError(f"optimizer: {shown(name)} is not known; choose {', '.join(OPTIMIZERS)}")
     return OPTIMIZERS[name]

@@ -36,7 +36,10 @@ def check_spread(name: str, rows: Array) -> None:
         return
     xp = array_namespace(rows)
     with np.errstate(all="ignore"):
-        spread = xp.max(rows, axis=0) / 2 - xp.min(rows, axis=0) / 2
+        ends = [xp.max(rows, axis=0), xp.min(rows, axis=0)]
+        if not xp.isdtype(rows.dtype, "real floating"):
+            ends = [xp.astype(end, xp.float64) for end in ends]
+        spread = ends[0] / 2 - ends[1] / 2
         lost = ((spread > 0) & (spread < SMALLEST)) | (spread > 1 / SMALLEST)
         if bool(xp.any(lost)):
             feature = int(xp.argmax(xp.astype(lost, xp.int32)))

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastlr.errors import InputError
+from fastlr.errors import InputError, shown
 from fastlr.namespace import dtype_name
 from fastlr.objectives.choose import choose_form_name
 from fastlr.objectives.primal import PrimalForm
@@ -161,17 +161,8 @@ def real(name: str, value: Any, least: float = -math.inf, above: float = -math.i
     return number
 
 
-def shown(value: Any) -> str:
-    """Return what was given as it may stand in an error text, whatever its length."""
-    try:
-        text = repr(value)
-    except ValueError:  # Python writes out no number of more than 4300 digits
-        return f"a number of {value.bit_length():,} bits"
-    return text if len(text) <= 100 else f"{text[:100]}…"
-
-
 def hidden_units(layers: Any) -> tuple[int, ...]:
     """Return the units of the hidden layers, or say what is none."""
     if isinstance(layers, str | bytes) or not isinstance(layers, Sequence | np.ndarray):
-        raise InputError(f"layers: {layers!r}; the units of each hidden layer are needed, such as (4, 3, 2)")
+        raise InputError(f"layers: {shown(layers)}; the units of each hidden layer are needed, such as (4, 3, 2)")
     return tuple(whole("layers", units, 1, MOST_UNITS) for units in layers)
