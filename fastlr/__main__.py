@@ -3,9 +3,13 @@
 import gc
 import os
 import sys
+import threading
 import warnings
 
 from fastlr.cli.signals import listen
+
+ENOUGH = 1000  # processes and threads of a user, with which nobody asks whether a few more can be started
+COPIES = 3  # of OpenBLAS, NumPy's and SciPy's, and our own threads
 
 
 def run() -> int:
@@ -20,6 +24,7 @@ def run() -> int:
         except OSError:
             os.open(os.devnull, os.O_RDWR)
     listen()
+    allow_for_few_threads()
     if not sys.warnoptions:
         warnings.simplefilter("ignore")  # what there is to say is said in lines of our own
     gc.set_threshold(300_000)
@@ -29,6 +34,27 @@ def run() -> int:
         return main()
     finally:
         gc.freeze()
+
+
+def allow_for_few_threads() -> None:
+    """Let OpenBLAS, which interrupts its own process where it cannot start its threads, start none where few can be."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return
+    if not 0 <= resource.getrlimit(resource.RLIMIT_NPROC)[0] < ENOUGH:
+        return
+    stop, started = threading.Event(), []
+    try:
+        for _ in range(COPIES * (os.cpu_count() or 1)):
+            started.append(threading.Thread(target=stop.wait, daemon=True))
+            started[-1].start()
+    except RuntimeError:
+        started.pop()
+        os.environ["OPENBLAS_NUM_THREADS"] = "1"
+    stop.set()
+    for thread in started:
+        thread.join()
 
 
 if __name__ == "__main__":

@@ -273,3 +273,22 @@ def test_an_annotated_picture_on_a_full_disk(pictures, tmp_path):
     )
     assert (tmp_path / "out" / "picture_000.jpg").read_text() == "old"
     assert len(list((tmp_path / "out").iterdir())) == 1
+
+
+@pytest.mark.parametrize("can_start", [True, False])
+@pytest.mark.parametrize("limit", [7, 100_000, -1])
+def test_a_blas_that_cannot_start_its_threads_is_told_to_start_none(monkeypatch, limit, can_start):
+    """OpenBLAS sends SIGINT to its own process where one cannot be started."""
+    import resource
+    import threading
+
+    from fastlr.__main__ import allow_for_few_threads
+
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "2")
+    monkeypatch.setattr(resource, "getrlimit", lambda what: (limit, limit))
+    if not can_start:
+        monkeypatch.setattr(threading.Thread, "start", lambda self: (_ for _ in ()).throw(RuntimeError("none left")))
+    before = threading.active_count()
+    allow_for_few_threads()
+    assert os.environ["OPENBLAS_NUM_THREADS"] == ("1" if limit == 7 and not can_start else "2")
+    assert threading.active_count() == before

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from fastlr.files import jpeg
+from fastlr.files import write_jpeg
 
 TINTS = {"airplane": (-12.0, 0.0, 12.0), "bike": (12.0, 0.0, -12.0)}
 CLASSES = tuple(TINTS)
@@ -32,7 +32,7 @@ def draw_dataset(out: Path, n_train: int = 1500, n_test: int = 100, seed: int = 
         for i in range(count):
             name = CLASSES[i % len(CLASSES)]
             rng = np.random.default_rng([seed, split == "test", i])
-            (out / split / name / f"image_{i:04d}.jpg").write_bytes(jpeg(draw_picture(name, rng)))
+            write_jpeg(draw_picture(name, rng), out / split / name / f"image_{i:04d}.jpg")
 
 
 def draw_picture(name: str, rng: np.random.Generator) -> Image.Image:

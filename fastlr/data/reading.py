@@ -35,7 +35,8 @@ def open_dataset(
     files are brought to `(size, size)`. `positive` (a name, names separated by commas, or a list) makes those
     classes 1 and all others 0; `balance` then keeps as many zeros as there are ones. With `skip_bad`, files
     that are not pictures are left out and listed in `skipped`. `max_expansion` is how many times its size a file may
-    expand to (1000), or how many bytes ("4G"), or both ("1000,4G"); by default 100 times, but always 128 MiB.
+    expand to (1000), or how many bytes ("4G"), or both ("1000,4G"); by default 100 times its size or 128 MiB,
+    whichever is larger.
 
     Raises InputError where the path cannot be read as data.
     """
