@@ -13,9 +13,10 @@ SIZES = {3: 1, 7: 8}  # bytes of a value of a kind whose size is fixed: a byte, 
 
 
 def pages_size(content: Any, column: Any) -> int:
-    """Return the bytes that the pages of a column chunk expand to, headers apart; `content` is that of the file.
+    """Return how many bytes the pages of a column chunk expand to, without their headers.
 
-    Raises ValueError where a header is damaged.
+    `content` holds the bytes of the whole file, `column` is pyarrow's description of the column chunk. Raises
+    ValueError where a header is damaged.
     """
     start = column.data_page_offset
     if column.has_dictionary_page and column.dictionary_page_offset is not None:

@@ -28,20 +28,6 @@ class Form(Protocol):
     name: ClassVar[str]
     inner_needs_logits: ClassVar[bool]  # whether `dot` takes it from the logits of v
 
-    @classmethod
-    def of(
-        cls,
-        X: Array,
-        W: Array,
-        scale: float = 1.0,
-        kernels: Kernels = NO_KERNELS,
-        moments: tuple[Array, Array] | None = None,
-    ) -> Self:
-        """Return the form of the data `X (n, m)`, of any real dtype, with initial weights `W (k, units, n)`.
-
-        With `moments`, mean and deviation of the scaled features as `(1, n)`, it is that of standardized features.
-        """
-
     @property
     def scale(self) -> float:
         """Return what multiplies the data."""
@@ -108,6 +94,21 @@ class Data:
     scale: float
     kernels: Kernels
     moments: tuple[Array, Array] | None
+
+    @classmethod
+    def of(
+        cls,
+        X: Array,
+        W: Array,
+        scale: float = 1.0,
+        kernels: Kernels = NO_KERNELS,
+        moments: tuple[Array, Array] | None = None,
+    ) -> Self:
+        """Return the form of the data `X (n, m)`, of any real dtype, with initial weights `W (k, units, n)`.
+
+        With `moments`, mean and deviation of the scaled features as `(1, n)`, it is that of standardized features.
+        """
+        return cls(X, W, scale, kernels, moments)
 
     def project(self, W: Array) -> Array:
         """Return W (scale X), or that of standardized features."""

@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 from array_api_compat import device
 
 from fastlr import core
-from fastlr.backends.record import NO_KERNELS, Kernels
 from fastlr.core import Array
 from fastlr.namespace import array_namespace
 from fastlr.objectives import preconditioner
@@ -34,18 +33,6 @@ class PrimalForm(Data):
     def for_kernels(self) -> tuple[Any, ...]:
         """Return X and its scale."""
         return self.X, self.scale
-
-    @classmethod
-    def of(
-        cls,
-        X: Array,
-        W: Array,
-        scale: float = 1.0,
-        kernels: Kernels = NO_KERNELS,
-        moments: tuple[Array, Array] | None = None,
-    ) -> PrimalForm:
-        """Return the form of the data; X is read as it is, converted tile by tile where need be."""
-        return cls(X, W, scale, kernels, moments)
 
     def origin(self) -> Array:
         """Return the initial W: the coordinates are the weights."""
