@@ -71,7 +71,7 @@ class Copied:
         return self.finish(self.start(**environment))
 
 
-COMPILING = "compiling the kernels; this happens once after installation\n"
+COMPILING = "compiling kernels for data of this kind; they are kept for later runs\n"
 
 
 def test_a_change_in_any_file_of_the_kernels_is_a_change_of_all(copied):

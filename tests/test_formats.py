@@ -107,7 +107,7 @@ def write_batch(path, rows, labels, protocol=2):
     path.write_bytes(pickle.dumps({b"data": rows, b"labels": labels, b"filenames": [b"x.png"]}, protocol=protocol))
 
 
-@pytest.mark.parametrize("protocol", [0, 1, 2, 4])
+@pytest.mark.parametrize("protocol", [0, 1, 2, 4, 5])
 def test_cifar_batches_as_planes(tmp_path, protocol):
     rows = np.random.default_rng(0).integers(0, 256, (5, 3072), dtype=np.uint8)
     write_batch(tmp_path / "data_batch_1", rows[:3], [0, 9, 2], protocol)

@@ -286,7 +286,7 @@ def test_pickles_that_are_nested(tmp_path, hostile):
     hostile(write_pickle(tmp_path / "b.pkl", b"}(", b"U\x01a]", b"]a", b"u"), "'a list of lists'")
     hostile(write_pickle(tmp_path / "c.pkl", b"}(U\x01a}u"), "'a dictionary in another'")
     hostile(write_pickle(tmp_path / "d.pkl", b"}(K\x01K\x01u"), "'a key that is no short text'")
-    hostile(write_pickle(tmp_path / "e.pkl", b"\x96", struct.pack("<Q", 4_200_000_000)), "bytes that can be changed")
+    hostile(write_pickle(tmp_path / "e.pkl", b"\x96", struct.pack("<Q", 4_200_000_000)), "more bytes than it holds")
     hostile(write_pickle(tmp_path / "f.pkl", b"\x8f(K\x01\x90"), "'objects, sets, copies or bytes")
 
 

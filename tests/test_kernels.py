@@ -434,7 +434,7 @@ def test_a_long_compilation_is_announced(monkeypatch):
     messages: list[str] = []
     starting.compile_now(Slow(), ())
     starting.compile_now(Slow(), ())
-    assert messages == ["compiling the kernels; this happens once after installation"]
+    assert messages == ["compiling kernels for data of this kind; they are kept for later runs"]
 
 
 def test_warm_up_compiles_all_that_training_asks_for(fastlr_command):

@@ -13,10 +13,10 @@ import numpy as np
 from fastlr.errors import InputError
 
 MOST_TEXT = 1000  # characters of a key
-# Of pickle's instructions, those that build sets, other objects, copies, or bytes that can be changed (of any size).
+# Of pickle's instructions, those that build sets, other objects or copies, or that take bytes from outside the file.
 REFUSED = (
-    pickle.EMPTY_SET, pickle.ADDITEMS, pickle.FROZENSET, pickle.BYTEARRAY8, pickle.NEXT_BUFFER, pickle.READONLY_BUFFER,
-    pickle.DUP, pickle.EXT1, pickle.EXT2, pickle.EXT4, pickle.INST, pickle.OBJ, pickle.NEWOBJ, pickle.NEWOBJ_EX,
+    pickle.EMPTY_SET, pickle.ADDITEMS, pickle.FROZENSET, pickle.NEXT_BUFFER, pickle.READONLY_BUFFER, pickle.DUP,
+    pickle.EXT1, pickle.EXT2, pickle.EXT4, pickle.INST, pickle.OBJ, pickle.NEWOBJ, pickle.NEWOBJ_EX,
 )  # fmt: skip
 
 
@@ -64,6 +64,16 @@ class PickledArray(_Inert):
         return np.frombuffer(content, dtype.to_numpy()).reshape(shape, order="F" if fortran_order else "C")
 
 
+class _ArrayOfBuffer(PickledArray):
+    """Stands for numpy's function that makes an array of bytes, by which protocol 5 writes arrays."""
+
+    def to_numpy(self) -> np.ndarray[Any, Any]:
+        """Return the array."""
+        content, dtype, shape, order = self.arguments
+        self.state = (1, shape, dtype, {"C": False, "F": True}[order], content)
+        return super().to_numpy()
+
+
 class _ArrayType(_Inert):
     """Stands for numpy.ndarray, which the constructor is given as an argument."""
 
@@ -91,17 +101,21 @@ class _PlainUnpickler(pickle._Unpickler):
     stack: list[Any]
     pop_mark: Callable[[], list[Any]]
     append: Callable[[Any], None]
+    read: Callable[[int], bytes]
 
     def __init__(self, path: Path, file: io.BytesIO) -> None:
         super().__init__(file, encoding="bytes")
         self._path = path
-        self._left = len(file.getbuffer())  # bytes that text may be turned into: each is in the file once
+        self._size = len(file.getbuffer())
+        self._left = self._size  # bytes that text may be turned into: each is in the file once
 
     def find_class(self, module: str, name: str) -> Any:
         """Return the stand-in for the few names that an array needs."""
         match module, name:
             case "numpy.core.multiarray" | "numpy._core.multiarray", "_reconstruct":
                 return PickledArray
+            case "numpy.core.numeric" | "numpy._core.numeric", "_frombuffer":
+                return _ArrayOfBuffer
             case "numpy", "ndarray":
                 return _ArrayType
             case "numpy", "dtype":
@@ -186,12 +200,20 @@ class _PlainUnpickler(pickle._Unpickler):
                 self._refuse("more bytes than it holds")
         self.stack[-1] = function(*arguments)
 
+    def _bytearray(self) -> None:
+        # As bytes: nothing here changes them. Python's own method allocates whatever size the file names.
+        size = int.from_bytes(self.read(8), "little")
+        if size > self._size:
+            self._refuse("more bytes than it holds")
+        self.append(self.read(size))
+
     def _unknown(self) -> None:
-        self._refuse("objects, sets, copies or bytes that can be changed")
+        self._refuse("objects, sets, copies or bytes from outside the file")
 
     dispatch: ClassVar[dict[int, Any]] = {
         **pickle._Unpickler.dispatch,
         **dict.fromkeys((code[0] for code in REFUSED), _unknown),
+        pickle.BYTEARRAY8[0]: _bytearray,
         pickle.APPEND[0]: _append,
         pickle.APPENDS[0]: _append_many,
         pickle.SETITEM[0]: _set,

@@ -133,7 +133,7 @@ def announce() -> None:
     """Say, once, that compiling takes a while, unless that was said already."""
     if announce_damage.cache_info().currsize:
         return
-    LOG.warning("compiling the kernels; this happens once after installation")
+    LOG.warning("compiling kernels for data of this kind; they are kept for later runs")
 
 
 @functools.cache
