@@ -9,6 +9,7 @@ import io
 import os
 import re
 import secrets
+import stat
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -22,7 +23,10 @@ OLD = 86_400  # seconds after which another machine's process is taken to be dea
 
 
 def check_writable(path: Path, inputs: Iterable[Path | None] = ()) -> None:
-    """Raise InputError unless a file could be written at `path`, which is none of the inputs; ask before long work."""
+    """Raise InputError unless a file could be written at `path`, which is none of the inputs, nor in one of them.
+
+    Ask before long work.
+    """
     try:
         if path.is_dir():
             raise InputError(f"{path}: is a folder; give the name of a file to write")
@@ -45,11 +49,22 @@ def check_apart(path: Path, inputs: Iterable[Path | int | None]) -> None:
 
 
 def check_all_apart(paths: Iterable[Path], inputs: Iterable[Path | int | None]) -> None:
-    """Raise InputError where one of the paths to write is a file that is read: by a path, or open under a number."""
-    read = {identity for given in inputs if (identity := _identity(given))}
-    for path in paths:
-        if _identity(path) in read:
-            raise InputError(f"{path}: is read by this command and would be lost; give another name to write")
+    """Raise InputError where one of the paths to write is a file that is read.
+
+    The inputs are files, folders of them, or files that are open under a number.
+    """
+    written = {identity: path for path in paths if (identity := _identity(path))}
+    for given in inputs if written else ():  # what is not there yet is not read
+        for read in (given, *_files_below(given)):
+            if (identity := _identity(read)) in written:
+                path = written[identity]
+                raise InputError(f"{path}: is read by this command and would be lost; give another name to write")
+
+
+def _files_below(folder: Path | int | None) -> Iterator[Path]:
+    if isinstance(folder, Path):
+        for inner, _, names in os.walk(folder):  # which finds nothing in what is no folder
+            yield from (Path(inner, name) for name in names)
 
 
 def _identity(path: Path | int | None) -> tuple[int, int] | None:
@@ -68,14 +83,19 @@ class UnwrittenError(OSError):
 def whole_file(path: Path) -> Iterator[Path]:
     """Give the name of a file beside `path`; it takes the place of `path` when the block ends well, else it goes.
 
-    A symbolic link stays one: its target is replaced. Raises OSError that names `path` where it cannot be written.
+    The new file has the permissions of the old one. A symbolic link is replaced, and what it leads to stays. Raises
+    OSError that names `path` where it cannot be written.
     """
     check_writable(path)
     beside = _beside(path)
     unfinished.add(beside)
     try:
         yield beside
-        beside.replace(Path(os.path.realpath(path)))
+        with contextlib.suppress(OSError):
+            old = path.lstat().st_mode
+            if stat.S_ISREG(old):
+                beside.chmod(stat.S_IMODE(old))
+        beside.replace(path)
     except UnwrittenError:  # another file, written in the same block
         raise
     except OSError as error:
@@ -111,10 +131,10 @@ def make_folder(path: Path, option: str) -> None:
 
 
 def _beside(path: Path) -> Path:
-    """Return a new name in the folder of the file that `path` is, or leads to."""
-    real = Path(os.path.realpath(path))
-    _sweep(real.parent)
-    return real.with_name(f".{_machine()}-{os.getpid()}-{secrets.token_hex(8)}.part")
+    """Return a new name in the folder of `path`."""
+    folder = Path(os.path.realpath(path.parent))
+    _sweep(folder)
+    return folder / f".{_machine()}-{os.getpid()}-{secrets.token_hex(8)}.part"
 
 
 @functools.cache
@@ -136,7 +156,7 @@ def _lives(machine: str, process: int, entry: os.DirEntry[str]) -> bool:
         return False  # an earlier process of this number: what this one writes is known
     try:
         os.kill(process, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):  # there is none, or can be none
         return False
     except OSError:
         return True

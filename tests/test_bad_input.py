@@ -221,14 +221,18 @@ def test_a_long_name_is_no_hindrance(fastlr_command, pictures, tmp_path):
     assert model.is_file()
 
 
-def test_a_symbolic_link_to_a_model_stays_one(fastlr_command, pictures, tmp_path):
-    (tmp_path / "real").mkdir()
-    link = tmp_path / "m.safetensors"
-    link.symlink_to(tmp_path / "real" / "m.safetensors")
-    assert fastlr_command("train", pictures, "--iterations", 2, "--model", link).status == 0
-    assert link.is_symlink()
-    assert fastlr.load(tmp_path / "real" / "m.safetensors").classes == ("dark", "light")
-    assert len(list((tmp_path / "real").iterdir())) == 1
+def test_what_a_symbolic_link_leads_to_stays(fastlr_command, pictures, tmp_path):
+    precious, model, report = tmp_path / "precious", tmp_path / "m.safetensors", tmp_path / "report"
+    precious.write_text("do not lose")
+    report.mkdir()
+    for link in (model, report / "report.html", report / "confusion.png"):
+        link.symlink_to(precious)
+    command = ("train", pictures, "--size", 8, "--iterations", 2, "--model", model, "--report", report)
+    assert fastlr_command(*command).status == 0
+    assert precious.read_text() == "do not lose"
+    assert fastlr.load(model).classes == ("dark", "light")
+    assert not model.is_symlink()
+    assert "<html" in (report / "report.html").read_text()
 
 
 def test_annotating_never_overwrites_the_pictures(refused, fastlr_command, model, tmp_path, monkeypatch):

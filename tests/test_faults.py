@@ -77,15 +77,25 @@ def test_what_a_killed_process_left_is_swept(tmp_path):
     ended = subprocess.Popen(["true"])
     ended.wait()
     dead = tmp_path / f".{files._machine()}-{ended.pid}-0123456789abcdef.part"
+    none = tmp_path / f".{files._machine()}-{10**30}-0123456789abcdef.part"
     alive = tmp_path / f".{files._machine()}-{os.getppid()}-0123456789abcdef.part"
     recent = tmp_path / f".00000000-{ended.pid}-0123456789abcdef.part"
     old = tmp_path / f".00000001-{ended.pid}-0123456789abcdef.part"
     other = tmp_path / ".somebodys.part"
-    for path in (dead, alive, recent, old, other):
+    for path in (dead, none, alive, recent, old, other):
         path.touch()
     os.utime(old, (0, 0))
     fastlr.train(*draw_images(), iterations=2).model.save(tmp_path / "m.safetensors")
     assert sorted(tmp_path.iterdir()) == sorted([alive, recent, other, tmp_path / "m.safetensors"])
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")
+def test_a_private_file_stays_private(tmp_path):
+    path = tmp_path / "x"
+    path.touch(mode=0o600)
+    with files.whole_file(path) as beside:
+        beside.write_text("new")
+    assert (path.read_text(), path.stat().st_mode & 0o777) == ("new", 0o600)
 
 
 def test_an_output_is_no_input(refused, pictures, tmp_path):
@@ -100,9 +110,14 @@ def test_an_output_is_no_input(refused, pictures, tmp_path):
         refused("train", path, "--model", model, says=(f"{name}.safetensors: is read by this command",))
         refused("sweep", pictures, "--test", path, "--model", model, says=("is read by this command",))
     refused("convert", tmp_path / "x.npz", tmp_path / "x.npz", says=("x.npz: is read by this command",))
+    read = pictures / "dark" / "picture_000.npz"  # Pillow looks at its content
+    (pictures / "dark" / "picture_000.png").rename(read)
+    before[read] = read.read_bytes()
+    refused("convert", pictures, read, says=("picture_000.npz: is read by this command",))
     inside = pictures / "dark" / "out"
     refused("train", pictures, "--report", inside, says=("out: lies within", "give another folder with --report"))
-    assert {file: file.read_bytes() for file in tmp_path.iterdir() if file.is_file()} == before
+    assert {file: file.read_bytes() for file in before} == before
+    assert {file for file in tmp_path.iterdir() if file.is_file()} == before.keys() - {read}
     assert not inside.exists()
 
 

@@ -31,7 +31,7 @@ def evaluate(
     from fastlr.reporting import check_folder, report_on_model
 
     if report is not None:
-        check_folder(report, "--report", (data,))
+        check_folder(report, "--report", (data, model))
     classifier = load(model)
     shape = classifier.image_shape or Pictures().shape
     with only_our_lines():

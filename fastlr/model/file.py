@@ -62,14 +62,16 @@ def load(path: str | os.PathLike[str]) -> Model:
     from fastlr.data.tensors import in_numpy
 
     where = Path(path)
-    if not where.is_file():
-        raise InputError(f"{where}: no such model file")
     try:
+        if not where.is_file():
+            raise InputError(f"{where}: no such model file")
         with safe_open(where, framework="numpy") as file:
             text = (file.metadata() or {}).get(KEY)
             tensors = {name: in_numpy(where, file, name) for name in file.keys()}  # noqa: SIM118 (it is not a mapping)
     except InputError:
         raise
+    except PermissionError as error:
+        raise InputError(f"{where}: cannot be opened ({error.strerror}); give a file that you may read") from None
     except (SafetensorError, OSError, ValueError, TypeError, OverflowError) as error:
         raise InputError(
             f"{where}: cannot be read as a model; it is cut short, damaged or of another kind ({error})"

@@ -52,7 +52,7 @@ def check_folder(path: str | os.PathLike[str], option: str, inputs: Iterable[Pat
         if given is not None and Path(os.path.realpath(given)) in Path(os.path.realpath(folder)).parents:
             raise InputError(f"{folder}: lies within {given}, which is read; give another folder with {option}")
     make_folder(folder, option)
-    check_writable(folder / PAGE)
+    check_writable(folder / PAGE, inputs)
     return folder
 
 
