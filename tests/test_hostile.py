@@ -201,10 +201,14 @@ def test_hdf5_of_many_arrays_and_of_many_chunks(tmp_path, hostile, monkeypatch):
 
 
 def test_class_names_that_are_too_many_or_too_long(tmp_path, hostile):
+    np.savez(tmp_path / "many.npz", X=np.zeros((100_001, 1), np.float32), y=np.arange(100_001))
+    hostile(tmp_path / "many.npz", "has more than 100,000 classes")
+    np.savez_compressed(tmp_path / "long.npz", X=np.zeros((2, 1)), y=["a" * 1_000_000, "b"])
+    hostile(tmp_path / "long.npz", "a name of 1,000,000 characters")
     with h5py.File(tmp_path / "x.h5", "w") as file:
         file["images"], file["labels"] = IMAGES[:2], [0, 1]
         file.create_dataset("list_classes", (8_000_000,), "S2", chunks=True)
-    hostile(tmp_path / "x.h5", "it names more than 100,000 classes")
+    hostile(tmp_path / "x.h5", "has more than 100,000 classes")
     with h5py.File(tmp_path / "y.h5", "w") as file:
         file["images"], file["labels"] = IMAGES[:2], [0, 1]
         file["list_classes"] = ["a" * 1_000_000, *["b"] * 300]
@@ -298,7 +302,7 @@ def test_class_names_in_a_pickle_that_are_no_text(tmp_path, hostile):
     (tmp_path / "batches.meta").write_bytes(pickle.dumps({"label_names": ["a" * 2000, "b"]}))
     hostile(tmp_path, "batches.meta", "a class has a name of 2,000 characters")
     (tmp_path / "batches.meta").write_bytes(pickle.dumps({"label_names": list(map(str, range(100_001)))}))
-    hostile(tmp_path, "batches.meta", "it names more than 100,000 classes")
+    hostile(tmp_path, "batches.meta", "has more than 100,000 classes")
 
 
 def test_pickles_that_make_much_of_little(tmp_path, hostile):

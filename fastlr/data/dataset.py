@@ -177,17 +177,17 @@ def from_arrays(
     if labels.dtype.kind not in "biufSU":
         raise InputError(f"{source}: labels are {labels.dtype}; numbers or text are needed")
     classes, indices = np.unique(labels, return_inverse=True)
-    return Dataset(examples, indices.astype(np.int64), _plain_names(source, classes.tolist()), source, resample)
+    return Dataset(examples, indices.astype(np.int64), _plain_names(source, classes), source, resample)
 
 
 def class_names(source: Any, names: Any) -> list[Any]:
-    """Return the names of classes that a file holds, an array or a list, or say what is wrong with them."""
+    """Return the names of classes, an array or a list from a file or of all labels, or say what is wrong with them."""
     if isinstance(names, np.ndarray):
         names = (
             names.tolist() if names.ndim == 1 and len(names) <= MOST_CLASSES else len(names) if names.ndim else names
         )
     if isinstance(names, int) or (isinstance(names, list) and len(names) > MOST_CLASSES):
-        raise InputError(f"{source}: it names more than {MOST_CLASSES:,} classes; its class names are damaged")
+        raise InputError(f"{source}: has more than {MOST_CLASSES:,} classes; they are damaged, or not names of classes")
     if not isinstance(names, list):
         raise InputError(f"{source}: the names of its classes are {str(names)[:100]!r}; a list of them is needed")
     for name in names:
@@ -225,8 +225,9 @@ def _are_text(labels: NDArray[Any]) -> bool:
     return any(all(isinstance(label, kind) for label in labels) for kind in (str, bytes))
 
 
-def _plain_names(source: str, names: Sequence[Any]) -> tuple[Name, ...]:
+def _plain_names(source: str, names: Any) -> tuple[Name, ...]:
     """Return class names as text, whole numbers or finite numbers, which a model file can hold."""
+    names = class_names(source, names if isinstance(names, np.ndarray) else list(names))
     plain = [name.decode("utf-8", "surrogateescape") if isinstance(name, bytes) else name for name in names]
     for name in plain:
         if not isinstance(name, str | bool | int) and not (isinstance(name, float) and np.isfinite(name)):

@@ -141,7 +141,9 @@ def _arrays(process: Opener, path: Path, names: Sequence[str], expansion: Expans
         raise ValueError(answer["failed"])
     for name, found in zip(names, answer["arrays"], strict=True):
         expansion.check(path, repr(name), found.get("bytes", 0), size)
-    return answer, [_array(process, path, found) for found in answer["arrays"]]
+    arrays = [_array(process, path, found) for found in answer["arrays"]]
+    process.wait_for_close()
+    return answer, arrays
 
 
 def _array(process: Opener, path: Path, found: dict[str, Any]) -> NDArray[Any] | None:

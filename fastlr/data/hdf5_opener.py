@@ -79,6 +79,11 @@ class Opener:
         if done < len(values):
             raise ValueError(f"{len(values) - done:,} bytes of it cannot be read")
 
+    def wait_for_close(self) -> None:
+        """Wait until it has closed the file, which may be written from then on."""
+        if self.running.stdout.read(1) != b"\n":
+            raise ValueError(cause(self.end()))
+
     def end(self) -> int:
         """End it and return its exit status."""
         process, self.running = self.running, None

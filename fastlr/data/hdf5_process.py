@@ -3,8 +3,8 @@
 The HDF5 library loops for ever, or reads where nothing is, on some damaged files, and no signal handler of Python runs
 meanwhile. So this is run as a script: it takes a request on standard input, a line of JSON, and writes the answer on
 standard output: a line of JSON, and after it the numbers that are not at one place in the file, in blocks, each
-after its length; a length of 0 ends them. It ends by itself when a request takes too much processor time or memory, and
-after a while without requests. It imports nothing of fastlr.
+after its length; a length of 0 ends them. An empty line says that the file is closed. It ends by itself when a request
+takes too much processor time or memory, and after a while without requests. It imports nothing of fastlr.
 """
 
 from __future__ import annotations
@@ -91,6 +91,8 @@ def _answer(request: dict[str, Any], answers: Any) -> None:
                 answers.write(bytes(8))  # there is no more of it: all, or what could be read
                 answers.flush()
     _limit_time(None)
+    answers.write(b"\n")  # the file is closed, and its lock is gone
+    answers.flush()
 
 
 def _limit_time(size: int | None) -> None:
