@@ -1,10 +1,7 @@
 """The command `fastlr` as a process of its own, which is over when the command is; also `python -m fastlr`."""
 
-import gc
 import os
 import sys
-import threading
-import warnings
 
 from fastlr.cli.signals import listen
 
@@ -25,6 +22,9 @@ def run() -> int:
             os.open(os.devnull, os.O_RDWR)
     listen()
     allow_for_few_threads()
+    import gc
+    import warnings
+
     if not sys.warnoptions:
         warnings.simplefilter("ignore")  # what there is to say is said in lines of our own
     gc.set_threshold(300_000)
@@ -44,6 +44,8 @@ def allow_for_few_threads() -> None:
         return
     if not 0 <= resource.getrlimit(resource.RLIMIT_NPROC)[0] < ENOUGH:
         return
+    import threading
+
     stop, started = threading.Event(), []
     try:
         for _ in range(COPIES * (os.cpu_count() or 1)):

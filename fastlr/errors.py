@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 from typing import Any
 
@@ -19,6 +21,20 @@ class InputError(ValueError):
     def __init__(self, message: str) -> None:
         """Keep the message, in one line."""
         super().__init__(escaped(message))
+
+
+class ShortageError(InputError):
+    """The system allows too few open files or threads; the file that was being read need not be wrong."""
+
+
+def shortage(error: BaseException) -> str | None:
+    """Return what there is too little of, where that made a library raise this; None where it was something else."""
+    text, number = str(error), getattr(error, "errno", None)
+    if number in (errno.EMFILE, errno.ENFILE) or os.strerror(errno.EMFILE) in text:
+        return "too few open files are allowed, see `ulimit -n`"
+    if "start new thread" in text or (number == errno.EAGAIN or os.strerror(errno.EAGAIN) in text):
+        return "too few processes and threads are allowed, see `ulimit -u`"
+    return None
 
 
 class DivergenceWarning(RuntimeWarning):

@@ -28,8 +28,11 @@ def check_writable(path: Path, inputs: Iterable[Path | None] = ()) -> None:
     Ask before long work.
     """
     try:
-        if path.is_dir():
-            raise InputError(f"{path}: is a folder; give the name of a file to write")
+        with contextlib.suppress(FileNotFoundError):
+            mode = path.stat().st_mode
+            if not stat.S_ISREG(mode):
+                kind = "a folder" if stat.S_ISDIR(mode) else "a device, pipe or socket"
+                raise InputError(f"{path}: is {kind}; give the name of a file to write")
         if not path.parent.is_dir():
             raise InputError(f"{path}: cannot be written, there is no folder {path.parent}; make it first")
         check_apart(path, inputs)

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import stat
 import subprocess
 import sys
 from collections.abc import Callable
@@ -53,10 +54,20 @@ def test_a_path_that_no_system_takes(train_refused):
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
-def test_a_named_pipe_is_not_waited_for(train_refused, refused, model, tmp_path):
+def test_a_named_pipe_is_not_waited_for(train_refused, refused, model, pictures, tmp_path):
     os.mkfifo(tmp_path / "pipe")
     train_refused(tmp_path / "pipe", says=("pipe: neither a file nor a folder",))
-    refused("predict", model, tmp_path / "pipe", says=("pipe: is not a regular file; name picture files",))
+    os.mkfifo(tmp_path / "out.npz")
+    (tmp_path / "link.npz").symlink_to("out.npz")
+    (tmp_path / "loop.npz").symlink_to("loop.npz")
+    for name, says in (
+        ("out.npz", "is a device, pipe or socket; give the name of a file"),
+        ("link.npz", "is a device, pipe or socket; give the name of a file"),
+        ("loop.npz", "cannot be written (Too many levels of symbolic links)"),
+    ):
+        refused("convert", pictures, tmp_path / name, says=(f"{name}: {says}",))
+    assert stat.S_ISFIFO((tmp_path / "out.npz").lstat().st_mode)
+    refused("predict", model, tmp_path / "pipe", says=("pipe: is a device, pipe or socket, not a picture",))
 
 
 def test_an_empty_folder(train_refused, tmp_path):

@@ -485,7 +485,13 @@ def test_what_is_no_file_among_pictures_is_said(tmp_path, hostile):
     hostile(tmp_path, "broken.png: no such file; remove it or use --skip-bad")
     if hasattr(os, "mkfifo"):
         os.mkfifo(tmp_path / "dark" / "a-pipe.png")
-        hostile(tmp_path, "a-pipe.png: is not a regular file")
+        hostile(tmp_path, "a-pipe.png: is a device, pipe or socket, not a picture")
+        (tmp_path / "dark" / "a-pipe.png").unlink()
+    (tmp_path / "dark" / "broken.png").unlink()
+    (tmp_path / "dark" / "inner").mkdir()
+    hostile(tmp_path, "inner: is a folder, not a picture; remove it or use --skip-bad")
+    (tmp_path / "unmounted").symlink_to("nowhere")
+    hostile(tmp_path, "unmounted: is a link that leads nowhere; mend or remove it")
 
 
 def test_safetensors_that_numpy_cannot_hold(tmp_path, hostile):

@@ -10,6 +10,7 @@ from safetensors import safe_open
 
 import fastlr
 from fastlr.data import from_arrays
+from fastlr.objectives.network import Layer
 
 pytestmark = pytest.mark.quick
 
@@ -64,7 +65,7 @@ def test_features_to_predict_must_be_finite():
 
 
 def test_one_half_is_class_zero():
-    layer = fastlr.objectives.network.Layer(np.zeros((1, 3)), np.zeros((1, 1)))
+    layer = Layer(np.zeros((1, 3)), np.zeros((1, 1)))
     model = fastlr.Model((layer,), ("no", "yes"), scale=1.0)
     assert model.predict(np.ones((2, 3))).tolist() == ["no", "no"]
 
@@ -193,6 +194,9 @@ def tampered(run, tmp_path, **changes):
         {"class_of": {"dark": 0}},
         {"settings": 3},
         {"costs": None},
+        {"costs": [1.0], "recorded_at": [10**400]},
+        {"classes": "ab"},
+        {"classes": ["a" * 1001, "b"]},
         {"resample": "best"},
         {"scale": 10**400},
         {"image_shape": [float("inf"), 8, 3]},

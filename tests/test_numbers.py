@@ -32,6 +32,52 @@ def test_labels_of_two_kinds_and_labels_that_do_not_fit():
     says("data: labels are text and numbers; give one kind", X[:2], [1, "a"])
     says("labels reach 9223372036854775813; whole numbers of at most", X[:2], np.array([1, 2**63 + 5], np.uint64))
     says("have different lengths", [[1, 2], [3]], [0, 1])
+    says("data: labels are text and bytes; give one kind", X[:2], ["a", b"a"])
+    says("labels hold 9223372036854775808; whole numbers of at most", X[:2], [-1, 2**63])
+    says("a label ends with a zero character", X[:2], ["a", "a\0"])
+
+
+def test_masked_rows_in_a_list_and_masked_weights():
+    masked = np.ma.masked_array(X, X > 1)
+    says("data: examples: some values are masked", list(masked), Y)
+    with pytest.raises(fastlr.InputError, match="sample_weight: 1 values are masked"):
+        LogisticRegression().fit(
+            X, Y, sample_weight=np.ma.masked_array(np.ones(len(Y)), [True] + [False] * (len(Y) - 1))
+        )
+    with pytest.raises(ValueError, match="class_weight: the weights add up to more than float64 holds"):
+        LogisticRegression(class_weight={0: 1e308}).fit(X, Y)
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+@pytest.mark.parametrize("labels", [Y, np.arange(len(Y)) % 3])
+def test_a_model_does_not_guess_what_its_dtype_cannot_hold(backend, labels, monkeypatch):
+    monkeypatch.setenv("FASTLR_BACKEND", backend)
+    model = fastlr.train(X, labels, iterations=3, dtype="float32").model
+    for ask in (model.predict, model.predict_proba):
+        with pytest.raises(fastlr.InputError, match="images: some features are so large that float32 does not hold"):
+            ask(X * 1e300)
+    assert np.isfinite(model.predict_proba(X * 1e30)).all()
+
+
+@pytest.mark.parametrize(
+    ("words", "call"),
+    [
+        ("learning_rates: 0.1; a list is needed, such as [0.1]", lambda: fastlr.sweep(X, Y, learning_rates=0.1)),
+        ("l2: 1; a list is needed", lambda: fastlr.path(X, Y, l2=1)),
+        ("seeds: 5; a list is needed", lambda: fastlr.sweep(X, Y, seeds=5)),
+        ("solver: {} is not known", lambda: fastlr.train(X, Y, solver={})),
+        ("backend: {} is not a backend", lambda: fastlr.train(X, Y, backend={})),
+        ("layers: array(4); the units of each hidden layer", lambda: fastlr.train(X, Y, layers=np.array(4))),
+        ("cannot be opened (File name too long)", lambda: fastlr.load("a" * 5000)),
+        ("--max-expansion: a number of", lambda: fastlr.open_dataset(".", max_expansion=10**5000)),
+        ("images: its rows have different", lambda: fastlr.train(X, Y, iterations=1).model.predict([[1], [1, 2]])),
+        ("--holdout: 1.5 of", lambda: fastlr.Dataset(X, Y, (0, 1)).holdout(1.5, 0)),
+    ],
+)
+def test_what_a_new_user_types(words, call):
+    with pytest.raises(fastlr.InputError) as raised:
+        call()
+    assert words in str(raised.value)
 
 
 @pytest.mark.parametrize("weights", [{0: -1}, {0: np.nan}, {0: 0, 1: 0}])

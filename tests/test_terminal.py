@@ -143,7 +143,7 @@ def long_names(count: int = 40) -> list[str]:
     return [f"species {i:02d} of the very long list of birds 鳥 of all the world's islands" for i in range(count)]
 
 
-@pytest.mark.parametrize("names", [long_names(), long_names(2), [str(i) for i in range(1000)], ["", "x" * 100_000]])
+@pytest.mark.parametrize("names", [long_names(), long_names(2), [str(i) for i in range(1000)], ["", "x" * 1000]])
 @pytest.mark.parametrize("stream", [io.StringIO, Screen])
 def test_the_summary_fits_80_columns(monkeypatch, tmp_path, names, stream):
     monkeypatch.setattr(sys, "stdout", stream())

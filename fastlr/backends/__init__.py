@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from fastlr.backends.record import AHEAD, Backend, Costs, UnavailableError, loop
 from fastlr.core import Array
-from fastlr.errors import InputError
+from fastlr.errors import InputError, shown
 from fastlr.namespace import TO_HOST, library_of
 
 __all__ = [
@@ -139,9 +139,9 @@ def choose_backend(
     library = "numpy" if like is None else library_of(like)
     if name == AUTO:
         name = _backend_of(library)
-    if name not in REGISTRY:
+    if not isinstance(name, str) or name not in REGISTRY:
         known = ", ".join((AUTO, *REGISTRY))
-        raise InputError(f"{name_from}: {name!r} is not a backend of this version; choose {known}")
+        raise InputError(f"{name_from}: {shown(name)} is not a backend of this version; choose {known}")
     entry = REGISTRY[name]
     if library not in ("numpy", entry.library):
         raise InputError(f"data: arrays of {library}, but {name_from} asks for {name}; convert them, or leave it out")

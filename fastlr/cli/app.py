@@ -25,7 +25,6 @@ from fastlr.errors import InputError
 
 app = typer.Typer(
     help="Logistic regression on images and embeddings, on any array library.",
-    no_args_is_help=True,
     rich_markup_mode=None,  # plain help loads in half the time
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -44,14 +43,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="backslashreplace")  # a file's name may be no text in the terminal's encoding
     for library in ("PIL", "matplotlib"):  # damaged pictures are reported here; that there is no HOME is no matter
         logging.getLogger(library).addHandler(logging.NullHandler())
+    nothing = not (sys.argv[1:] if arguments is None else arguments)
     try:
-        status = int(app(arguments, prog_name="fastlr", standalone_mode=False) or 0)
+        status = int(
+            app(("--help",) if nothing else arguments, prog_name="fastlr", standalone_mode=False) or 2 * nothing
+        )
         return _flushed() or status
     except InputError as error:
         return fail(str(error), 2)
     except typer.TyperException as error:
-        message = error.format_message()  # empty where no command was given, and the help was shown
-        return fail(message, error.exit_code) if message else error.exit_code
+        return fail(error.format_message(), error.exit_code)
     except typer.Exit as stop:
         return _flushed() or int(stop.exit_code)
     except (KeyboardInterrupt, typer.Abort):

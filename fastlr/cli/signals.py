@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import os
 import signal
 import sys
-import threading
 from typing import Any
 
 ENDS = {"SIGINT": "interrupted", "SIGTERM": "terminated"}
 
 standard_error = 2  # where the line goes, also while what libraries print there is kept away
-_ending = threading.Lock()
+_ending = _thread.allocate_lock()  # `threading` is imported when signals are heard already
 
 
 def listen() -> None:
@@ -27,6 +27,8 @@ def listen() -> None:
             signal.signal(number, lambda number, frame: _end(number))
     if os.name == "nt":
         return
+    import threading
+
     heard, told = os.pipe()
     os.set_blocking(told, False)
     signal.set_wakeup_fd(told, warn_on_full_buffer=False)

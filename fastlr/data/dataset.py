@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastlr import core
-from fastlr.errors import InputError
+from fastlr.errors import InputError, shown
 from fastlr.namespace import array_namespace, as_rows, compared, dtype_name, library_of, same_values, to_host
 
 Array = Any  # of NumPy where it comes from files, else of the library that the caller uses
@@ -101,7 +101,7 @@ class Dataset:
     def holdout(self, count: int, seed: int) -> tuple[Dataset, Dataset]:
         """Return (train, test), shuffled by RandomState(seed).permutation(m): the last `count` are for the test."""
         check_seed(seed)
-        if not 0 < count < len(self):
+        if not isinstance(count, int | np.integer) or not 0 < count < len(self):
             raise InputError(f"--holdout: {count} of {len(self)} examples; it must be from 1 to {len(self) - 1}")
         order = np.random.RandomState(seed).permutation(len(self))
         return self.take(order[:-count]), self.take(order[-count:])
@@ -134,8 +134,8 @@ def from_arrays(
         )
     for what, values in (("examples", examples), ("labels", labels)):
         check_mask(f"{source}: {what}", values)
-    if isinstance(labels, list | tuple) and len({isinstance(label, str | bytes) for label in labels}) > 1:
-        raise InputError(f"{source}: labels are text and numbers; give one kind")
+    if isinstance(labels, list | tuple):
+        check_listed(source, labels)
     # Examples stay in their library, on their device; of the labels the host makes the classes.
     try:
         examples, labels = np.asarray(examples) if library_of(examples) == "numpy" else examples, to_host(labels)
@@ -183,10 +183,11 @@ def from_arrays(
 def class_names(source: Any, names: Any) -> list[Any]:
     """Return the names of classes, an array or a list from a file or of all labels, or say what is wrong with them."""
     if isinstance(names, np.ndarray):
-        names = (
-            names.tolist() if names.ndim == 1 and len(names) <= MOST_CLASSES else len(names) if names.ndim else names
-        )
-    if isinstance(names, int) or (isinstance(names, list) and len(names) > MOST_CLASSES):
+        if names.ndim == 1 and len(names) > MOST_CLASSES:
+            names = range(len(names))  # no list of them is made
+        else:
+            names = names.tolist() if names.ndim == 1 else f"array of shape {names.shape}" if names.ndim else names
+    if isinstance(names, list | range) and len(names) > MOST_CLASSES:
         raise InputError(f"{source}: has more than {MOST_CLASSES:,} classes; they are damaged, or not names of classes")
     if not isinstance(names, list):
         raise InputError(f"{source}: the names of its classes are {str(names)[:100]!r}; a list of them is needed")
@@ -197,7 +198,11 @@ def class_names(source: Any, names: Any) -> list[Any]:
 
 
 def check_mask(name: str, values: Any) -> None:
-    """Raise InputError for an array some of whose values are masked: what to make of them is not known here."""
+    """Raise InputError for values some of which are masked: what to make of them is not known here."""
+    if isinstance(values, list | tuple):
+        masks = [np.ma.getmaskarray(value) for value in values if isinstance(value, np.ma.MaskedArray)]
+        if any(mask.any() for mask in masks):
+            raise InputError(f"{name}: some values are masked; leave such rows out, or put numbers in their place")
     if isinstance(values, np.ma.MaskedArray) and (masked := np.ma.getmaskarray(values)).any():
         row = int(np.argwhere(masked)[0][0])
         raise InputError(
@@ -214,9 +219,21 @@ def list_names(names: Any, most: int = 12, total: int | None = None) -> str:
     return ", ".join(texts[:most]) + more
 
 
+def check_listed(source: str, labels: Sequence[Any]) -> None:
+    """Raise InputError for a list of labels of which NumPy would make others: of two kinds, or too large."""
+    kinds = {"text" if isinstance(x, str) else "bytes" if isinstance(x, bytes) else "numbers" for x in labels}
+    if len(kinds) > 1:
+        raise InputError(f"{source}: labels are {' and '.join(sorted(kinds, reverse=True))}; give one kind")
+    for label in labels:
+        if isinstance(label, int) and not -(2**63) <= label < 2**63:
+            raise InputError(f"{source}: labels hold {shown(label)}; whole numbers of at most 2^63 - 1 are needed")
+        if isinstance(label, str | bytes) and label[-1:] in ("\0", b"\0"):
+            raise InputError(f"{source}: a label ends with a zero character, which NumPy drops; leave it out")
+
+
 def check_seed(seed: int) -> None:
     """Raise InputError for a seed that NumPy's generators do not take."""
-    if not 0 <= seed < 2**32:
+    if not isinstance(seed, int | np.integer) or not 0 <= seed < 2**32:
         raise InputError(f"seed: {seed}; a whole number from 0 to {2**32 - 1} is needed")
 
 

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fastlr.errors import InputError
+from fastlr.errors import InputError, shown
 
 UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 MOST = 2**62  # of a ratio and of a size
@@ -43,7 +43,8 @@ def as_expansion(value: Any) -> Expansion:
     if value is None:
         return DEFAULT
     given: dict[str, Any] = {}
-    for part in str(value).split(","):
+    text = shown(value) if isinstance(value, int) else str(value)
+    for part in text.split(","):
         match = re.fullmatch(SIZE, part.strip().upper().replace("IB", "B"))
         try:
             name, number = ("size", int(float(match[1]) * UNITS[match[2]])) if match else ("ratio", float(part))
@@ -51,7 +52,7 @@ def as_expansion(value: Any) -> Expansion:
             name, number = "", math.nan
         if name in given or not 1 <= number <= MOST:
             raise InputError(
-                f"--max-expansion: {value!r}; give how many times its size a file may expand to, such as 1000, "
+                f"--max-expansion: {shown(value)}; give how many times its size a file may expand to, such as 1000, "
                 "or how many bytes, such as 4G, or both: 1000,4G"
             )
         given[name] = number

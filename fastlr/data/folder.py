@@ -34,8 +34,8 @@ def read(path: Path, split: str | None, pictures: Pictures) -> Dataset:
     files: list[Path] = []
     labels: list[int] = []
     for label, folder in enumerate(class_folders):
-        # Broken links and named pipes are no pictures either, but are said to be none.
-        inside = sorted(entry for entry in folder.iterdir() if not entry.is_dir() and not entry.name.startswith("."))
+        # Folders, broken links and named pipes are no pictures either, but are said to be none.
+        inside = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
         if not inside:
             raise InputError(f"{folder}: holds no pictures; each class folder needs at least one")
         files += inside
@@ -53,4 +53,9 @@ def read(path: Path, split: str | None, pictures: Pictures) -> Dataset:
 
 
 def _folders(path: Path) -> list[Path]:
-    return sorted(entry for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    """Return the folders in a folder. What may be meant for one and leads nowhere is not passed over."""
+    entries = sorted(entry for entry in path.iterdir() if not entry.name.startswith("."))
+    for entry in entries:
+        if not entry.exists():
+            raise InputError(f"{entry}: is a link that leads nowhere; mend or remove it")
+    return [entry for entry in entries if entry.is_dir()]

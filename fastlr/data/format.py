@@ -12,7 +12,7 @@ from typing import Protocol
 
 from fastlr.data.dataset import Dataset
 from fastlr.data.expansion import DEFAULT, Expansion
-from fastlr.errors import InputError
+from fastlr.errors import InputError, ShortageError, shortage
 
 RESAMPLING = ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")
 MAX_SIZE = 4096
@@ -85,5 +85,7 @@ def reporting(path: Path | str) -> Iterator[None]:
     except MemoryError as error:
         raise InputError(f"{path}: does not fit into memory, or is damaged ({error})") from error
     except Exception as error:
+        if short := shortage(error):
+            raise ShortageError(f"{path}: cannot be read, {short}") from error
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"{path}: cannot be read; it is damaged or of another kind ({reason[:200]})") from error

@@ -114,10 +114,10 @@ class _Fork:
         if self.pid == 0:
             try:
                 faulthandler.disable()
-                nothing = os.open(os.devnull, os.O_WRONLY)
-                for place, file in enumerate((theirs, ours, nothing)):
+                for place, file in enumerate((theirs, ours)):
                     os.dup2(file, place)
-                os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+                os.closerange(2, os.sysconf("SC_OPEN_MAX"))
+                os.open(os.devnull, os.O_WRONLY)  # which is standard error then
                 hdf5_process.serve(open(0, "rb"), open(1, "wb"))  # noqa: SIM115 (for as long as it lives)
             finally:
                 os._exit(0)

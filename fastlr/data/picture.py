@@ -18,7 +18,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from fastlr.data.expansion import DEFAULT, Expansion
 from fastlr.data.format import WARNINGS, Pictures
-from fastlr.errors import InputError
+from fastlr.errors import InputError, ShortageError, shortage
 from fastlr.machine import in_threads, usable_cpus
 
 MODES = {1: "L", 3: "RGB"}  # channels to Pillow's name for such pictures
@@ -58,6 +58,8 @@ def decode_examples(
     for batch in batches:
         try:
             problems += decode_all(batch, pictures, images[len(problems) :])[1]
+        except ShortageError:
+            raise
         except InputError as error:
             raise InputError(f"{error}; remove it or use --skip-bad") from None
     kept = np.array([problem is None for problem in problems])
@@ -86,7 +88,7 @@ def decode_all(
                 files[index], pictures.shape[2], pictures.expansion, shared, lambda image: to_pixels(image, pictures)
             )
         except InputError as error:
-            if not pictures.skip_bad:
+            if not pictures.skip_bad or isinstance(error, ShortageError):
                 raise
             return str(error)
         return None
@@ -128,9 +130,14 @@ def _load(
         raise InputError(f"{name}: no such file") from None
     except UnidentifiedImageError:
         raise InputError(f"{name}: not a picture that can be read") from None
-    except Image.DecompressionBombError as error:
-        raise InputError(f"{name}: refused, it is too large a picture ({error})") from None
+    except Image.DecompressionBombError:
+        most = 2 * (Image.MAX_IMAGE_PIXELS or 0)
+        raise InputError(
+            f"{name}: refused, it is too large a picture, of more than {most:,} pixels; save it smaller"
+        ) from None
     except Exception as error:  # a damaged file makes Pillow's plugins raise almost anything
+        if short := shortage(error):
+            raise ShortageError(f"{name}: cannot be read, {short}") from error
         raise InputError(f"{name}: cannot be read as a picture ({error})") from error
 
 
@@ -186,8 +193,8 @@ def _source(picture: Picture) -> Iterator[tuple[IO[bytes], int]]:
         return
     status = picture.stat()
     if not stat.S_ISREG(status.st_mode):
-        kind = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
-        raise InputError(f"{picture}: is {kind}; name picture files")
+        kind = "a folder" if stat.S_ISDIR(status.st_mode) else "a device, pipe or socket"
+        raise InputError(f"{picture}: is {kind}, not a picture")
     with picture.open("rb") as file:
         yield file, status.st_size
 

@@ -48,7 +48,8 @@ def open_dataset(
     else:
         data = read(Path(path), split, pictures)
     if positive:
-        data = data.with_positive(positive.split(",") if isinstance(positive, str) else list(positive))
+        names = str(positive).split(",") if isinstance(positive, str | int) else [str(name) for name in positive]
+        data = data.with_positive(names)
     return data.balanced() if balance else data
 
 

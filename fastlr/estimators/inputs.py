@@ -132,6 +132,7 @@ def example_weights(
     class_weight: Any, sample_weight: Any, classes: NDArray[Any], y: NDArray[Any], codes: NDArray[np.int64]
 ) -> NDArray[np.float64]:
     """Return how much each example counts, `(m,)`, from both kinds of weights."""
+    check_mask("sample_weight", sample_weight)
     given = labels_on_host(sample_weight)
     weights = _check_sample_weight(given, codes, dtype=np.float64, ensure_non_negative=True, copy=True)
     if not weights.any():
@@ -150,4 +151,8 @@ def example_weights(
         raise ValueError(
             f"class_weight: {class_weight!r}; finite numbers of at least 0 are needed, one of them above it"
         )
-    return np.asarray(weights * each[codes], dtype=np.float64)
+    with np.errstate(over="ignore"):
+        weights = np.asarray(weights * each[codes], dtype=np.float64)
+        if not np.isfinite(weights.sum()):
+            raise ValueError("class_weight: the weights add up to more than float64 holds; divide them first")
+    return weights

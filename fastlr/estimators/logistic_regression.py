@@ -22,6 +22,7 @@ from sklearn.utils.validation import check_is_fitted
 from fastlr import core
 from fastlr.backends import Backend
 from fastlr.core import Array
+from fastlr.errors import shown
 from fastlr.estimators.inputs import (
     Home,
     backend_for,
@@ -254,8 +255,11 @@ def scale_for(estimator: Any, X: Array) -> float:
 def positive(name: str, value: Any) -> float:
     """Return a number above 0, infinity among them."""
     if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not value > 0:
-        raise ValueError(f"{name}: {value!r}; a positive number is needed")
-    return float(value)
+        raise ValueError(f"{name}: {shown(value)}; a positive number is needed")
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
 
 
 def warn(fit: Fit) -> None:

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastlr.data.dataset import class_names
 from fastlr.data.format import RESAMPLING
-from fastlr.errors import InputError
+from fastlr.errors import InputError, shown
 from fastlr.files import whole_file
 from fastlr.model.model import Model
 from fastlr.namespace import to_host
@@ -70,9 +71,9 @@ def load(path: str | os.PathLike[str]) -> Model:
             tensors = {name: in_numpy(where, file, name) for name in file.keys()}  # noqa: SIM118 (it is not a mapping)
     except InputError:
         raise
-    except PermissionError as error:
-        raise InputError(f"{where}: cannot be opened ({error.strerror}); give a file that you may read") from None
-    except (SafetensorError, OSError, ValueError, TypeError, OverflowError) as error:
+    except OSError as error:
+        raise InputError(f"{shown(os.fspath(path))}: cannot be opened ({error.strerror}); give a model file") from None
+    except (SafetensorError, ValueError, TypeError, OverflowError) as error:
         raise InputError(
             f"{where}: cannot be read as a model; it is cut short, damaged or of another kind ({error})"
         ) from error
@@ -105,11 +106,13 @@ def _model_from(meta: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Model
     if not layers:
         raise ValueError("it has no layers")
     json.dumps(meta, allow_nan=False)  # what loads can be saved again; 1e999 is read as infinity
-    names = [*meta["classes"], *(name for name, _ in meta["class_of"])]
+    if not isinstance(meta["classes"], list):
+        raise ValueError("its classes are no list")
+    names = [*class_names("it", meta["classes"]), *(name for name, _ in meta["class_of"])]
     if not all(isinstance(name, str | bool | int | float) for name in names):
         raise ValueError("a class has no name that is text or a number")
     costs, recorded_at = meta["costs"], meta["recorded_at"]
-    if not all(_is_number(cost) for cost in costs) or not all(_is_whole(i) and i >= 0 for i in recorded_at):
+    if not all(_is_number(cost) for cost in costs) or not all(_is_whole(i) and 0 <= i < 2**63 for i in recorded_at):
         raise ValueError("its costs are not numbers, each of an iteration")
     if len(costs) != len(recorded_at):
         raise ValueError(f"it has {len(costs)} costs, of {len(recorded_at)} iterations")

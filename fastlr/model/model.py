@@ -15,6 +15,7 @@ from fastlr import core
 from fastlr.backends import Backend, choose_backend
 from fastlr.core import Array
 from fastlr.data.dataset import Dataset, Name, check_finite, check_mask, is_real
+from fastlr.data.expansion import as_expansion
 from fastlr.errors import InputError
 from fastlr.model.evaluation import Results
 from fastlr.namespace import array_namespace, as_rows, compared, dtype_name, library_of, same_values, to_host
@@ -109,25 +110,37 @@ class Model:
         )
         if rows.shape[0] == 0:
             return backend.xp.zeros_like((first, *deeper)[-1].b)[:, :0]
-        X = backend.asarray(rows).T
-        if network.is_logistic_regression:
-            proba: Array = backend.kernels.get("predict", core.predict)(*first, X, self.scale)
-            return proba
-        Z = backend.kernels.get("project", core.project)(first.W, X, self.scale) + first.b
-        stacked = tuple(Layer(layer.W[None, ...], layer.b[None, ...]) for layer in deeper)
-        return network.probabilities(Z[None, ...], stacked)[0, ...]
+        X, proba = backend.asarray(rows).T, None
+        with np.errstate(over="ignore", invalid="ignore"):
+            if network.is_logistic_regression:
+                proba = backend.kernels.get("predict", core.predict)(*first, X, self.scale)
+            else:
+                Z = backend.kernels.get("project", core.project)(first.W, X, self.scale) + first.b
+                stacked = tuple(Layer(layer.W[None, ...], layer.b[None, ...]) for layer in deeper)
+                proba = network.probabilities(Z[None, ...], stacked)[0, ...]
+        if not bool(backend.xp.all(proba >= 0)):  # it is no number: inf − inf
+            source = images.source if isinstance(images, Dataset) else "images"
+            raise InputError(
+                f"{source}: some features are so large that {dtype_name(proba)} does not hold their products with the "
+                "weights; divide them as those that the model was trained on"
+            )
+        return proba
 
     def predict_files(
-        self, files: Sequence[str | os.PathLike[str] | Encoded], top: int | None = None
+        self,
+        files: Sequence[str | os.PathLike[str] | Encoded],
+        top: int | None = None,
+        max_expansion: float | str | None = None,
     ) -> list[dict[str, Any]]:
         """Return for each picture file `{"image", "label", "probability"}`, the probability that of the label.
 
         With `top`, a row also holds `"top"`: so many labels, the most probable first, each with its probability.
-        Pictures of any size and mode are brought to the model's. Raises InputError for the first that cannot be read.
+        Pictures of any size and mode are brought to the model's. `max_expansion` is that of `open_dataset`. Raises
+        InputError for the first that cannot be read.
         """
         from fastlr.model.pictures import predict_pictures
 
-        return predict_pictures(self, files, top).rows
+        return predict_pictures(self, files, top, expansion=as_expansion(max_expansion)).rows
 
     def accuracy(self, data: Dataset) -> float:
         """Return the percentage of the examples that are classified as labelled; classes are matched by name."""
@@ -155,7 +168,10 @@ class Model:
         source = images.source if isinstance(images, Dataset) else "images"
         images = images.images if isinstance(images, Dataset) else images
         check_mask(source, images)
-        images = np.asarray(images) if library_of(images) == "numpy" else images
+        try:
+            images = np.asarray(images) if library_of(images) == "numpy" else images
+        except ValueError:
+            raise InputError(f"{source}: its rows have different lengths; (m, {self._wanted()}) is needed") from None
         if (dtype_name(images) == "uint8") != self.reads_pixels:
             wanted = "uint8 pixels" if self.reads_pixels else "features that are not uint8"
             raise InputError(f"{source}: they are {dtype_name(images)}, but the model was trained on {wanted}")

@@ -60,5 +60,5 @@ def choose_descent(
 def check_solver(name: str) -> None:
     """Raise InputError for a solver that is not known."""
     known = (GD, *SOLVERS, AUTO)
-    if name not in known:
+    if not isinstance(name, str) or name not in known:
         raise InputError(f"solver: {shown(name)} is not known; choose {', '.join(known)}")

@@ -132,12 +132,20 @@ class Candidate(NamedTuple):
 
 def candidates(learning_rates: Sequence[Any], l2: Sequence[Any], seeds: Sequence[Any]) -> list[Candidate]:
     """Return one for each learning rate, for each of them each l2, and for each of these each seed."""
-    rates = [real("learning rate", rate, above=0.0) for rate in learning_rates]
-    penalties = [real("l2", penalty, least=0.0) for penalty in l2]
-    numbers = [whole("seed", seed, 0) for seed in seeds]
+    rates = [real("learning rate", rate, above=0.0) for rate in several("learning_rates", learning_rates)]
+    penalties = [real("l2", penalty, least=0.0) for penalty in several("l2", l2)]
+    numbers = [whole("seed", seed, 0) for seed in several("seeds", seeds)]
     if not (rates and penalties and numbers):
         raise InputError("sweep: at least one learning rate, one l2 and one seed are needed")
     return [Candidate(*values) for values in product(rates, penalties, numbers)]
+
+
+def several(name: str, values: Any) -> list[Any]:
+    """Return several values as a list, or say that there is one alone, or none."""
+    try:
+        return list(values)
+    except TypeError:
+        raise InputError(f"{name}: {shown(values)}; a list is needed, such as [{shown(values)}]") from None
 
 
 def whole(name: str, value: Any, least: int, most: int | None = None) -> int:
@@ -163,6 +171,7 @@ def real(name: str, value: Any, least: float = -math.inf, above: float = -math.i
 
 def hidden_units(layers: Any) -> tuple[int, ...]:
     """Return the units of the hidden layers, or say what is none."""
-    if isinstance(layers, str | bytes) or not isinstance(layers, Sequence | np.ndarray):
+    is_list = isinstance(layers, Sequence) and not isinstance(layers, str | bytes)
+    if not is_list and not (isinstance(layers, np.ndarray) and layers.ndim == 1):
         raise InputError(f"layers: {shown(layers)}; the units of each hidden layer are needed, such as (4, 3, 2)")
     return tuple(whole("layers", units, 1, MOST_UNITS) for units in layers)
