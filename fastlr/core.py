@@ -89,6 +89,19 @@ def softmax_curvature(A: Array, V: Array) -> Array:
     return A * (V - array_namespace(A).sum(A * V, axis=-2, keepdims=True))
 
 
+def curvature_along(Z: Array, V: Array, weights: Array | None = None) -> Array:
+    """Return the derivative of D along V at logits Z, each (…, units, m): one unit is a sigmoid, more are a softmax.
+
+    `weights (…, 1, m)` multiply what each example gives.
+    """
+    if Z.shape[-2] == 1:
+        A = sigmoid(Z)
+        V = A * (1 - A) * V
+    else:
+        V = softmax_curvature(softmax(Z), V)
+    return V if weights is None else V * weights
+
+
 def relu(Z: Array) -> Array:
     """Return max(z, 0), for any shape."""
     xp = array_namespace(Z)
@@ -164,6 +177,12 @@ def moments(X: Array, dtype: Any, scale: float = 1.0) -> tuple[Array, Array]:
     tiles = partial(_tiles, X, xp.float64, axis=0, step=BLOCK // X.shape[1])
     mean = xp.concat([xp.mean(tile, axis=1) for _, tile in tiles()])
     deviation = xp.concat([xp.std(tile, axis=1) for _, tile in tiles()])
+    return in_moments(mean, deviation, dtype, scale)
+
+
+def in_moments(mean: Array, deviation: Array, dtype: Any, scale: float) -> tuple[Array, Array]:
+    """Return mean and deviation (n,), in float64, as those of scaled features, (1, n); 1 for one that does not vary."""
+    xp = array_namespace(mean)
     varies = deviation > ROUNDING * xp.abs(mean)  # the mean of equal numbers need not be that number to the last bit
     deviation = xp.where(varies, scale * deviation, xp.ones_like(deviation))
     return tuple(xp.astype(xp.reshape(values, (1, -1)), dtype) for values in (scale * mean, deviation))

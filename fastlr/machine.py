@@ -8,6 +8,7 @@ import functools
 import json
 import math
 import os
+import re
 import select
 import signal
 import sys
@@ -17,11 +18,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from fastlr.errors import InputError
+
 T = TypeVar("T")
 
 CGROUPS = Path("/sys/fs/cgroup")
 OWN_CGROUPS = Path("/proc/self/cgroup")
 TASKS = Path("/proc/self/task")
+CPU_FILES = {1: ("cpu.cfs_quota_us", "cpu.cfs_period_us"), 2: ("cpu.max",)}
+MEMORY_FILES = {1: ("memory.limit_in_bytes", "memory.usage_in_bytes"), 2: ("memory.max", "memory.current")}
+UNKNOWN_MEMORY = 2**32  # bytes that are taken to be free where the system does not say
+UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
 def usable_cpus() -> int:
@@ -32,26 +39,69 @@ def usable_cpus() -> int:
 
 @functools.cache
 def _quota() -> float:
-    """Return how many CPUs' time the control groups of this process grant it, infinity where they set no limit.
+    """Return how many CPUs' time the control groups of this process grant it, infinity where they set no limit."""
+    found = _control_groups("cpu")
+    return min((_share(*(folder / name for name in CPU_FILES[version])) for version, folder in found), default=math.inf)
 
-    The second version has one file in each group from the process's own up to the root, the first version two files in
-    the group of the controller "cpu". Where the files cannot be read there is no limit.
+
+def _control_groups(controller: str) -> list[tuple[int, Path]]:
+    """Return the folders with the limits of a controller on this process, each with the version of its files.
+
+    The second version has files in each group from the process's own up to the root, the first version in the group of
+    the controller. Where nothing can be read there is none.
     """
-    least = math.inf
+    found: list[tuple[int, Path]] = []
     with contextlib.suppress(OSError, ValueError):
         for line in OWN_CGROUPS.read_text().splitlines():
             _, controllers, path = line.split(":", 2)
             if controllers == "":
                 group = CGROUPS / path.lstrip("/")
-                for folder in (group, *group.parents):
-                    least = min(least, _share(folder / "cpu.max"))
-                    if folder == CGROUPS:
-                        break
-            elif "cpu" in controllers.split(","):
+                found += [(2, folder) for folder in (group, *group.parents) if folder.is_relative_to(CGROUPS)]
+            elif controller in controllers.split(","):
                 # A container may see the group's path on its host: its files are then in the root.
-                for folder in (CGROUPS / controllers / path.lstrip("/"), CGROUPS / controllers, CGROUPS / "cpu"):
-                    least = min(least, _share(folder / "cpu.cfs_quota_us", folder / "cpu.cfs_period_us"))
-    return least
+                folders = (CGROUPS / controllers / path.lstrip("/"), CGROUPS / controllers, CGROUPS / controller)
+                found += [(1, folder) for folder in folders]
+    return found
+
+
+def memory_budget(free: int | None = None) -> int:
+    """Return how many bytes a fit may take beside its data: `FASTLR_MEMORY`, else half of what is free.
+
+    Raises InputError where the variable holds no size.
+    """
+    text = os.environ.get("FASTLR_MEMORY", "")
+    if not text:
+        return (free_memory() if free is None else free) // 2
+    size = parse_size(text)
+    if size is None:
+        raise InputError(f"FASTLR_MEMORY: {text!r} is no size; give bytes, or such as 500M or 4G")
+    return size
+
+
+def parse_size(text: str) -> int | None:
+    """Return "4G", "1.5M" or "1000" as bytes, in units of 1024; None for what is no size."""
+    match = re.fullmatch(r"(\d{1,18}(?:\.\d{1,9})?)([KMGT]?)(?:I?B)?", text.strip().upper())
+    return int(float(match[1]) * UNITS[match[2]]) if match and float(match[1]) > 0 else None
+
+
+def free_memory() -> int:
+    """Return how many bytes this process may still take: of the machine's, its control groups', and its own limit."""
+    free = math.inf
+    with contextlib.suppress(OSError, ValueError, StopIteration):
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        free = 1024 * int(next(line for line in lines if line.startswith("MemAvailable:")).split()[1])
+    for version, folder in _control_groups("memory"):
+        limit, used = MEMORY_FILES[version]
+        with contextlib.suppress(OSError, ValueError):  # "max", which is no number, is no limit
+            free = min(free, int((folder / limit).read_text()) - int((folder / used).read_text()))
+    with contextlib.suppress(ImportError, OSError, StopIteration):
+        import resource
+
+        most = resource.getrlimit(resource.RLIMIT_DATA)[0]
+        if most >= 0:
+            lines = Path("/proc/self/status").read_text().splitlines()
+            free = min(free, most - 1024 * int(next(line for line in lines if line.startswith("VmData:")).split()[1]))
+    return int(max(0, free)) if math.isfinite(free) else UNKNOWN_MEMORY
 
 
 class Running:

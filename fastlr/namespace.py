@@ -19,17 +19,26 @@ def array_namespace(array: Any) -> Any:
 
     NumPy has been one itself since 2.1; array-api-compat's copy of it would import all that NumPy has, 70 ms of it.
     """
-    return np if isinstance(array, (np.ndarray, np.generic)) else array_api_compat.array_namespace(array)
+    if isinstance(array, np.ndarray | np.generic) or is_lazy(array):
+        return np
+    return array_api_compat.array_namespace(array)
+
+
+def is_lazy(examples: Any) -> bool:
+    """Return whether examples stay in their files: `fastlr.data.rows.Rows`."""
+    return type(examples).__module__ == "fastlr.data.rows"
 
 
 def library_of(array: Any) -> str:
     """Return the library that made this array; "numpy" too for lists and other plain values."""
     library = type(array).__module__.partition(".")[0]
-    return {"jaxlib": "jax", "builtins": "numpy"}.get(library, library)
+    return {"jaxlib": "jax", "builtins": "numpy", "fastlr": "numpy"}.get(library, library)
 
 
 def as_rows(examples: Any) -> Any:
     """Return examples `(m, …)` as `(m, n)`."""
+    if is_lazy(examples):
+        return examples
     return array_namespace(examples).reshape(examples, (examples.shape[0], math.prod(examples.shape[1:])))
 
 

@@ -52,7 +52,7 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the caller's settings out of the tests."""
-    for variable in ("FASTLR_BACKEND", "FASTLR_DEVICE", "FASTLR_DTYPE"):
+    for variable in ("FASTLR_BACKEND", "FASTLR_DEVICE", "FASTLR_DTYPE", "FASTLR_MEMORY"):
         monkeypatch.delenv(variable, raising=False)
 
 

@@ -211,6 +211,23 @@ def test_losses_and_residuals(team, k, units, m, work):
         np.testing.assert_allclose(D, expected_D, rtol=RTOL[work], atol=RTOL[work])
 
 
+@pytest.mark.parametrize("work", [np.float64, np.float32])
+@pytest.mark.parametrize(("k", "units", "m"), [(1, 1, 1), (2, 1, 9), (1, 3, 300), (3, 2, 41), (1, 5, 2000)])
+def test_curvature_along(team, k, units, m, work):
+    rng = np.random.default_rng(m)
+    Z = np.concatenate([5 * rng.normal(size=(k, units, m - 1)), np.full((k, units, 1), 800.0)], axis=2)
+    V, weights = rng.normal(size=Z.shape), rng.uniform(0, 2, (k, 1, m))
+    for counted in (None, weights, weights[:1]):
+        given = (Z, V) if counted is None else (Z, V, counted)
+        found = arrays.curvature_along(*(np.ascontiguousarray(array, work) for array in given))
+        expected = core.curvature_along(*(array.astype(work).astype(float) for array in given))
+        assert found.dtype == work
+        np.testing.assert_allclose(found, expected, rtol=RTOL[work], atol=RTOL[work])
+    # It is the derivative of D.
+    D = [core.losses_and_residuals(Z + t * V, np.zeros_like(Z), weights)[1] for t in (-1e-6, 1e-6)]
+    np.testing.assert_allclose(core.curvature_along(Z, V, weights), (D[1] - D[0]) / 2e-6, atol=1e-6)
+
+
 def test_what_is_no_number_is_none_in_its_loss():
     for Z in (np.array([[[1.0, np.nan]]]), np.array([[[1.0, np.nan], [0, 0]]]), np.array([[[1.0, 0], [0, np.nan]]])):
         J, D = arrays.losses_and_residuals(Z, np.ones_like(Z))

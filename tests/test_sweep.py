@@ -4,7 +4,7 @@ from conftest import draw_images, first_difference
 
 import fastlr
 from fastlr.objectives import FORMS
-from fastlr.training.folds import assign, weights
+from fastlr.training.folds import assign, fold_weights
 from fastlr.training.run import best_of
 
 pytestmark = pytest.mark.quick
@@ -98,11 +98,12 @@ def test_folds_are_alike():
         assert counts.max() - counts.min() <= 1
     assert (fold == assign(labels, 5, 0)).all()
     assert (fold != assign(labels, 5, 1)).any()
-    counted = weights(fold, 2)
-    assert counted.shape == (12, 1, 57)
-    np.testing.assert_allclose(counted.mean(axis=2), 1)
-    assert (counted[:2] == 1).all()
-    assert ((counted[2 + 3, 0] == 0) == (fold == 3)).all()
+    values, of = fold_weights(fold, 2)
+    assert values.shape == (6, 57)
+    np.testing.assert_allclose(values.mean(axis=1), 1)
+    assert (values[0] == 1).all()
+    assert ((values[1 + 3] == 0) == (fold == 3)).all()
+    assert of.tolist() == [0, 0, 1, 2, 3, 4, 5, 1, 2, 3, 4, 5]
 
 
 def test_folds_with_mini_batches_of_many_classes():

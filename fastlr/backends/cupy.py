@@ -74,6 +74,7 @@ def open_backend(device: str, dtype: str, precision: str) -> Backend:
         ahead=AHEAD,
         costs=Costs(primal=0.5, gram=0.25, product=0.016),
         kernels=_kernels(),
+        free_memory=lambda: int(place.mem_info[0]),
     )
 
 

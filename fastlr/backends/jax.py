@@ -14,6 +14,7 @@ import numpy as np
 from fastlr.backends.record import AHEAD, Backend, Costs, S, Step, UnavailableError
 from fastlr.core import Array
 from fastlr.errors import InputError
+from fastlr.machine import free_memory
 
 FUSED: tuple[str, ...] = ()
 MATMUL_PRECISION = {"full": "highest", "tf32": "tensorfloat32"}
@@ -65,7 +66,14 @@ def open_backend(device: str, dtype: str, precision: str) -> Backend:
         scope=functools.partial(_scope, place, MATMUL_PRECISION[precision]),
         ahead=1 if device == "cpu" else AHEAD,
         costs=Costs(primal=0.5, gram=0.2, product=0.018),
+        free_memory=functools.partial(_free_memory, place),
     )
+
+
+def _free_memory(place: Any) -> int:
+    """Return what the device's own allocator has left; the CPU has none, and takes what the machine has."""
+    known = place.memory_stats() or {}
+    return int(known["bytes_limit"] - known["bytes_in_use"]) if "bytes_limit" in known else free_memory()
 
 
 def repeat(step: Step[S], state: S, steps: int) -> S:

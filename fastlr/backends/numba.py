@@ -20,6 +20,7 @@ KERNELS: Kernels = {
     "standardized_gram_matrix": arrays.standardized_gram_matrix,
     "gram_product": arrays.gram_product,
     "losses_and_residuals": arrays.losses_and_residuals,
+    "curvature_along": arrays.curvature_along,
     "gram_conjugate_gradients": arrays.gram_conjugate_gradients,
     "gram_solve": arrays.gram_solve,
     "gram_diagonal": arrays.gram_diagonal,

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from fastlr.core import Array
+from fastlr.machine import free_memory
 
 Kernels = Mapping[str, Callable[..., Any]]  # replacements for functions of the core and for steps, by their names
 NO_KERNELS: Kernels = MappingProxyType({})
@@ -67,6 +68,7 @@ class Backend:
     ahead: int = 1  # short steps to do before the host asks whether more are needed: `AHEAD` on a GPU
     reads: tuple[str, ...] = ()  # dtypes of X, beside the working dtype, that a primal step reads without a copy
     scope: Callable[[], AbstractContextManager[object]] = contextlib.nullcontext  # settings around all its work
+    free_memory: Callable[[], int] = free_memory  # bytes that may still be taken where its arrays are
 
     @property
     def float_dtype(self) -> Any:

@@ -11,6 +11,7 @@ from typing import Any
 from fastlr.backends.record import AHEAD, Backend, Costs, S, Step, UnavailableError, loop
 from fastlr.core import Array
 from fastlr.errors import InputError
+from fastlr.machine import free_memory
 
 FUSED: tuple[str, ...] = ()
 MATMUL_PRECISION = {"full": "highest", "tf32": "high"}
@@ -93,6 +94,7 @@ def open_backend(device: str, dtype: str, precision: str) -> Backend:
         scope=functools.partial(_scope, place, MATMUL_PRECISION[precision]),
         ahead=1 if device == "cpu" else AHEAD,
         costs=Costs(primal=0.7, gram=0.36, product=0.022),
+        free_memory=(lambda: int(torch.cuda.mem_get_info(place)[0])) if place.type == "cuda" else free_memory,
     )
 
 

@@ -121,9 +121,11 @@ class Job:
         """Do what is done once: bring the data there, and compute K."""
         models = [Candidate(self.problem.shape.learning_rate)]
         with self.backend.scope():
-            made = set_up(self.backend, self.problem.data, Settings(self.problem.shape.steps, form=self.form), models)
-        self.backend.synchronize((getattr(made[0].form, "K", ()), made[0].Y))
-        return made
+            settings = Settings(self.problem.shape.steps, form=self.form)
+            objective, state = set_up(self.backend, self.problem.data, settings, models)
+        assert isinstance(objective, Resident), "these problems fit into the memory"
+        self.backend.synchronize((getattr(objective.form, "K", ()), objective.Y))
+        return objective, state
 
     def advance(self, steps: int) -> None:
         """Take so many steps from the start."""

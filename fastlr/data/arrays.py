@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from zipfile import ZipFile, ZipInfo
 
 EXAMPLES, LABELS = ("images", "X", "features", "embeddings"), ("labels", "y")
+MAPPED = 2**28  # bytes from which an array that lies in a file as NumPy keeps it stays there
 TEST = "test_"  # prefix of the test split's arrays
 
 
@@ -41,7 +42,7 @@ def read(path: Path, split: str | None, pictures: Pictures) -> Dataset:
     """Return examples and labels; the array `classes` names the classes where it is there."""
     if path.suffix.lower() == ".npy":
         beside = labels_beside(path)
-        return from_arrays(str(path), load_npy(path), load_npy(beside))
+        return from_arrays(str(path), load_npy(path, mapped=True), load_npy(beside))
     prefix = TEST if split == "test" else ""
     with _archive(path) as archive:
         members = _members(path, archive)
@@ -69,12 +70,14 @@ def write(path: Path, parts: dict[str, Dataset]) -> None:
         np.savez_compressed(file, allow_pickle=False, **arrays)
 
 
-def load_npy(path: Path) -> NDArray[Any]:
-    """Return the array of an .npy file."""
+def load_npy(path: Path, mapped: bool = False) -> NDArray[Any]:
+    """Return the array of an .npy file; a large one may stay there and be mapped into memory."""
     with path.open("rb") as file:
         claimed = _claimed(file)
         if claimed > (there := path.stat().st_size - file.tell()):
             raise InputError(f"{path}: its header claims {claimed:,} bytes, but {there:,} follow; it is cut short")
+        if mapped and claimed >= MAPPED:
+            return np.lib.format.open_memmap(path, mode="r")
         file.seek(0)
         return np.asarray(np.lib.format.read_array(file, allow_pickle=False))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from fastlr import core
 from fastlr.errors import InputError, shown
-from fastlr.namespace import array_namespace, as_rows, compared, dtype_name, library_of, same_values, to_host
+from fastlr.namespace import array_namespace, as_rows, compared, dtype_name, is_lazy, library_of, same_values, to_host
 
 Array = Any  # of NumPy where it comes from files, else of the library that the caller uses
 Name = Any  # a class name: text from files, whatever the labels held from arrays
+PIECE = 2**20  # numbers of the examples that are looked at together
 MOST_CLASSES, MOST_NAME = 100_000, 1000  # class names that a file may hold, and characters of one
 
 
@@ -138,7 +139,8 @@ def from_arrays(
         check_listed(source, labels)
     # Examples stay in their library, on their device; of the labels the host makes the classes.
     try:
-        examples, labels = np.asarray(examples) if library_of(examples) == "numpy" else examples, to_host(labels)
+        as_it_is = library_of(examples) != "numpy" or is_lazy(examples)
+        examples, labels = examples if as_it_is else np.asarray(examples), to_host(labels)
     except ValueError:
         raise InputError(
             f"{source}: the rows of the examples or labels have different lengths; give each as many numbers"
@@ -270,10 +272,21 @@ def check_finite(source: str, examples: Array) -> None:
     """Raise InputError that names the first number of examples `(m, n)` that is NaN or infinite."""
     xp = array_namespace(examples)
     if xp.isdtype(examples.dtype, "real floating"):
-        with np.errstate(over="ignore", invalid="ignore"):
-            total = xp.sum(examples, dtype=xp.float64 if xp is np else None)
-        # The sum is finite only if every number is; only a sum that is not makes the mask worth its memory.
-        if not xp.isfinite(total) and (strange := xp.nonzero(~xp.isfinite(examples)))[0].shape[0]:
-            row, column = int(strange[0][0]), int(strange[1][0])
-            value = float(examples[row, column])
-            raise InputError(f"{source}: example {row} holds {value} at feature {column}; finite numbers are needed")
+        for start, some in in_pieces(examples):
+            with np.errstate(over="ignore", invalid="ignore"):
+                total = xp.sum(some, dtype=xp.float64 if xp is np else None)
+            # The sum is finite only if every number is; only a sum that is not makes the mask worth its memory.
+            if not xp.isfinite(total) and (strange := xp.nonzero(~xp.isfinite(some)))[0].shape[0]:
+                row, column = int(strange[0][0]), int(strange[1][0])
+                value = float(some[row, column])
+                raise InputError(
+                    f"{source}: example {start + row} holds {value} at feature {column}; finite numbers are needed"
+                )
+
+
+def in_pieces(examples: Array) -> Iterator[tuple[int, Array]]:
+    """Give NumPy's examples `(m, n)` some at a time, each with its number, so that what is on a disk is read once."""
+    m, n = examples.shape
+    step = max(1, PIECE // max(1, n)) if library_of(examples) == "numpy" else max(1, m)
+    for start in range(0, m, step):
+        yield start, examples[start : start + step, ...]

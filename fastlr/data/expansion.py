@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from fastlr.errors import InputError, shown
+from fastlr.machine import parse_size
 
-UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 MOST = 2**62  # of a ratio and of a size
-SIZE = r"(\d+(?:\.\d+)?)([KMGT])B?"
 
 
 class Expansion(NamedTuple):
@@ -45,11 +43,11 @@ def as_expansion(value: Any) -> Expansion:
     given: dict[str, Any] = {}
     text = shown(value) if isinstance(value, int) else str(value)
     for part in text.split(","):
-        match = re.fullmatch(SIZE, part.strip().upper().replace("IB", "B"))
+        name = "size" if part.strip()[-1:].isalpha() else "ratio"
         try:
-            name, number = ("size", int(float(match[1]) * UNITS[match[2]])) if match else ("ratio", float(part))
+            number = parse_size(part) or math.nan if name == "size" else float(part)
         except (ValueError, OverflowError):
-            name, number = "", math.nan
+            number = math.nan
         if name in given or not 1 <= number <= MOST:
             raise InputError(
                 f"--max-expansion: {shown(value)}; give how many times its size a file may expand to, such as 1000, "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 import os
 import threading
@@ -14,9 +15,11 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastlr.data.arrays import MAPPED
 from fastlr.data.dataset import Dataset, class_names, from_arrays, list_names
 from fastlr.data.expansion import DEFAULT, Expansion
 from fastlr.data.format import Pictures
+from fastlr.data.rows import Rows
 from fastlr.errors import InputError
 from fastlr.machine import in_threads, usable_cpus
 
@@ -146,7 +149,7 @@ def _arrays(process: Opener, path: Path, names: Sequence[str], expansion: Expans
     return answer, arrays
 
 
-def _array(process: Opener, path: Path, found: dict[str, Any]) -> NDArray[Any] | None:
+def _array(process: Opener, path: Path, found: dict[str, Any]) -> Any:
     if "missing" in found:
         return None
     shape = tuple(found["shape"])
@@ -156,24 +159,34 @@ def _array(process: Opener, path: Path, found: dict[str, Any]) -> NDArray[Any] |
         return texts.reshape(shape)
     dtype, count = np.dtype(found["dtype"]), math.prod(shape)
     if "offset" in found:
+        if count * dtype.itemsize >= MAPPED:
+            return np.memmap(path, dtype, "r", found["offset"], shape)
         values = np.fromfile(path, dtype, count, offset=found["offset"])
     elif "chunks" in found:
-        return _expanded(path, found, shape, dtype)
+        if len(shape) == 2 and count * dtype.itemsize >= MAPPED:
+            return Rows((shape[0], shape[1]), dtype, functools.partial(_expanded, path, found, shape, dtype))
+        return _expanded(path, found, shape, dtype, 0, shape[0])
     else:
         values = np.empty(count, dtype)
         process.fill(values.data.cast("B"))
     return values.reshape(shape)
 
 
-def _expanded(path: Path, found: dict[str, Any], shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Return an array from its chunks, which gzip has compressed; each is whole, also at the array's edges."""
-    values, chunk = np.empty(shape, dtype), tuple(found["chunk"])
+def _expanded(
+    path: Path, found: dict[str, Any], shape: tuple[int, ...], dtype: np.dtype[Any], first: int, last: int
+) -> NDArray[Any]:
+    """Return the rows first … last of an array from its chunks, which gzip has compressed.
+
+    Each chunk is whole, also at the array's edges.
+    """
+    values, chunk = np.empty((last - first, *shape[1:]), dtype), tuple(found["chunk"])
+    wanted = [one for one in found["chunks"] if first - chunk[0] < one[0][0] < last]
     size = math.prod(chunk) * dtype.itemsize
     with path.open("rb") as file:
         lock = threading.Lock()
 
         def expand(index: int) -> None:
-            start, offset, stored, _ = found["chunks"][index]
+            start, offset, stored, _ = wanted[index]
             with lock:
                 file.seek(offset)
                 content = file.read(stored)
@@ -182,10 +195,14 @@ def _expanded(path: Path, found: dict[str, Any], shape: tuple[int, ...], dtype: 
                 raise ValueError(f"the chunk at {tuple(start)} cannot be expanded")
             if found["shuffled"]:  # the first bytes of all numbers, then the second ones …
                 content = np.frombuffer(content, np.uint8).reshape(dtype.itemsize, -1).T.tobytes()
-            place = tuple(slice(begin, begin + side) for begin, side in zip(start, chunk, strict=True))
-            target = values[place]
-            target[...] = np.frombuffer(content, dtype).reshape(chunk)[tuple(map(slice, target.shape))]
+            begin = start[0] - first
+            rows = slice(max(0, begin), begin + chunk[0])
+            beside = (slice(begin, begin + side) for begin, side in zip(start[1:], chunk[1:], strict=True))
+            target = values[(rows, *beside)]
+            skipped = rows.start - begin
+            inside = (slice(skipped, skipped + target.shape[0]), *map(slice, target.shape[1:]))
+            target[...] = np.frombuffer(content, dtype).reshape(chunk)[inside]
 
         # A thread has a chunk as it was stored, expanded, and in order.
-        in_threads(expand, len(found["chunks"]), max(1, min(usable_cpus(), AT_ONCE // (3 * size))))
+        in_threads(expand, len(wanted), max(1, min(usable_cpus(), AT_ONCE // (3 * size))))
     return values

@@ -14,11 +14,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from fastlr.data.dataset import Dataset, list_names
 from fastlr.data.expansion import Expansion
 from fastlr.data.format import Pictures, reporting
 from fastlr.data.parquet_pages import pages_size
-from fastlr.data.table import BATCH, Table, from_tables
+from fastlr.data.table import BATCH, Table, from_tables, labels_of
 from fastlr.errors import InputError
 from fastlr.machine import in_a_copy
 from fastlr.namespace import library_of
@@ -57,6 +60,11 @@ def read(path: Path, split: str | None, pictures: Pictures) -> Dataset:
         _check_complete(files)
     source = files[0] if len(files) == 1 else files[0].parent
     return from_tables(str(source), _open_tables(files, pictures.expansion), pictures)
+
+
+def labels_in(files: list[Path], expansion: Expansion) -> NDArray[Any]:
+    """Return the column of labels of several files, one after another."""
+    return np.concatenate([part for table in _open_tables(files, expansion) for part in labels_of(table, None)])
 
 
 def is_huggingface(data: Any) -> bool:

@@ -6,14 +6,14 @@ import os
 from pathlib import Path
 from typing import Any
 
-from fastlr.data import arrays, cifar, folder, hdf5, huggingface, idx, tensors
+from fastlr.data import arrays, cifar, folder, hdf5, huggingface, idx, shards, tensors
 from fastlr.data.dataset import Dataset, list_names
 from fastlr.data.expansion import as_expansion
 from fastlr.data.format import MAX_SIZE, Pictures, Reader, reporting
 from fastlr.errors import InputError
 
 # In the order in which they are asked; a folder of pictures is the last resort.
-READERS: tuple[Reader, ...] = (hdf5, arrays, tensors, cifar, idx, huggingface, folder)
+READERS: tuple[Reader, ...] = (hdf5, arrays, tensors, cifar, idx, huggingface, shards, folder)
 
 
 def open_dataset(
@@ -88,7 +88,7 @@ def _reader_of(path: Path) -> Reader:
                 return reader
     raise InputError(
         f"{path}: not data that fastlr reads; give a folder with one folder of pictures per class, "
-        "an HDF5, npz, npy, safetensors, parquet or CIFAR-10 batch file, or a folder of IDX or parquet files"
+        "an HDF5, npz, npy, safetensors, parquet or CIFAR-10 batch file, or a folder of IDX, parquet or array files"
     )
 
 

@@ -61,7 +61,7 @@ def from_tables(source: str, tables: Sequence[Table], pictures: Pictures) -> Dat
     for table in tables[1:]:
         if _class_names(table) != names:
             raise InputError(f"{table.name}: its class names differ from those of {tables[0].name}")
-    labels = np.concatenate([part for table in tables for part in _labels(table, names)] or [np.empty(0)])
+    labels = np.concatenate([part for table in tables for part in labels_of(table, names)] or [np.empty(0)])
     if not len(labels):
         raise InputError(f"{source}: holds no rows; at least one example of each class is needed")
     if tables[0].choose(IMAGES) is None:
@@ -95,7 +95,8 @@ def _label_column(table: Table) -> str:
     return column
 
 
-def _labels(table: Table, names: list[str] | None) -> Iterator[NDArray[Any]]:
+def labels_of(table: Table, names: list[str] | None) -> Iterator[NDArray[Any]]:
+    """Yield the labels, batch by batch: numbers from 0 of these names, or whatever they are."""
     import pyarrow as pa
     import pyarrow.compute as pc
 

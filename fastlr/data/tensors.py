@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import safe_open
 
-from fastlr.data.arrays import EXAMPLES, LABELS, TEST, labels_beside, load_npy, name_of
+from fastlr.data.arrays import EXAMPLES, LABELS, MAPPED, TEST, labels_beside, load_npy, name_of
 from fastlr.data.dataset import Dataset, class_names, from_arrays
 from fastlr.data.format import Pictures
 from fastlr.errors import InputError
 
+MAPPED_AS = {"U8": "u1", "F16": "<f2", "F32": "<f4", "F64": "<f8"}  # large tensors that stay in their file
 NUMPY_HAS = ("BOOL", "U8", "I8", "U16", "I16", "U32", "I32", "U64", "I64", "F16", "F32", "F64")
 
 
@@ -62,13 +64,15 @@ def in_numpy(path: Path, file: Any, name: str) -> NDArray[Any]:
 def _tensor(path: Path, name: str) -> NDArray[Any]:
     """Return a tensor; NumPy has no bfloat16, whose bits are the upper half of a float32's."""
     with safe_open(path, "np") as file:
-        kind = file.get_slice(name).get_dtype()
-        if kind != "BF16":
+        kind, shape = file.get_slice(name).get_dtype(), file.get_slice(name).get_shape()
+        large = kind in MAPPED_AS and math.prod(shape) * np.dtype(MAPPED_AS[kind]).itemsize >= MAPPED
+        if kind != "BF16" and not large:
             return in_numpy(path, file, name)
-        shape = file.get_slice(name).get_shape()
     with path.open("rb") as raw:
         length = int.from_bytes(raw.read(8), "little")
         start, stop = json.loads(raw.read(length))[name]["data_offsets"]
+        if large:
+            return np.memmap(path, MAPPED_AS[kind], "r", 8 + length + start, tuple(shape))
         raw.seek(8 + length + start)
         halves = np.frombuffer(raw.read(stop - start), dtype="<u2")
     upper = halves.astype(np.uint32)

@@ -136,7 +136,7 @@ class LogisticRegressionCV(LinearClassifier):
                     mine = slice(place * len(counted), (place + 1) * len(counted))
                     found[number] = joined[mine, ...]
                     for fold, path in enumerate(fit.paths[mine][1:]):
-                        scores[fold, number] = judge(fold, path.state.Z[0, ...], found[number][1 + fold, ...])
+                        scores[fold, number] = judge(fold, fit.predicted[mine][1 + fold], found[number][1 + fold, ...])
                         iterations[fold, number] = path.recorded_at[-1]
             best = int(scores.mean(axis=0).argmax())
             chosen = [found[number][1 + fold, ...] for fold, number in enumerate(scores.argmax(axis=1))]
@@ -195,13 +195,12 @@ class _Judge:
     splits: Sequence[tuple[NDArray[Any], ...]]
     weights: NDArray[Any] | None
 
-    def __call__(self, fold: int, Z: Array, parameters: Array) -> float:
-        """Return the score on what a fold left out, of the logits `(outputs, m)` and the parameters they are of."""
-        test, xp = self.splits[fold][1], self.backend.xp
+    def __call__(self, fold: int, predicted: NDArray[Any], parameters: Array) -> float:
+        """Return the score on what a fold left out, of the classes `(m,)` and the parameters that predict them."""
+        test = self.splits[fold][1]
         weights = None if self.weights is None else self.weights[test]
         if self.scoring in (None, "accuracy"):
-            chosen = Z[0, :] > 0 if Z.shape[0] == 1 else xp.argmax(Z, axis=0)
-            right = self.classes[self.backend.to_host(chosen).astype(np.intp)[test]] == self.y[test]
+            right = self.classes[predicted[test]] == self.y[test]
             return float(np.average(right, weights=weights))
         fitted = LogisticRegression(backend=self.backend.name, device=self.backend.device)
         fitted.n_features_in_ = self.X.shape[1]

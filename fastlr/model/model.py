@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,13 +18,15 @@ from fastlr.data.dataset import Dataset, Name, check_finite, check_mask, is_real
 from fastlr.data.expansion import as_expansion
 from fastlr.errors import InputError
 from fastlr.model.evaluation import Results
-from fastlr.namespace import array_namespace, as_rows, compared, dtype_name, library_of, same_values, to_host
+from fastlr.namespace import array_namespace, as_rows, compared, dtype_name, is_lazy, library_of, same_values, to_host
 from fastlr.objectives.network import Layer, Network
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from fastlr.data.picture import Encoded
+
+BLOCK = 2**24  # numbers of examples that are predicted at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +77,7 @@ class Model:
         """
         backend = self._backend_for(images)
         with backend.scope():
-            proba = self._probabilities(backend, images).T
+            proba = backend.xp.concat(list(self._probabilities(backend, images)), axis=1).T
             if proba.shape[1] == 1:
                 proba = backend.xp.concat([1 - proba, proba], axis=1)
         return backend.to_host(proba) if _is_on_host(images) else proba
@@ -88,8 +90,7 @@ class Model:
         backend = self._backend_for(images)
         numbers = all(type(name) is int and abs(name) < 2**31 for name in self.classes)
         with backend.scope():
-            proba = self._probabilities(backend, images)
-            chosen = backend.xp.argmax(proba, axis=0) if proba.shape[0] > 1 else proba[0, :] > 0.5
+            chosen = self._chosen(backend, images)
             if numbers and not _is_on_host(images):
                 names = backend.asarray(np.asarray(self.classes, dtype=np.int32))
                 return backend.xp.take(names, backend.xp.astype(chosen, backend.xp.int32), axis=0)
@@ -100,31 +101,40 @@ class Model:
         like = None if _is_on_host(images) else images.images if isinstance(images, Dataset) else images
         return choose_backend(dtype=dtype_name(self.layers[-1].W), like=like)
 
-    def _probabilities(self, backend: Backend, images: Any) -> Array:
-        """Return the last layer's probabilities, `(outputs, m)`."""
+    def _chosen(self, backend: Backend, images: Any) -> Array:
+        """Return the index of each example's class."""
+        blocks = self._probabilities(backend, images)
+        of_block = (backend.xp.argmax(proba, axis=0) if proba.shape[0] > 1 else proba[0, :] > 0.5 for proba in blocks)
+        return backend.xp.concat(list(of_block), axis=0)
+
+    def _probabilities(self, backend: Backend, images: Any) -> Iterator[Array]:
+        """Give the last layer's probabilities, `(outputs, …)`, a block of the examples at a time."""
         rows, network = self._rows(images), self.network
         # Weights of another library come by way of the host.
         alike = library_of(self.layers[0].W) in ("numpy", library_of(rows))
         first, *deeper = (
             Layer(*(backend.asarray(part if alike else to_host(part)) for part in layer)) for layer in self.layers
         )
-        if rows.shape[0] == 0:
-            return backend.xp.zeros_like((first, *deeper)[-1].b)[:, :0]
-        X, proba = backend.asarray(rows).T, None
-        with np.errstate(over="ignore", invalid="ignore"):
-            if network.is_logistic_regression:
-                proba = backend.kernels.get("predict", core.predict)(*first, X, self.scale)
-            else:
-                Z = backend.kernels.get("project", core.project)(first.W, X, self.scale) + first.b
-                stacked = tuple(Layer(layer.W[None, ...], layer.b[None, ...]) for layer in deeper)
-                proba = network.probabilities(Z[None, ...], stacked)[0, ...]
-        if not bool(backend.xp.all(proba >= 0)):  # it is no number: inf − inf
-            source = images.source if isinstance(images, Dataset) else "images"
-            raise InputError(
-                f"{source}: some features are so large that {dtype_name(proba)} does not hold their products with the "
-                "weights; divide them as those that the model was trained on"
-            )
-        return proba
+        m, n = rows.shape
+        if m == 0:
+            yield backend.xp.zeros_like((first, *deeper)[-1].b)[:, :0]
+        step = max(1, BLOCK // n)
+        for start in range(0, m, step):
+            X = backend.asarray(rows[start : start + step, ...] if m > step else rows).T
+            with np.errstate(over="ignore", invalid="ignore"):
+                if network.is_logistic_regression:
+                    proba = backend.kernels.get("predict", core.predict)(*first, X, self.scale)
+                else:
+                    Z = backend.kernels.get("project", core.project)(first.W, X, self.scale) + first.b
+                    stacked = tuple(Layer(layer.W[None, ...], layer.b[None, ...]) for layer in deeper)
+                    proba = network.probabilities(Z[None, ...], stacked)[0, ...]
+            if not bool(backend.xp.all(proba >= 0)):  # it is no number: inf − inf
+                source = images.source if isinstance(images, Dataset) else "images"
+                raise InputError(
+                    f"{source}: some features are so large that {dtype_name(proba)} does not hold their products with "
+                    "the weights; divide them as those that the model was trained on"
+                )
+            yield proba
 
     def predict_files(
         self,
@@ -142,14 +152,20 @@ class Model:
 
         return predict_pictures(self, files, top, expansion=as_expansion(max_expansion)).rows
 
-    def accuracy(self, data: Dataset) -> float:
-        """Return the percentage of the examples that are classified as labelled; classes are matched by name."""
-        return Results(self.confusion_matrix(data)).accuracy
+    def accuracy(self, data: Dataset, backend: Backend | None = None) -> float:
+        """Return the percentage of the examples that are classified as labelled; classes are matched by name.
 
-    def confusion_matrix(self, data: Dataset) -> NDArray[np.int64]:
+        `backend` is the one to compute on, that of the data where there is none.
+        """
+        return Results(self.confusion_matrix(data, backend)).accuracy
+
+    def confusion_matrix(self, data: Dataset, backend: Backend | None = None) -> NDArray[np.int64]:
         """Return how many examples of each class, a row, are taken for each class, a column; matched by name."""
         labels = data.aligned(self.classes, self.class_of or {}).labels
-        return Results.of(labels, to_host(self.predict_proba(data)).argmax(axis=1), len(self.classes)).matrix
+        backend = self._backend_for(data) if backend is None else backend
+        with backend.scope():
+            chosen = backend.to_host(self._chosen(backend, data)).astype(np.intp)
+        return Results.of(labels, chosen, len(self.classes)).matrix
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model as safetensors; the same model gives the same bytes."""
@@ -169,7 +185,8 @@ class Model:
         images = images.images if isinstance(images, Dataset) else images
         check_mask(source, images)
         try:
-            images = np.asarray(images) if library_of(images) == "numpy" else images
+            as_it_is = library_of(images) != "numpy" or is_lazy(images)
+            images = images if as_it_is else np.asarray(images)
         except ValueError:
             raise InputError(f"{source}: its rows have different lengths; (m, {self._wanted()}) is needed") from None
         if (dtype_name(images) == "uint8") != self.reads_pixels:

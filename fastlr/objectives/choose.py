@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 from fastlr.backends.record import Costs
@@ -9,14 +10,17 @@ from fastlr.errors import InputError, shown
 from fastlr.objectives import FORMS, preconditioner
 from fastlr.objectives.gram import GramForm
 from fastlr.objectives.primal import PrimalForm
-from fastlr.solvers import AUTO, SOLVERS
+from fastlr.solvers import AUTO, GD, SOLVERS
 
 MEMORY_LIMIT = 2**32  # bytes that K, or a matrix of second derivatives, may take
 STEPS = 8  # of Newton's method, about
 PRODUCTS = 16  # with the second derivatives in each of them, where their matrix is not formed
 ROUND = 4  # of these, where the features' covariance makes the objective rounder
 CALLS = 300_000.0  # nanoseconds that a product takes beside its arithmetic, and half of what else a step does
+KEPT = 10  # arrays of the size of the logits that a solver has at the same time
+EVALUATIONS = 30  # of L-BFGS, which a pass over the data makes one of
 CANDIDATES = ("newton", "newton-cg")  # of "auto"
+STREAMING = ("newton-cg", "lbfgs")  # what works on data that come in blocks, beside gradient descent
 
 
 def choose_form_name(form: str) -> str:
@@ -50,6 +54,17 @@ class Size(NamedTuple):
     outputs: int
     itemsize: int = 8
     penalized: bool = True  # whether every model has an l2 above 0
+    memory: int = MEMORY_LIMIT  # bytes that it may all take
+    copy: int = 0  # bytes of a copy of the data, where one is needed to have them in the backend's memory
+    logits: float = math.inf  # bytes of logits from which a solver is as fast without keeping them
+
+    def streams(self, units: int, solver: str = GD) -> bool:
+        """Return whether the data come in blocks, and the logits of so many units are not kept.
+
+        That is so where they do not fit into the memory, and where a solver gains nothing by keeping them.
+        """
+        logits = self.k * units * self.m * self.itemsize
+        return self.copy + KEPT * logits > self.memory or (logits > self.logits and solver in STREAMING)
 
 
 def choose_solver_and_form(solver: str, form: str, size: Size, costs: Costs) -> tuple[str, str]:
@@ -58,11 +73,14 @@ def choose_solver_and_form(solver: str, form: str, size: Size, costs: Costs) -> 
     Raises InputError where the solver cannot work on the form that is asked for.
     """
     reasons, work = [], {}
-    for name in CANDIDATES if solver == AUTO else (solver,):
+    candidates = (*CANDIDATES, "lbfgs") if size.streams(size.outputs, "lbfgs") else CANDIDATES
+    for name in candidates if solver == AUTO else (solver,):
         for space in FORMS if choose_form_name(form) == AUTO else (form,):
             reason = SOLVERS[name].why_not(space, size.outputs)
             if reason is None and space == GramForm.name and not size.penalized:
                 reason = "without l2 the Gram form does not determine its coefficients; give an l2, or form primal"
+            if reason is None and name == "newton" and space == PrimalForm.name and size.streams(size.outputs):
+                reason = "newton needs data that fit into the memory, see FASTLR_MEMORY; take newton-cg or lbfgs"
             if reason is None and form == AUTO and not _fits(name, space, size):
                 reason = f"{name} would need a matrix of more than {MEMORY_LIMIT >> 30} GiB here; take newton-cg"
             if reason is None:
@@ -77,13 +95,14 @@ def choose_solver_and_form(solver: str, form: str, size: Size, costs: Costs) -> 
 def _fits(solver: str, form: str, size: Size) -> bool:
     """Return whether "auto" may take it: no matrix is too large, and K has the rank for its rounding not to matter."""
     if form == GramForm.name:
-        return size.m <= size.n and size.m**2 * size.itemsize <= MEMORY_LIMIT
-    return solver != "newton" or size.k * (size.n * size.outputs) ** 2 * size.itemsize <= MEMORY_LIMIT
+        return size.m <= size.n and size.m**2 * size.itemsize <= min(size.memory, MEMORY_LIMIT)
+    matrix = size.k * (size.n * size.outputs) ** 2 * size.itemsize
+    return solver != "newton" or matrix <= min(size.memory, MEMORY_LIMIT)
 
 
 def _work(solver: str, form: str, size: Size, costs: Costs) -> float:
     """Return the nanoseconds of a fit, to within a small factor."""
-    n, m, k, outputs, *_ = size
+    n, m, k, outputs = size[:4]
     gram = form == GramForm.name
     once = costs.product * n * m * m if gram else 0.0
     if solver != "newton":
@@ -91,6 +110,10 @@ def _work(solver: str, form: str, size: Size, costs: Costs) -> float:
         if not gram and preconditioner.pays(n, m, k * outputs):
             once, products = costs.dense * preconditioner.spectrum_work(n, m), STEPS * ROUND
         product = CALLS + k * outputs * (costs.gram * m * m if gram else costs.primal * n * m)
+        if solver == "lbfgs":
+            products = EVALUATIONS
+        elif not gram and size.streams(outputs, solver):
+            product *= 1.5  # the logits are made anew
         return once + products * product
     rows = m if gram else n * outputs
     matrix = costs.gram * 20 * m * m if gram else costs.dense * outputs * (outputs + 1) / 2 * m * n * n

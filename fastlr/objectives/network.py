@@ -102,13 +102,10 @@ class Network:
             D = xp.where(below >= 0, back, xp.zeros_like(back))
         return D, tuple(reversed(gradients))
 
-    def dead_layer(self, Z: Array, deeper: Deeper) -> int | None:
-        """Return the number of the first hidden layer of one network whose units are off for every example, from 1."""
-        xp = array_namespace(Z)
-        for number, logits in enumerate(self.logits(Z, deeper)[:-1], start=1):
-            if not xp.any(logits > 0):
-                return number
-        return None
+    def dead_layers(self, Z: Array, deeper: Deeper) -> set[int]:
+        """Return the hidden layers of one network, numbered from 1, whose units are off for every example."""
+        hidden = self.logits(Z, deeper)[:-1]
+        return {i for i, logits in enumerate(hidden, start=1) if not array_namespace(logits).any(logits > 0)}
 
 
 def outputs_for(classes: int) -> int:
@@ -124,8 +121,9 @@ def one_hot(labels: NDArray[np.int64], outputs: int) -> NDArray[Any]:
 
 
 def classes_of(probabilities: NDArray[Any]) -> NDArray[np.intp]:
-    """Return the class of each example from A_L `(outputs, m)`: 1 above 0.5, or the most probable."""
-    chosen = probabilities[0] > 0.5 if probabilities.shape[0] == 1 else probabilities.argmax(axis=0)
+    """Return the class of each example from A_L `(…, outputs, m)`: 1 above 0.5, or the most probable."""
+    single = probabilities.shape[-2] == 1
+    chosen = probabilities[..., 0, :] > 0.5 if single else probabilities.argmax(axis=-2)
     return np.asarray(chosen, dtype=np.intp)
 
 

@@ -167,7 +167,7 @@ class Descending(Protocol):
     def steps(self, state: State, count: int) -> State | None:
         """Return the state after `count` plain steps by a kernel that does many at once, None where there is none."""
 
-    def batch(self, examples: Array) -> Self:
+    def batch(self, examples: Array) -> Descending:
         """Return the objective of some of the examples, given by an array of their indices."""
 
     def batch_steps(self, state: State, batches: Array) -> State | None:
@@ -191,6 +191,15 @@ def each(function: Callable[[Array], Array], value: Any) -> Any:
 def rows_of(value: Any, models: Sequence[int]) -> Any:
     """Return the rows of some of the models of every array in nested tuples; arrays that all models share stay."""
     return each(lambda array: core.rows(array, models) if array.shape[0] > 1 else array, value)
+
+
+def joined(values: Sequence[Any]) -> Any:
+    """Return nested tuples of arrays, one after another, as one of all models."""
+    first = values[0]
+    if isinstance(first, tuple):
+        parts = [joined(same) for same in zip(*values, strict=True)]
+        return type(first)(*parts) if hasattr(first, "_fields") else tuple(parts)
+    return first if first is None else array_namespace(first).concat(values, axis=0)
 
 
 def ratio(a: Array, b: Array) -> Array:

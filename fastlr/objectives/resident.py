@@ -6,17 +6,20 @@ The logits lie on a line where the parameters do: a trial of the line search nee
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from fastlr import core
 from fastlr.core import Array
-from fastlr.namespace import array_namespace
+from fastlr.namespace import array_namespace, to_host
 from fastlr.objectives.form import Form
-from fastlr.objectives.network import Deeper, Network
+from fastlr.objectives.network import Deeper, Network, classes_of
 from fastlr.objectives.preconditioner import Preconditioner, mean_curvature
-from fastlr.objectives.protocol import Evaluation, State, Vector, plus, rows_of
+from fastlr.objectives.protocol import Evaluation, State, Vector, plus, ratio, rows_of
 
 LOGISTIC_REGRESSION = Network()
 NONE = Preconditioner()
@@ -49,6 +52,11 @@ class Resident:
         """Return the name of its form."""
         return self.form.name
 
+    @property
+    def moments(self) -> tuple[Array, Array] | None:
+        """Return the mean and the deviation that standardize the features, where they are standardized."""
+        return self.form.moments
+
     def weights(self, W: Array) -> Array:
         """Return the weights (k, units, n) that coordinates W stand for."""
         return self.form.weights(W)
@@ -57,11 +65,15 @@ class Resident:
         """Return the objective with its preconditioner, which is to pay for so many models, these the first of them."""
         xp, mean, form, network = array_namespace(self.Y), None, self.form, self.network
         if network.intercept:
-            counted = xp.ones_like(self.Y[:1, :1, :]) if self.counts is None else self.counts
+            counted = self.counted()
             mean = Vector(form.gradient(counted), xp.zeros_like(counted[..., :1]))
             mean = self.complete(mean) if form.inner_needs_logits else mean
         spectrum = form.spectrum(models * network.outputs, network.intercept)
         return replace(self, preconditioner=Preconditioner(mean, spectrum))
+
+    def counted(self) -> Array:
+        """Return how much each example counts, `(1 or k, 1, m)`."""
+        return array_namespace(self.Y).ones_like(self.Y[:1, :1, :]) if self.counts is None else self.counts
 
     def rows(self, models: Sequence[int]) -> Resident:
         """Return the objective of some of the models."""
@@ -83,7 +95,7 @@ class Resident:
 
     def evaluate(self, x: Vector) -> Evaluation:
         """Return cost, objective and gradient at a point."""
-        J, D = self._value(x.Z)
+        J, D = self.value(x.Z)
         return self._at(x, D, J, J + self.l2 / 2 * _total(self.form.dot(x.W, x)))
 
     def curved(self, at: Evaluation) -> Evaluation:
@@ -133,7 +145,7 @@ class Resident:
         norm = xp.sqrt(xp.maximum(square, self._rounding_of_square(gradient)))
         return Evaluation(x, J, objective, gradient, norm)
 
-    def _value(self, Z: Array) -> tuple[Array, Array]:
+    def value(self, Z: Array) -> tuple[Array, Array]:
         """Return J `(k, 1, 1)` and D `(k, units, m)` from the logits."""
         fused = self.form.kernels.get("losses_and_residuals", core.losses_and_residuals)
         J, D = fused(Z, self.Y, self.counts)
@@ -156,6 +168,20 @@ class Resident:
             return xp.zeros_like(self.l2)
         terms = xp.abs(u.W[..., :-1] * (u.Z - u.b))
         return xp.finfo(u.W.dtype).eps * xp.sum(xp.sum(terms, axis=-1, keepdims=True), axis=1, keepdims=True)
+
+    def mean_curvature(self, D: Array, every: int = 8) -> Array:
+        """Return the mean `(k, 1, 1)` of the loss's second derivatives, from the D of every so many examples.
+
+        With d = a − y and y 0 or 1, a (1 − a) = d (1 − d − 2 y).
+        """
+        xp, D, Y, w = array_namespace(D), D[..., ::every], self.Y[..., ::every], self.counted()[..., ::every]
+        S = D * (1 - ratio(D, w) - 2 * Y)
+        return xp.mean(S, axis=(1, 2), keepdims=True)
+
+    def curvature_along(self, Z: Array, V: Array) -> Array:
+        """Return the derivative of D along V `(k, units, m)` at logits Z."""
+        fused: Callable[..., Array] = self.form.kernels.get("curvature_along", core.curvature_along)
+        return fused(Z, V, self.counts)
 
     # Gradient descent, of networks too.
 
@@ -211,6 +237,16 @@ class Resident:
         state = state._replace(W=W, b=b, deeper=layers, Z=Z)
         return self.arrive(state) if Z is None else state
 
+    def predicted(self, states: Sequence[State]) -> NDArray[Any]:
+        """Return the most probable class of each example by models `(k, m)`, a state each, on the host."""
+        dtype = np.min_scalar_type(max(2, self.network.outputs) - 1)
+        probabilities = (to_host(self.network.probabilities(state.Z, state.deeper)) for state in states)
+        return np.concatenate([classes_of(some).astype(dtype) for some in probabilities])
+
+    def dead_layers(self, state: State) -> set[int]:
+        """Return the hidden layers, from 1, of one network whose units are off for every example."""
+        return self.network.dead_layers(state.Z, state.deeper)
+
     def stable_rate(self, iterations: int = 20) -> float:
         """Return 1 / (λ/4 + l2), half the largest rate that is sure to be stable, or nan where λ is not finite.
 
@@ -251,7 +287,7 @@ class _Line:
     def at(self, t: Array) -> tuple[Array, Array]:
         """Return f and its slope at t."""
         xp, l2, d = array_namespace(t), self.of.l2, self.d
-        J, D = self.of._value(self.start.x.Z + t * d.Z)
+        J, D = self.of.value(self.start.x.Z + t * d.Z)
         self.last = (t, J, D)
         slope = xp.mean(xp.sum(D * d.Z, axis=1, keepdims=True), axis=-1, keepdims=True)
         f = J + self.penalty + l2 * (t * self.Wd + t * t / 2 * self.dd)

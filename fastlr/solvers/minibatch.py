@@ -12,7 +12,7 @@ from functools import partial
 import numpy as np
 
 from fastlr import core
-from fastlr.backends.record import Backend
+from fastlr.backends.record import Backend, loop
 from fastlr.core import Array
 from fastlr.namespace import array_namespace
 from fastlr.objectives.network import Deeper
@@ -50,7 +50,8 @@ class MiniBatches:
             moved = objective.batch_steps(state, some) if self.optimizer.is_plain else None
             if moved is None:
                 take = partial(turn, self.optimizer, objective, batches, first, each)
-                moved = backend.repeat(take, state, count)
+                repeat = backend.repeat if objective.is_resident else loop
+                moved = repeat(take, state, count)
             state = moved
             done += count
         return objective.arrive(state)

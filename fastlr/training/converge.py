@@ -7,9 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fastlr.backends import Backend
-from fastlr.namespace import array_namespace
-from fastlr.objectives.protocol import Objective, State
-from fastlr.objectives.resident import Resident
+from fastlr.objectives.protocol import Objective, State, rows_of
 from fastlr.solvers import Converging
 from fastlr.solvers.iterate import Iterate
 from fastlr.training.follow import Callback, Measure, Path, on_host
@@ -62,7 +60,7 @@ def converge(
                 path.test_costs.append(tested[row])
             # `not >` so that a norm that is no number ends the run too.
             if not path.norm > tol or path.stalled or done == iterations:
-                path.state = State(*(part[row : row + 1, ...] for part in iterate.at.x))
+                path.state = State(*rows_of(iterate.at.x, [row]))
         if callback is not None:
             callback(done, [path.costs[-1] for path in paths])
         rows = [row for row, model in enumerate(going) if paths[model].state is None]
@@ -75,10 +73,10 @@ def converge(
     raise AssertionError("the last iteration ends every model")
 
 
-def findings(path: Convergence, objective: Resident, l2: float, tol: float) -> list[str]:
-    """Return what is worth saying of how one of the objective's models ended, a line each."""
+def findings(path: Convergence, separates: bool, tol: float) -> list[str]:
+    """Return what is worth saying of how a model ended, a line each; without l2 it may separate the classes."""
     said = []
-    if l2 == 0 and _separates(path, objective):
+    if separates:
         said.append(
             "the classes are separable and l2 is 0: there is no minimum, the weights would grow without end; give an l2"
         )
@@ -93,13 +91,3 @@ def findings(path: Convergence, objective: Resident, l2: float, tol: float) -> l
             f"tol is {tol:.1e}; give more iterations, or a larger tol or l2"
         )
     return said
-
-
-def _separates(path: Convergence, objective: Resident) -> bool:
-    """Return whether the model has every example on the right side."""
-    Z, Y = path.state.Z, objective.Y
-    xp = array_namespace(Z)
-    if objective.network.outputs == 1:
-        return bool(xp.all((2 * Y - 1) * Z > 0))
-    others = xp.max(xp.where(Y > 0, xp.full_like(Z, -xp.inf), Z), axis=1)
-    return bool(xp.all(xp.sum(Y * Z, axis=1) > others))

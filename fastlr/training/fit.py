@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -13,16 +13,18 @@ from numpy.typing import NDArray
 
 from fastlr.backends import Backend
 from fastlr.core import Array
+from fastlr.data.blocks import Blocks
 from fastlr.data.dataset import Dataset
 from fastlr.errors import InputError
 from fastlr.model.evaluation import percent_correct
 from fastlr.model.model import Model
 from fastlr.namespace import dtype_name, library_of
-from fastlr.objectives.network import Layer, Network, classes_of, one_hot, outputs_for, unstandardized
+from fastlr.objectives.network import Layer, one_hot, outputs_for, unstandardized
 from fastlr.objectives.primal import PrimalForm
-from fastlr.objectives.resident import Resident
+from fastlr.objectives.protocol import State
+from fastlr.objectives.streamed import DataObjective, Streamed
 from fastlr.training.converge import Convergence
-from fastlr.training.folds import assign, weights
+from fastlr.training.folds import assign, fold_weights
 from fastlr.training.follow import Callback, Measure, Path, follow
 from fastlr.training.inputs import set_up
 from fastlr.training.ranges import check_range
@@ -59,8 +61,8 @@ def fit(
     measure = partial(_measure, backend, test_data) if test_costs and test_data is not None else None
     train = _converge if settings.converges else _descend
     trained = train(backend, train_data, settings, models, fold, measure, callback)
-    objective, network, tol = trained.objective, trained.objective.network, settings.tolerance(backend.dtype)
-    moments = objective.form.moments
+    objective, tol = trained.objective, settings.tolerance(backend.dtype)
+    moments = objective.moments
     # What came from the host goes back there; what came on a device stays.
     kept = backend.to_host if library_of(train_data.images) == "numpy" else lambda array: array
     runs = []
@@ -94,8 +96,8 @@ def fit(
                 model=model,
                 costs=path.costs,
                 recorded_at=path.recorded_at,
-                train_accuracy=_accuracy(backend, network, path, train_data.labels),
-                test_accuracy=None if test_data is None else model.accuracy(test_data),
+                train_accuracy=trained.accuracies[i],
+                test_accuracy=None if test_data is None else model.accuracy(test_data, backend),
                 seconds=0.0,
                 form=objective.name,
                 backend=backend.name,
@@ -108,11 +110,12 @@ def fit(
                 layers=settings.layers,
                 seed=candidate.seed,
                 solver=trained.solver,
+                logits="kept" if objective.is_resident else "recomputed",
                 converged=path.norm <= tol if isinstance(path, Convergence) else None,
-                fold_accuracies=_fold_accuracies(backend, network, trained.fold_paths[i], train_data, fold),
+                fold_accuracies=trained.fold_accuracies[i],
                 test_costs=None if measure is None else path.test_costs,
                 warning=_advice(path, settings, objective, i, candidate.learning_rate),
-                notes=(*trained.notes[i], *_notes(path, network, settings, objective, candidate)),
+                notes=(*trained.notes[i], *_notes(path, settings, objective, candidate)),
                 train_set=train_data,
                 test_set=test_data,
             )
@@ -125,14 +128,15 @@ class _Trained:
     """What training leaves behind, for each model in its order."""
 
     paths: Sequence[Path]
-    fold_paths: Sequence[Sequence[Path]]  # of the models that were trained without each fold
+    accuracies: Sequence[float]  # on the training examples, in percent
+    fold_accuracies: Sequence[tuple[float, ...]]  # on each fold, of the model that was trained without it
     weights: Sequence[Array]  # of the first layer, (units, n)
     notes: Sequence[Sequence[str]]
-    objective: Resident
+    objective: DataObjective
     solver: str
 
 
-Test = Callable[[Resident], Measure]
+Test = Callable[[DataObjective], Measure]
 
 
 def _descend(
@@ -149,9 +153,10 @@ def _descend(
     # All the weights at once: the Gram form reads the data for them.
     mine = objective if fold is None else objective.rows(range(k))
     W = mine.weights(backend.xp.concat([path.state.W for path in paths[:k]], axis=0))
-    folds = len(paths) // k - 1
-    fold_paths = [paths[k + i * folds : k + (i + 1) * folds] for i in range(k)]
-    return _Trained(paths[:k], fold_paths, [W[i, ...] for i in range(k)], [()] * k, objective, settings.solver)
+    predicted, folds = objective.predicted([path.state for path in paths]), len(paths) // k - 1
+    accuracies = [percent_correct(predicted[i], data.labels) for i in range(k)]
+    by_fold = [_on_folds(predicted[k + i * folds : k + (i + 1) * folds], data.labels, fold) for i in range(k)]
+    return _Trained(paths[:k], accuracies, by_fold, [W[i, ...] for i in range(k)], [()] * k, objective, settings.solver)
 
 
 def _converge(
@@ -159,7 +164,7 @@ def _converge(
     fold: NDArray[np.int64] | None, test: Test | None, callback: Callback | None,
 ) -> _Trained:  # fmt: skip
     """Fit every model, and those of its folds, to its minimum."""
-    weightings = None if fold is None else weights(fold, 1)[:, 0, :]
+    weightings = None if fold is None else fold_weights(fold)[0]
     copies = 1 if weightings is None else len(weightings)
     l2 = np.repeat([[model.l2] for model in models], copies, axis=1)
     latest = [math.inf] * len(models)  # of those whose turn has not come
@@ -170,8 +175,8 @@ def _converge(
         if callback is not None:
             callback(iteration, list(latest))
 
-    paths: dict[int, list[Convergence]] = {}
-    found, notes = {}, {}
+    paths: dict[int, Convergence] = {}
+    found, notes, accuracies, by_fold = {}, {}, {}, {}
     outputs = outputs_for(len(data.classes))
     for fit in fit_each(
         backend, data.rows, data.labels, outputs, l2, settings,
@@ -179,40 +184,33 @@ def _converge(
     ):  # fmt: skip
         for place, number in enumerate(fit.numbers):
             mine = slice(place * copies, (place + 1) * copies)
-            paths[number], notes[number] = list(fit.paths[mine]), fit.notes[mine.start]
-            found[number] = fit.W[mine.start, ...]
+            path, predicted = fit.paths[mine.start], fit.predicted[mine]
+            # Of all examples nothing is kept but the scores.
+            paths[number] = replace(path, state=path.state._replace(Z=()))
+            found[number], notes[number] = fit.W[mine.start, ...], fit.notes[mine.start]
+            accuracies[number] = percent_correct(predicted[0], data.labels)
+            by_fold[number] = _on_folds(predicted[1:], data.labels, fold)
     order = range(len(models))
     return _Trained(
-        [paths[i][0] for i in order], [paths[i][1:] for i in order], [found[i] for i in order],
-        [notes[i] for i in order], fit.objective, fit.solver,
+        [paths[i] for i in order], [accuracies[i] for i in order], [by_fold[i] for i in order],
+        [found[i] for i in order], [notes[i] for i in order], fit.objective, fit.solver,
     )  # fmt: skip
 
 
-def _accuracy(
-    backend: Backend, network: Network, path: Path, labels: NDArray[np.int64], some: NDArray[np.bool_] | None = None
-) -> float:
-    """Return the accuracy in percent on the training examples, or on some of them."""
-    probabilities = backend.to_host(network.probabilities(path.state.Z, path.state.deeper))[0]
-    chosen = slice(None) if some is None else some
-    return percent_correct(classes_of(probabilities)[chosen], labels[chosen])
-
-
-def _fold_accuracies(
-    backend: Backend, network: Network, paths: Sequence[Path], data: Dataset, fold: Any
-) -> tuple[float, ...]:
+def _on_folds(predicted: NDArray[Any], labels: NDArray[np.int64], fold: Any) -> tuple[float, ...]:
     """Return, for each fold, the accuracy on it of the model that was trained without it."""
-    return tuple(
-        _accuracy(backend, network, path, data.labels, np.equal(fold, number)) for number, path in enumerate(paths)
-    )
+    return tuple(percent_correct(row[fold == number], labels[fold == number]) for number, row in enumerate(predicted))
 
 
-def _measure(backend: Backend, data: Dataset, objective: Resident) -> Measure:
+def _measure(backend: Backend, data: Dataset, objective: DataObjective) -> Measure:
     """Return what gives the cost of a state on a test set, each time from the weights themselves."""
+    if isinstance(objective, Streamed):
+        return partial(_streamed_cost, replace(objective.blocks, rows=data.rows, labels=data.labels))
     X = backend.asarray(data.rows).T
     known = outputs_for(len(data.classes))
     Y = backend.floats(one_hot(data.labels, known)[np.newaxis])
 
-    def cost(some: Resident, state: Any) -> Array:
+    def cost(some: DataObjective, state: Any) -> Array:
         W, form = some.weights(state.W), objective.form
         test = PrimalForm.of(X, W, form.scale, backend.kernels, form.moments)
         return some.network.cost(test.logits(W, state.b), getattr(state, "deeper", ()), Y)
@@ -220,7 +218,13 @@ def _measure(backend: Backend, data: Dataset, objective: Resident) -> Measure:
     return cost
 
 
-def _advice(path: Path, settings: Settings, objective: Resident, model: int, learning_rate: float) -> str | None:
+def _streamed_cost(blocks: Blocks, some: Streamed, state: Any) -> Array:
+    """Return the cost of a state on examples that come in blocks."""
+    there = replace(some, blocks=blocks, sample_weight=None)
+    return there.cost(state if isinstance(state, State) else State(*state))
+
+
+def _advice(path: Path, settings: Settings, objective: DataObjective, model: int, learning_rate: float) -> str | None:
     """Return what went wrong and what to try, None where nothing did."""
     if path.diverged_at is None:
         return None
@@ -234,15 +238,14 @@ def _advice(path: Path, settings: Settings, objective: Resident, model: int, lea
     return f"diverged: the cost was no longer finite at iteration {path.diverged_at} ({kept}); {what_to_do}"
 
 
-def _notes(path: Path, network: Network, settings: Settings, objective: Resident, candidate: Candidate) -> list[str]:
+def _notes(path: Path, settings: Settings, objective: DataObjective, candidate: Candidate) -> list[str]:
     """Return what is worth knowing of a run that went through."""
     notes = []
     if settings.form == "auto" and settings.needs_primal:
         notes.append(f"{settings.needs_primal}: the {objective.name} form was taken")
-    dead = network.dead_layer(path.state.Z, path.state.deeper)
-    if dead is not None:
+    if dead := objective.dead_layers(path.state):
         notes.append(
-            f"the network is dead: every ReLU of hidden layer {dead} is off for every example, and only what lies "
+            f"the network is dead: every ReLU of hidden layer {min(dead)} is off for every example, and only what lies "
             f"above it can still learn; the seed was {candidate.seed}, try another, or a smaller learning rate"
         )
     return notes

@@ -33,11 +33,13 @@ def assign(labels: NDArray[np.int64], folds: Any, seed: int) -> NDArray[np.int64
     return fold
 
 
-def weights(fold: NDArray[np.int64], copies: int) -> NDArray[np.float64]:
-    """Return the weights `(copies · (1 + folds), 1, m)`: `copies` models on all, then for each its folds' models.
+def fold_weights(fold: NDArray[np.int64], copies: int = 1) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return the weightings `(1 + folds, m)`, of all examples and without each fold, and which of them each model has.
 
-    Each has a mean of 1, so that the mean of weighted losses is that of the examples which count.
+    There are `copies` models on all, then for each its folds' models. Each weighting has a mean of 1, so that the mean
+    of weighted losses is that of the examples which count.
     """
-    each = np.stack([fold != left_out for left_out in range(fold.max() + 1)]).astype(np.float64)
+    folds = int(fold.max()) + 1
+    each = np.stack([fold != left_out for left_out in range(-1, folds)]).astype(np.float64)
     each *= len(fold) / each.sum(axis=1, keepdims=True)
-    return np.concatenate([np.ones((copies, len(fold))), np.tile(each, (copies, 1))])[:, np.newaxis, :]
+    return each, np.concatenate([np.zeros(copies, np.int64), np.tile(np.arange(1, folds + 1), copies)])

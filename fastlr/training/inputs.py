@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -12,19 +13,25 @@ from numpy.typing import NDArray
 from fastlr import core
 from fastlr.backends import Backend
 from fastlr.core import Array
+from fastlr.data.blocks import Blocks
 from fastlr.data.dataset import Dataset
-from fastlr.namespace import dtype_name
+from fastlr.machine import memory_budget
+from fastlr.namespace import dtype_name, library_of
 from fastlr.objectives import FORMS
 from fastlr.objectives.choose import Size, choose_form, choose_solver_and_form
 from fastlr.objectives.gram import GramForm
 from fastlr.objectives.network import Layer, Network, one_hot, outputs_for
 from fastlr.objectives.primal import PrimalForm
 from fastlr.objectives.resident import Resident
+from fastlr.objectives.streamed import DataObjective, SampleWeight, Streamed, moments_of
 from fastlr.solvers import SOLVERS
-from fastlr.training.folds import weights
+from fastlr.training.folds import fold_weights
 from fastlr.training.ranges import check_range, check_spread
 from fastlr.training.settings import Candidate, Settings
 
+LOGITS = 2**26  # bytes: far more than the caches of a CPU
+BLOCK = 2**20  # numbers in a block of examples and its logits, and
+FEWEST, MOST = 64, 2**16  # examples in one
 HALVES = ("float16", "bfloat16")  # dtypes whose copy would be twice as large: converted tile by tile
 
 
@@ -40,16 +47,29 @@ def resolve(backend: Backend, settings: Settings, size: Size) -> Settings:
         return replace(settings, solver=solver, form=form)
     if settings.needs_primal:
         return replace(settings, form=PrimalForm.name)
-    n, m, k, outputs, itemsize, _ = size
+    n, m, k, outputs, itemsize = size[:5]
     rows = k * (settings.layers[0] if settings.layers else outputs)
     return replace(settings, form=choose_form(settings.form, n, m, rows, settings.iterations, backend.costs, itemsize))
 
 
 def size_of(backend: Backend, data: Dataset, models: Sequence[Candidate], copies: int = 1) -> Size:
     """Return what is counted of so many copies of the models on a data set."""
-    outputs = outputs_for(len(data.classes))
-    itemsize, penalized = np.dtype(backend.dtype).itemsize, all(model.l2 > 0 for model in models)
-    return Size(data.n_features, len(data), copies * len(models), outputs, itemsize, penalized)
+    penalized = all(model.l2 > 0 for model in models)
+    return measured(backend, data.rows, copies * len(models), outputs_for(len(data.classes)), penalized)
+
+
+def measured(backend: Backend, rows: Array, k: int, outputs: int, penalized: bool = True) -> Size:
+    """Return what is counted of k models on examples `rows (m, n)`, and the memory that there is for them."""
+    (m, n), itemsize = rows.shape, np.dtype(backend.dtype).itemsize
+    in_place = isinstance(rows, np.ndarray) if backend.xp is np else library_of(rows) != "numpy"
+    copy = 0 if in_place and _is_read(backend, rows) else m * n * itemsize
+    logits = LOGITS if backend.xp is np else math.inf
+    return Size(n, m, k, outputs, itemsize, penalized, memory_budget(backend.free_memory()), copy, logits)
+
+
+def _is_read(backend: Backend, rows: Array) -> bool:
+    """Return whether the backend reads the examples as they are."""
+    return dtype_name(rows) in (*backend.reads, *HALVES, backend.dtype)
 
 
 def set_up(
@@ -58,12 +78,12 @@ def set_up(
     settings: Settings,
     models: Sequence[Candidate],
     fold: NDArray[np.int64] | None = None,
-) -> tuple[Resident, Any]:
+) -> tuple[DataObjective, Any]:
     """Return the objective of all models on the backend's device, and where their solver starts.
 
     Where the examples are in folds, the models of the folds follow after all others.
     """
-    counted = None if fold is None else weights(fold, len(models))
+    weight = None if fold is None else SampleWeight(*fold_weights(fold, len(models)))
     models = [*models, *(model for model in models for _ in range(0 if fold is None else fold.max() + 1))]
     settings = resolve(backend, settings, size_of(backend, data, models))
     network, n = network_of(settings, len(data.classes)), data.n_features
@@ -81,7 +101,7 @@ def set_up(
         models,
         layers,
         scale=settings.scale_of(data.images),
-        counted=counted,
+        sample_weight=weight,
     )
 
 
@@ -95,34 +115,42 @@ def assemble(
     layers: Sequence[Layer],
     *,
     scale: float = 1.0,
-    counted: NDArray[Any] | None = None,
+    sample_weight: SampleWeight | None = None,
     more: int = 0,
-) -> tuple[Resident, Any]:
+) -> tuple[DataObjective, Any]:
     """Return the objective of k models on the examples `rows (m, n)`, and where their solver starts: at these layers.
 
-    The settings' form and solver are known; `counted (k, 1, m)` are the weights of the examples; `more` models
-    will follow on the same examples.
+    The settings' form and solver are known; `more` models will follow on the same examples. The examples, and the
+    logits of all models, are kept in the backend's memory where they fit, else the examples come in blocks.
     """
-    k = len(models)
+    k, units = len(models), sum(network.units)
     # Converted once where every step would have to convert all of it; K is computed from what is there.
     squares = settings.converges or settings.form == GramForm.name
     if settings.standardize:
         check_spread("features", rows)
     else:
         check_range("features", rows, backend.dtype, scale, squares=squares)
-    kept = (*backend.reads, *HALVES)
-    as_it_is = settings.form == GramForm.name or settings.batch_size is not None or dtype_name(rows) in kept
     if settings.converges and backend.xp is np:  # products are made of rows in either order
         backend = replace(backend, asarray=np.asarray)
-    X = (backend.asarray(rows) if as_it_is else backend.floats(rows)).T
-    moments = core.moments(X, backend.float_dtype, scale) if settings.standardize else None
     layers = [Layer(*(backend.floats(part) for part in layer)) for layer in layers]
-    form = FORMS[settings.form].of(X, layers[0].W, scale, backend.kernels, moments)
     rates = backend.floats(np.reshape([model.learning_rate for model in models], (k, 1, 1)))
     penalties = backend.floats(np.reshape([model.l2 for model in models], (k, 1, 1)))
-    Y = backend.floats(one_hot(labels, network.outputs)[np.newaxis])
-    counts = None if counted is None else backend.floats(counted)
-    objective = Resident(form, Y, rates, penalties, network, counts)
+    objective: DataObjective
+    size = measured(backend, rows, k, network.outputs)
+    if settings.form == PrimalForm.name and size.streams(units, settings.solver):
+        n = rows.shape[1]
+        blocks = Blocks(rows, labels, max(FEWEST, min(MOST, BLOCK // (n + k * units))))
+        moments = moments_of(backend, blocks, scale) if settings.standardize else None
+        objective = Streamed(backend, blocks, layers[0].W, scale, moments, rates, penalties, network, sample_weight)
+    else:
+        kept = (*backend.reads, *HALVES)
+        as_it_is = settings.form == GramForm.name or settings.batch_size is not None or dtype_name(rows) in kept
+        X = (backend.asarray(rows) if as_it_is else backend.floats(rows)).T
+        moments = core.moments(X, backend.float_dtype, scale) if settings.standardize else None
+        form = FORMS[settings.form].of(X, layers[0].W, scale, backend.kernels, moments)
+        Y = backend.floats(one_hot(labels, network.outputs)[np.newaxis])
+        counts = None if sample_weight is None else backend.floats(sample_weight.counts())
+        objective = Resident(form, Y, rates, penalties, network, counts)
     if settings.converges:
         objective = objective.prepared(k + more)
         return objective, SOLVERS[settings.solver].start(objective, layers[0].b)

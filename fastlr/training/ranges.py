@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from fastlr.core import Array
+from fastlr.data.dataset import in_pieces
 from fastlr.errors import InputError
 from fastlr.namespace import array_namespace, dtype_name
 
@@ -20,7 +21,8 @@ def check_range(name: str, rows: Array, dtype: str, scale: float, *, squares: bo
         return
     xp = array_namespace(rows)
     with np.errstate(all="ignore"):
-        peak = max(1.0, scale) * max(float(xp.max(rows)), -float(xp.min(rows)))  # products come before the scale
+        ends = [(float(xp.max(some)), float(xp.min(some))) for _, some in in_pieces(rows)]
+        peak = max(1.0, scale) * max(max(most, -least) for most, least in ends)  # products come before the scale
         most = float(np.finfo(dtype).max)
         if peak > most:
             raise InputError(f"{name}: reach {peak:.1e}, more than {dtype} holds; divide them first, or take float64")
@@ -36,7 +38,8 @@ def check_spread(name: str, rows: Array) -> None:
         return
     xp = array_namespace(rows)
     with np.errstate(all="ignore"):
-        ends = [xp.max(rows, axis=0), xp.min(rows, axis=0)]
+        each = [(xp.max(some, axis=0), xp.min(some, axis=0)) for _, some in in_pieces(rows)]
+        ends = [xp.max(xp.stack([most for most, _ in each]), axis=0), xp.min(xp.stack([x for _, x in each]), axis=0)]
         if not xp.isdtype(rows.dtype, "real floating"):
             ends = [xp.astype(end, xp.float64) for end in ends]
         spread = ends[0] / 2 - ends[1] / 2

@@ -38,6 +38,7 @@ class Run:
     layers: tuple[int, ...] = ()  # the units of the hidden layers
     seed: int = 0
     solver: str = "gd"
+    logits: str = "kept"  # or "recomputed" in each pass, where they and the data do not fit into the memory
     converged: bool | None = None  # whether the gradient came down to `tol`; None where the solver does not look
     fold_accuracies: tuple[float, ...] = ()  # of cross-validation, each on the examples that its fold left out
     test_costs: list[float] | None = None  # on the test set, beside `costs`, where they were asked for

@@ -6,6 +6,7 @@ from the minimum of the l2 before: that is near, and the matrix products are tho
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -16,13 +17,12 @@ from numpy.typing import NDArray
 
 from fastlr.backends import Backend
 from fastlr.core import Array
-from fastlr.objectives.choose import Size
 from fastlr.objectives.network import Layer, Network
-from fastlr.objectives.resident import Resident
+from fastlr.objectives.streamed import DataObjective, SampleWeight
 from fastlr.solvers import SOLVERS
 from fastlr.training.converge import Convergence, converge, findings
 from fastlr.training.follow import Measure
-from fastlr.training.inputs import assemble, resolve
+from fastlr.training.inputs import assemble, measured, resolve
 from fastlr.training.settings import Candidate, Settings
 
 Watch = Callable[[Sequence[int], int, list[float]], object]
@@ -40,8 +40,13 @@ class Fit:
     b: Array  # (values · weightings, outputs, 1)
     paths: Sequence[Convergence]  # how each came to its minimum
     notes: Sequence[Sequence[str]]  # what is to be said of each
-    objective: Resident
+    objective: DataObjective
     solver: str
+
+    @functools.cached_property
+    def predicted(self) -> NDArray[Any]:
+        """Return the most probable class of each example by each model, `(values · weightings, m)`."""
+        return self.objective.predicted([path.state for path in self.paths])
 
 
 def fit_each(
@@ -57,7 +62,7 @@ def fit_each(
     intercept: bool = True,
     initial: Layer | None = None,
     watch: Watch | None = None,
-    measure: Callable[[Resident], Measure] | None = None,
+    measure: Callable[[DataObjective], Measure] | None = None,
 ) -> Iterator[Fit]:
     """Fit to the examples `rows (m, n)`, within the backend's scope, the models of `l2 (values, weightings)`.
 
@@ -69,17 +74,18 @@ def fit_each(
     (m, n), (values, copies) = rows.shape, l2.shape
     itemsize = np.dtype(backend.dtype).itemsize
     at_once = max(1, min(values, AT_ONCE, WORKSPACE // (copies * outputs * m * itemsize)))
-    settings = resolve(backend, settings, Size(n, m, at_once * copies, outputs, itemsize, bool(l2.min() > 0)))
+    size = measured(backend, rows, at_once * copies, outputs, bool(l2.min() > 0))
+    settings = resolve(backend, settings, size)
     solver, tol = SOLVERS[settings.solver], settings.tolerance(backend.dtype)
     zero = Layer(np.zeros((outputs, n)), np.zeros((outputs, 1)))
     layer = Layer(*(np.broadcast_to(part, (at_once * copies, *part.shape)) for part in initial or zero))
-    counted = None if weightings is None else np.tile(weightings, (at_once, 1))[:, np.newaxis, :]
+    weight = None if weightings is None else SampleWeight(weightings, np.tile(np.arange(copies), at_once))
     order = np.argsort(-l2[:, 0], kind="stable")
     first = [Candidate(0.0, penalty) for penalty in l2[order[:at_once]].reshape(-1)]
     network = Network((), outputs, intercept)
     more = l2.size - len(first)
     objective, iterate = assemble(
-        backend, rows, labels, network, settings, first, [layer], scale=scale, counted=counted, more=more
+        backend, rows, labels, network, settings, first, [layer], scale=scale, sample_weight=weight, more=more
     )
     paths: list[Convergence] = []
     for start in range(0, values, at_once):
@@ -94,8 +100,11 @@ def fit_each(
         test = None if measure is None else measure(objective)
         paths = converge(backend, solver, objective, iterate, settings.iterations, tol, callback, test)
         W, b = _stack(backend, paths)
-        notes = [findings(path, objective, penalty, tol) for path, penalty in zip(paths, penalties, strict=True)]
-        yield Fit(numbers, objective.weights(W), b, paths, notes, objective, settings.solver)
+        fit = Fit(numbers, objective.weights(W), b, paths, notes := [], objective, settings.solver)
+        for row, (path, penalty) in enumerate(zip(paths, penalties, strict=True)):
+            separates = penalty == 0 and bool((fit.predicted[row] == labels).all())
+            notes.append(findings(path, separates, tol))
+        yield fit
 
 
 def _stack(backend: Backend, paths: Sequence[Convergence]) -> tuple[Array, Array]:

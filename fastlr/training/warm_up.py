@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from fastlr.backends import DTYPES
-from fastlr.kernels.cpu.arrays import INT32_FEATURES, READS, gram_matrix, gram_product
+from fastlr.kernels.cpu.arrays import INT32_FEATURES, READS, curvature_along, gram_matrix, gram_product
 from fastlr.objectives import FORMS
 from fastlr.training.api import sweep, train
 
@@ -24,3 +24,4 @@ def warm_up() -> None:
                 for solver in ("newton", "newton-cg") if form == "gram" else ("newton-cg",):
                     sweep(X, [0, 1, 0], l2=[1e-3], solver=solver, form=form, iterations=2, tol=1e-300, **settings)
             gram_product(np.zeros((1, 3), dtype), gram_matrix(X.T, dtype))  # for advice on the learning rate
+        curvature_along(*np.zeros((2, 1, 1, 1), dtype))  # of data that come in blocks

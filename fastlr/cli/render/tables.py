@@ -30,6 +30,7 @@ def summary(data: Dataset, run: Run, as_json: bool = False) -> str:
     lines = [
         f"trained in {run.seconds:.2f} s ({run.backend} on {run.device}, {run.dtype}{tf32}, {run.form} form)",
         *([] if run.solver == "gd" else [f"{run.solver}: {run.recorded_at[-1]} iterations"]),
+        *([] if run.logits == "kept" else ["logits recomputed in each pass over the data, see FASTLR_MEMORY"]),
         f"train accuracy: {run.train_accuracy} %",
     ]
     if run.layers:

@@ -116,6 +116,16 @@ def losses_and_residuals(Z: Array, Y: Array, weights: Array | None = None) -> tu
     return J.astype(Z.dtype).reshape(k, 1, 1), D
 
 
+def curvature_along(Z: Array, V: Array, weights: Array | None = None) -> Array:
+    """Return the derivative of D along V at logits Z, (k, units, m). Twin: `core.curvature_along`."""
+    _, units, m = Z.shape
+    out = np.empty_like(Z)
+    counted = np.empty((1, 1, 0), Z.dtype) if weights is None else weights
+    count = starting.parts_for(EXPONENTIAL * units * m)
+    starting.run("curvature_along", EXPONENTIAL * Z.size, Z, V, counted, count, out)
+    return out
+
+
 def gram_conjugate_gradients(
     K: GramMatrix, scale: float, S: Array, l2: Array, mean: tuple[Array, Array] | None, W: Array, b: Array,
     longest: int, least: float,

@@ -1,0 +1,102 @@
+"""Folders of arrays: the rows of all files, one after another, in the order of the numbers in their names.
+
+`part-0.npy`, `part-1.npy`, … (or .npz, .safetensors, .h5), or the layout that exporters of embeddings write:
+`img_emb/img_emb_0.npy`, … with the labels in `metadata/metadata_0.parquet`, …
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastlr.data import arrays, hdf5, tensors
+from fastlr.data.dataset import Dataset, from_arrays, list_names
+from fastlr.data.format import Pictures, Reader, reporting
+from fastlr.data.rows import joined
+from fastlr.errors import InputError
+
+READERS: dict[str, Reader] = {".npy": arrays, ".npz": arrays, ".safetensors": tensors}
+READERS |= dict.fromkeys(hdf5.SUFFIXES, hdf5)
+LABELS = ("labels.npy", "y.npy")  # of all files; those of one are in NAME.labels.npy
+EMBEDDINGS, METADATA = "img_emb", "metadata"
+PARTS = ("train", "test")
+
+
+def recognises(path: Path) -> bool:
+    """Return whether it is a folder of such files, or of `train` and `test` with such files in them."""
+    return path.is_dir() and bool(_files(path) or splits(path))
+
+
+def splits(path: Path) -> tuple[str, ...]:
+    """Return "train" and "test", where these are folders of such files."""
+    return tuple(name for name in PARTS if (path / name).is_dir() and _files(path / name))
+
+
+def read(path: Path, split: str | None, pictures: Pictures) -> Dataset:
+    """Return the rows of all files. Those of features stay in their files where they can; pictures are read."""
+    folder = path / split if split else path
+    files = _files(folder)
+    found = []
+    for file in files:
+        with reporting(file):
+            found.append(_open(file, pictures))
+    examples, labels = [some for some, _ in found], [some for _, some in found if some is not None]
+    first = examples[0]
+    for file, some in zip(files, examples, strict=True):
+        if some.shape[1:] != first.shape[1:] or some.dtype != first.dtype:
+            raise InputError(
+                f"{file}: holds examples of shape {some.shape[1:]} and {some.dtype}, those of {files[0].name} are of "
+                f"{first.shape[1:]} and {first.dtype}; all must be alike"
+            )
+    if len(labels) not in (0, len(files)):
+        missing = next(file for file, (_, some) in zip(files, found, strict=True) if some is None)
+        raise InputError(f"{missing}: its labels are missing; put them beside it as {missing.stem}.labels.npy")
+    whole = joined(examples) if first.ndim == 2 else np.concatenate(examples)
+    return from_arrays(str(folder), whole, np.concatenate(labels) if labels else _labels_of_all(folder, pictures))
+
+
+def _files(folder: Path) -> list[Path]:
+    """Return the files with examples; none where other folders lie beside them, which are classes of pictures."""
+    exported = folder / EMBEDDINGS
+    where = exported if exported.is_dir() else folder
+    inside = [entry for entry in where.iterdir() if not entry.name.startswith(".")]
+    if where is folder and any(entry.is_dir() for entry in inside):
+        return []
+    files = [file for file in inside if file.suffix.lower() in READERS and not _holds_labels(file)]
+    return sorted(files, key=_in_order)
+
+
+def _in_order(file: Path) -> list[Any]:
+    """Return what sorts part-10 after part-9: text and numbers in turn."""
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", file.name)]
+
+
+def _holds_labels(file: Path) -> bool:
+    return file.name in LABELS or file.name.endswith(".labels.npy")
+
+
+def _open(file: Path, pictures: Pictures) -> tuple[Any, NDArray[Any] | None]:
+    """Return a file's examples, and its labels where they are in it or beside it."""
+    if file.suffix.lower() != ".npy":
+        data = READERS[file.suffix.lower()].read(file, None, pictures)
+        return data.images, np.asarray(data.classes)[data.labels]
+    beside = file.with_suffix(".labels.npy")
+    return arrays.load_npy(file, mapped=True), arrays.load_npy(beside) if beside.is_file() else None
+
+
+def _labels_of_all(folder: Path, pictures: Pictures) -> NDArray[Any]:
+    """Return the labels of all files, in one file of NumPy's or in a table beside each."""
+    for name in LABELS:
+        if (folder / name).is_file():
+            return arrays.load_npy(folder / name)
+    tables = sorted((folder / METADATA).glob("*.parquet"), key=_in_order)
+    if not tables:
+        wanted = list_names(("NAME.labels.npy beside each file", LABELS[0], f"{METADATA}/*.parquet"))
+        raise InputError(f"{folder}: its labels are missing; put them there as one of: {wanted}")
+    from fastlr.data.huggingface import labels_in
+
+    return labels_in(tables, pictures.expansion)

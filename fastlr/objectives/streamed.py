@@ -1,0 +1,273 @@
+"""The objective of data that are read a block at a time, of which nothing is kept but sums.
+
+Whatever the number of examples and of models, there is one block and its logits at a time. Every evaluation is one pass
+over the data, and so is every product with the second derivatives, which makes the probabilities anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastlr import core
+from fastlr.backends.record import Backend
+from fastlr.core import Array
+from fastlr.data.blocks import Blocks
+from fastlr.namespace import array_namespace, dtype_name
+from fastlr.objectives import preconditioner
+from fastlr.objectives.network import Deeper, Network, one_hot
+from fastlr.objectives.preconditioner import Preconditioner
+from fastlr.objectives.primal import PrimalForm
+from fastlr.objectives.protocol import Evaluation, State, Vector, each, joined, plus, rows_of
+from fastlr.objectives.resident import Resident
+
+NONE = Preconditioner()
+
+
+def moments_of(backend: Backend, blocks: Blocks, scale: float) -> tuple[Array, Array]:
+    """Return the mean and the standard deviation of each feature of scaled examples, as `core.moments` does."""
+    xp, total = backend.xp, len(blocks.labels)
+    mean: Any = 0.0
+    for which, rows in blocks:
+        X = xp.astype(backend.asarray(rows), xp.float64)
+        mean = mean + xp.mean(X, axis=0) * (len(blocks.labels[which]) / total)
+    square: Any = 0.0
+    for which, rows in blocks:
+        X = xp.astype(backend.asarray(rows), xp.float64) - mean
+        square = square + xp.mean(X * X, axis=0) * (len(blocks.labels[which]) / total)
+    return core.in_moments(mean, xp.sqrt(square), backend.float_dtype, scale)
+
+
+class SampleWeight(NamedTuple):
+    """How much the examples count: weightings `values (c, m)` on the host, and which of them a model has, `of (k,)`."""
+
+    values: NDArray[Any]
+    of: NDArray[np.int64]
+
+    def counts(self, which: Any = slice(None)) -> NDArray[Any]:
+        """Return how much some of the examples, or all, count for each model, `(k, 1, …)`."""
+        return self.values[:, which][self.of][:, np.newaxis, :]
+
+
+@dataclass(frozen=True)
+class Streamed:
+    """k models to fit to examples that come in blocks, first weights `W (k, units, n)`; all else as in `Resident`."""
+
+    backend: Backend
+    blocks: Blocks
+    W: Array
+    scale: float
+    moments: tuple[Array, Array] | None
+    learning_rate: Array
+    l2: Array
+    network: Network
+    sample_weight: SampleWeight | None = None
+    preconditioner: Preconditioner = NONE
+    is_resident: ClassVar[bool] = False
+    name: ClassVar[str] = PrimalForm.name
+
+    @property
+    def m(self) -> int:
+        """Return the number of examples."""
+        return self.blocks.shape[0]
+
+    def weights(self, W: Array) -> Array:
+        """Return W: the coordinates are the weights."""
+        return W
+
+    def rows(self, models: Sequence[int]) -> Streamed:
+        """Return the objective of some of the models."""
+        chosen = {name: rows_of(getattr(self, name), models) for name in ("W", "learning_rate", "l2")}
+        weight = self.sample_weight and self.sample_weight._replace(of=self.sample_weight.of[list(models)])
+        mean = rows_of(self.preconditioner.mean, models)
+        return replace(self, sample_weight=weight, preconditioner=self.preconditioner._replace(mean=mean), **chosen)
+
+    def prepared(self, models: int) -> Streamed:
+        """Return the objective with its preconditioner, which is to pay for so many models, these the first of them."""
+        m, n = self.blocks.shape
+        mean = spectrum = None
+        if self.network.intercept:
+            (W,) = self._sum(lambda part: (part.form.gradient(part.counted()),))
+            mean = Vector(W, self.backend.xp.zeros_like(W[..., :1]))
+        if preconditioner.pays(n, m, models * self.network.outputs):
+            some, _ = self.blocks.take(np.arange(0, m, preconditioner.every(n, m)))
+            spectrum = preconditioner.eigen(self._form(some).covariance(1, self.network.intercept))
+        return replace(self, preconditioner=Preconditioner(mean, spectrum))
+
+    # A pass over the data.
+
+    def _part(self, rows: Array, labels: NDArray[np.int64], which: Any) -> Resident:
+        """Return the objective of some of the examples `rows (r, n)`, whose indices are given, all in memory."""
+        backend, weight = self.backend, self.sample_weight
+        Y = backend.floats(one_hot(labels, self.network.outputs)[np.newaxis])
+        counts = None if weight is None else backend.floats(weight.counts(which))
+        return Resident(self._form(rows), Y, self.learning_rate, self.l2, self.network, counts)
+
+    def _form(self, rows: Array) -> PrimalForm:
+        backend = self.backend
+        X = backend.asarray(rows) if dtype_name(rows) in backend.reads else backend.floats(rows)
+        return PrimalForm(X.T, self.W, self.scale, backend.kernels, self.moments)
+
+    def _parts(self) -> Iterator[tuple[float, Resident]]:
+        """Give the objective of each block, with its share of the examples."""
+        for which, rows in self.blocks:
+            labels = self.blocks.labels[which]
+            yield len(labels) / self.m, self._part(rows, labels, which)
+
+    def _sum(self, made: Any) -> Any:
+        """Return the sum of what `made` makes of each block, arrays in tuples, each times its share."""
+        total: Any = None
+        for share, part in self._parts():
+            here = each(partial(_times, share), made(part))
+            total = here if total is None else _plus(total, here)
+        return total
+
+    # What converges.
+
+    def origin(self, b: Array, W: Array | None = None) -> Vector:
+        """Return the point at weights W, else at the initial ones, and intercepts `b (k, units, 1)`."""
+        return Vector(self.W if W is None else W, b)
+
+    def complete(self, v: Vector) -> Vector:
+        """Return the vector: nothing is kept beside its coordinates."""
+        return v
+
+    def evaluate(self, x: Vector) -> Evaluation:
+        """Return cost, objective, gradient and mean curvature at a point, in one pass over the data."""
+        xp = self.backend.xp
+
+        def made(part: Resident) -> tuple[Array, ...]:
+            J, D = part.value(part.form.logits(x.W, x.b))
+            c = part.mean_curvature(D) if self.preconditioner.spectrum is not None else xp.ones_like(J)
+            return J, part.form.gradient(D), core.intercept_gradient(D), c
+
+        J, W, b, c = self._sum(made)
+        gradient = Vector(W + self.l2 * x.W, b if self.network.intercept else 0 * b)
+        norm = xp.sqrt(self.inner(gradient, gradient))
+        c = xp.maximum(c, xp.full_like(c, preconditioner.LEAST))
+        return Evaluation(x, J, J + self.l2 / 2 * _inner(x.W, x.W), gradient, norm, (c,))
+
+    def curved(self, at: Evaluation) -> Evaluation:
+        """Return the evaluation: the mean curvature is known, and all else is made anew in each pass."""
+        return at
+
+    def product(self, at: Evaluation, p: Vector) -> Vector:
+        """Return ∇²f p, in one pass over the data."""
+
+        def made(part: Resident) -> tuple[Array, ...]:
+            V = part.curvature_along(part.form.logits(at.x.W, at.x.b), part.form.logits(p.W, p.b))
+            return part.form.gradient(V), core.intercept_gradient(V)
+
+        W, b = self._sum(made)
+        return Vector(W + self.l2 * p.W, b if self.network.intercept else 0 * b)
+
+    def precondition(self, at: Evaluation, r: Vector) -> Vector:
+        """Return M r."""
+        return self.preconditioner(at.kept[0], self.l2, r, lambda u, v: _dot(u, v.W))
+
+    def newton(self, at: Evaluation) -> Vector:
+        """Raise: the choice of the solver leaves it out."""
+        raise NotImplementedError("Newton's method needs the data in memory")
+
+    def conjugate_gradients(self, at: Evaluation, longest: int, share: float) -> None:
+        """Return None: there is no kernel for all of it."""
+
+    def along(self, at: Evaluation, d: Vector) -> _Line:
+        """Return the objective along a direction: each trial is an evaluation, and the last one is where it ends."""
+        return _Line(self, at, d)
+
+    def inner(self, u: Vector, v: Vector) -> Array:
+        """Return ⟨u, v⟩ `(k, 1, 1)`."""
+        return _inner(u.W, v.W) + _inner(u.b, v.b)
+
+    # Gradient descent, of networks too.
+
+    def start(self, b: Array, deeper: Deeper = ()) -> State:
+        """Return the state at the initial weights, the intercepts `b (k, units, 1)` and these deeper layers."""
+        return State(self.W, b, (), deeper)
+
+    def arrive(self, state: State) -> State:
+        """Return the state: nothing is kept of its parameters."""
+        return state
+
+    def cost(self, state: State) -> Array:
+        """Return J `(k, 1, 1)` of a state."""
+        (J,) = self._sum(lambda part: (part.cost(part.arrive(state)),))
+        return J
+
+    def gradients(self, state: State) -> list[Array]:
+        """Return the derivatives of J by each of the state's parameters."""
+        return list(self._sum(lambda part: tuple(part.gradients(part.arrive(state)))))
+
+    def steps(self, state: State, count: int) -> None:
+        """Return None: a step is a pass over the data."""
+
+    def batch(self, examples: Array) -> Resident:
+        """Return the objective of some of the examples, given by an array of their indices."""
+        which = self.backend.to_host(examples)
+        return self._part(*self.blocks.take(which), which)
+
+    def batch_steps(self, state: State, batches: Array) -> None:
+        """Return None: the examples of a batch are fetched."""
+
+    def stable_rate(self) -> float:
+        """Return a learning rate that does not diverge on the first block, or nan where none was found."""
+        return next(part.stable_rate() for _, part in self._parts())
+
+    # What is known of a model at the end.
+
+    def predicted(self, states: Sequence[State]) -> NDArray[Any]:
+        """Return the most probable class of each example by models `(k, m)`, a state each, on the host: in one pass."""
+        state = joined(states)
+        return np.concatenate([part.predicted([part.arrive(state)]) for _, part in self._parts()], axis=1)
+
+    def dead_layers(self, state: State) -> set[int]:
+        """Return the hidden layers, from 1, of one network whose units are off for every example."""
+        if not state.deeper:
+            return set()
+        return set.intersection(*(part.dead_layers(part.arrive(state)) for _, part in self._parts()))
+
+
+DataObjective = Resident | Streamed  # what data and settings make; all that solvers know of it is in `protocol`
+
+
+class _Line:
+    """The objective on the line x + t d."""
+
+    def __init__(self, objective: Streamed, start: Evaluation, d: Vector) -> None:
+        """Work out the slope at its start."""
+        self.of, self.start, self.d = objective, start, d
+        self.slope = objective.inner(start.gradient, d)
+        self.last = start
+
+    def at(self, t: Array) -> tuple[Array, Array]:
+        """Return f and its slope at t: one pass over the data."""
+        self.last = self.of.evaluate(plus(self.start.x, t, self.d))
+        return self.last.objective, self.of.inner(self.last.gradient, self.d)
+
+    def arrive(self, f: Array) -> Evaluation:
+        """Return the evaluation at the last t, where the objective is f."""
+        return self.last._replace(objective=f)
+
+
+def _times(share: float, array: Array) -> Array:
+    return array * share
+
+
+def _plus(one: Any, other: Any) -> Any:
+    return tuple(a + b for a, b in zip(one, other, strict=True))
+
+
+def _dot(u: Array, v: Array) -> Array:
+    """Return the inner products (k, units, 1), unit by unit."""
+    return array_namespace(u).sum(u * v, axis=-1, keepdims=True)
+
+
+def _inner(u: Array, v: Array) -> Array:
+    """Return the inner products (k, 1, 1)."""
+    return array_namespace(u).sum(_dot(u, v), axis=1, keepdims=True)
