@@ -81,7 +81,7 @@ def memory_budget(free: int | None = None) -> int:
 def parse_size(text: str) -> int | None:
     """Return "4G", "1.5M" or "1000" as bytes, in units of 1024; None for what is no size."""
     match = re.fullmatch(r"(\d{1,18}(?:\.\d{1,9})?)([KMGT]?)(?:I?B)?", text.strip().upper())
-    return int(float(match[1]) * UNITS[match[2]]) if match and float(match[1]) > 0 else None
+    return (int(float(match[1]) * UNITS[match[2]]) or None) if match else None
 
 
 def free_memory() -> int:

@@ -1,5 +1,7 @@
 """Rows that lie in many files, or stay in one: the same bits as those of one array."""
 
+import os
+
 import h5py
 import numpy as np
 import pyarrow as pa
@@ -68,7 +70,7 @@ WRITERS = [
 def lazily(monkeypatch):
     """Let all files be mapped, or read when they are asked for, and all training stream."""
     for module in (arrays, hdf5, tensors):
-        monkeypatch.setattr(module, "MAPPED", 1)
+        monkeypatch.setattr(module, "LARGE", 1)
     monkeypatch.setenv("FASTLR_MEMORY", "1")
     monkeypatch.setattr(inputs, "BLOCK", 500)
     monkeypatch.setattr(inputs, "FEWEST", 17)
@@ -106,12 +108,13 @@ def test_names_parts_and_the_command(lazily, tmp_path, fastlr_command):
     assert splits_of(tmp_path) == ("train", "test")
     assert open_dataset(tmp_path).classes == ("ant", "bee", "cat")
     command = ("train", tmp_path, "--iterations", 20, "--solver", "lbfgs", "--l2", 0.1, "--test", tmp_path, "--json")
-    run = fastlr_command(*command, "--quiet", "--model", tmp_path / "m.safetensors").json
+    model = tmp_path.parent / "m.safetensors"
+    run = fastlr_command(*command, "--quiet", "--model", model).json
     assert run["logits"] == "recomputed"
     assert run["n_test"] == 230
-    assert fastlr_command("evaluate", tmp_path / "m.safetensors", tmp_path, "--json").json["n"] == 230
-    assert fastlr_command("convert", tmp_path, tmp_path / "x.npz").status == 0
-    np.testing.assert_array_equal(open_dataset(tmp_path / "x.npz").images, X)
+    assert fastlr_command("evaluate", model, tmp_path, "--json").json["n"] == 230
+    assert fastlr_command("convert", tmp_path, tmp_path.parent / "x.npz").status == 0
+    np.testing.assert_array_equal(open_dataset(tmp_path.parent / "x.npz").images, X)
 
 
 @pytest.mark.parametrize("name", ["x.npy", "x.safetensors", "x.h5", "chunked.h5"])
@@ -128,7 +131,7 @@ def test_large_arrays_stay_in_their_files(lazily, tmp_path, name):
             file.create_dataset("images", data=X, **more)
             file["labels"] = LABELS
     data = open_dataset(path)
-    assert is_lazy(data.images) or not data.images.flags.writeable
+    assert is_lazy(data.images)
     np.testing.assert_array_equal(np.asarray(data.images), X)
     np.testing.assert_array_equal(data.take(np.array([200, 3, 3])).images, X[[200, 3, 3]])
     for start, stop in ((0, 1), (8, 10), (17, 230), (229, 230)):
@@ -146,7 +149,13 @@ def test_rows_are_those_of_an_array():
     asked = []
     read = Rows((10**6, 2), np.dtype(float), lambda a, b: asked.append(b - a) or np.zeros((b - a, 2)))
     assert read[np.array([5, 6, 10**6 - 1])].shape == (3, 2)
-    assert len(asked) == 2
+    assert asked == [1, 1, 1]
+    assert read[np.arange(0, 10**5, 10)].shape == (10**4, 2)
+    assert asked[3:] == [2**19]
+    np.testing.assert_array_equal(rows[:, 1:3], X[:, 1:3])
+    assert (rows[3, 2], rows[-1, 0]) == (X[3, 2], X[-1, 0])
+    with pytest.raises(IndexError):
+        rows[230]
 
 
 def test_what_does_not_go_together(refused, tmp_path):
@@ -155,7 +164,7 @@ def test_what_does_not_go_together(refused, tmp_path):
     np.save(tmp_path / "a.labels.npy", LABELS)
     np.save(tmp_path / "b.npy", X[:, :4])
     np.save(tmp_path / "b.labels.npy", LABELS)
-    refused("train", tmp_path, says=("b.npy: holds examples of shape (4,) and float32, those of a.npy are of (6,)",))
+    refused("train", tmp_path, says=("b.npy: is an array of shape (230, 4) and float32, a.npy one of (230, 6)",))
     np.save(tmp_path / "b.npy", X)
     (tmp_path / "b.labels.npy").unlink()
     refused("train", tmp_path, says=("b.npy: its labels are missing; put them beside it as b.labels.npy",))
@@ -166,6 +175,41 @@ def test_what_does_not_go_together(refused, tmp_path):
     refused("train", tmp_path, says=("example 237 holds nan at feature 2; finite numbers are needed",))
     (tmp_path / "b.npy").write_bytes((tmp_path / "a.npy").read_bytes()[:1000])
     refused("train", tmp_path, says=("b.npy: its header claims",))
+    np.save(tmp_path / "b.npy", X[:-1])
+    refused("train", tmp_path, says=("b.npy: holds 229 examples, but there are 230 labels for them",))
+    np.save(tmp_path / "b.npy", X)
+    np.save(tmp_path / "b.labels.npy", NAMES[LABELS])
+    refused("train", tmp_path, says=("b.npy: some labels are text, some numbers; give all files one kind",))
+    np.save(tmp_path / "b.labels.npy", LABELS[np.newaxis])
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "c.npy")
+    assert len(open_dataset(tmp_path)) == 460
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.labels.npy").unlink()
+    np.save(tmp_path / "labels.npy", LABELS)
+    refused("train", tmp_path, says=("labels.npy: holds 230 labels for 460 examples; each example needs one",))
+    out = tmp_path / "all.npz"
+    np.save(tmp_path / "labels.npy", np.tile(LABELS, 2))
+    refused("convert", tmp_path, out, says=(f"all.npz: lies within {tmp_path}, whose arrays are read; give another",))
+    np.save(tmp_path / "b.npy", np.array(3.0))
+    refused("train", tmp_path, says=("b.npy: is an array of shape () and float64",))
+
+
+def test_tables_of_labels_go_with_the_files(refused, tmp_path):
+    write_exported(tmp_path)
+    (tmp_path / "metadata" / "metadata_2.parquet").unlink()
+    refused("train", tmp_path, says=("metadata: holds 3 tables for 4 files of examples",))
+
+
+def test_what_becomes_of_a_file_while_it_is_read(lazily, tmp_path, monkeypatch):
+    write_npy(tmp_path)
+    data = open_dataset(tmp_path)
+    (tmp_path / "part-2.npy").write_bytes((tmp_path / "part-2.npy").read_bytes()[:300])
+    with pytest.raises(fastlr.InputError, match=r"part-2\.npy: cannot be read; it is damaged"):
+        fastlr.train(data, solver="lbfgs", form="primal")
+    (tmp_path / "part-2.npy").unlink()
+    with pytest.raises(fastlr.InputError, match=r"part-2\.npy: cannot be read; .*No such file"):
+        fastlr.train(data, solver="lbfgs", form="primal")
 
 
 def test_a_folder_of_classes_with_an_array_in_it_is_one_of_pictures(tmp_path):

@@ -128,6 +128,26 @@ def test_separable_classes_and_dead_networks_are_noticed(streaming):
     ]
 
 
+def test_the_gram_form_keeps_to_the_budget(monkeypatch):
+    X, labels = examples(2, 60, 400)
+    assert fastlr.train(X, labels, iterations=500).form == "gram"
+    monkeypatch.setenv("FASTLR_MEMORY", "10k")
+    assert fastlr.train(X, labels, iterations=500).form == "primal"
+    assert fastlr.train(X, labels, solver="auto", l2=0.1).form == "primal"
+
+
+def test_the_advice_looks_at_all_blocks(streaming):
+    X, labels = examples(2)
+    X[200:] *= 1000
+    rates = []
+    for on in (False, True):
+        streaming(on)
+        with pytest.warns(fastlr.DivergenceWarning, match="try a learning rate of") as warned:
+            fastlr.train(X, labels, learning_rate=1e306, iterations=5, record_every=1, form="primal")
+        rates.append(float(str(warned[0].message).rpartition(" ")[2]))
+    assert 0 < rates[1] <= rates[0]
+
+
 def test_newton_says_that_it_needs_the_data(streaming):
     streaming(True)
     with pytest.raises(fastlr.InputError, match="newton needs data that fit into the memory, see FASTLR_MEMORY"):
@@ -145,7 +165,7 @@ def test_the_command_says_it(fastlr_command, tmp_path, monkeypatch):
     assert "logits recomputed in each pass over the data, see FASTLR_MEMORY\n" in fastlr_command(*command).out
 
 
-@pytest.mark.parametrize("text", ["much", "-1", "0", "4X", "1e400"])
+@pytest.mark.parametrize("text", ["much", "-1", "0", "0.5", "4X", "1e400"])
 def test_a_budget_that_is_none(refused, tmp_path, monkeypatch, text):
     np.savez(tmp_path / "x.npz", X=np.eye(4), y=[0, 1, 0, 1])
     monkeypatch.setenv("FASTLR_MEMORY", text)

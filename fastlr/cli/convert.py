@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fastlr.cli.options import DataPath, MaxExpansion, Quiet, Resample, Size, SkipBad
+from fastlr.cli.options import DataPath, MaxExpansion, Quiet, Resample, Size, SkipBad, check_output
 from fastlr.cli.render.terminal import fitted, print_skipped
 from fastlr.cli.signals import only_our_lines
 from fastlr.errors import InputError
@@ -27,12 +27,12 @@ def convert(
 ) -> None:
     """Write any data that fastlr reads as one HDF5 or npz file."""
     from fastlr.data import arrays, hdf5, open_dataset, splits_of
-    from fastlr.files import check_writable, whole_file
+    from fastlr.files import whole_file
 
     writer = {".h5": hdf5.write, ".hdf5": hdf5.write, ".npz": arrays.write}.get(out.suffix.lower())
     if writer is None:
         raise InputError(f"{out}: its name must end in .h5 or .npz")
-    check_writable(out, (data,))
+    check_output(out, data)
     parts: dict[str, Dataset] = {}
     for split in splits_of(data) or ("",):
         with only_our_lines():

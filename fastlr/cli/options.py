@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -151,8 +152,19 @@ def hidden_units(text: str) -> tuple[int, ...]:
 
 def check_model_path(path: Path, *inputs: Path | None) -> None:
     """Refuse a name that a model cannot be saved under, or that is read, before anything is trained."""
-    from fastlr.files import check_writable
-
     if path.suffix != ".safetensors":
         raise InputError(f"{path}: its name must end in .safetensors")
+    check_output(path, *inputs)
+
+
+def check_output(path: Path, *inputs: Path | None) -> None:
+    """Refuse a file that cannot be written, that is read, or that would lie among the arrays of a folder of them."""
+    from fastlr.data.shards import recognises
+    from fastlr.files import check_writable
+
     check_writable(path, inputs)
+    for given in inputs:
+        if given is None or Path(os.path.realpath(given)) not in Path(os.path.realpath(path)).parents:
+            continue
+        if recognises(given):
+            raise InputError(f"{path}: lies within {given}, whose arrays are read; give another place")

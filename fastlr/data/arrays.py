@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from fastlr.data.dataset import Dataset, class_names, from_arrays, list_names
 from fastlr.data.expansion import Expansion
 from fastlr.data.format import Pictures
+from fastlr.data.rows import LARGE, in_file
 from fastlr.errors import InputError
 
 if TYPE_CHECKING:
     from zipfile import ZipFile, ZipInfo
 
 EXAMPLES, LABELS = ("images", "X", "features", "embeddings"), ("labels", "y")
-MAPPED = 2**28  # bytes from which an array that lies in a file as NumPy keeps it stays there
 TEST = "test_"  # prefix of the test split's arrays
 
 
@@ -42,7 +42,7 @@ def read(path: Path, split: str | None, pictures: Pictures) -> Dataset:
     """Return examples and labels; the array `classes` names the classes where it is there."""
     if path.suffix.lower() == ".npy":
         beside = labels_beside(path)
-        return from_arrays(str(path), load_npy(path, mapped=True), load_npy(beside))
+        return from_arrays(str(path), load_npy(path, LARGE), load_npy(beside))
     prefix = TEST if split == "test" else ""
     with _archive(path) as archive:
         members = _members(path, archive)
@@ -70,14 +70,15 @@ def write(path: Path, parts: dict[str, Dataset]) -> None:
         np.savez_compressed(file, allow_pickle=False, **arrays)
 
 
-def load_npy(path: Path, mapped: bool = False) -> NDArray[Any]:
-    """Return the array of an .npy file; a large one may stay there and be mapped into memory."""
+def load_npy(path: Path, large: float = math.inf) -> Any:
+    """Return the array of an .npy file; as Rows, which stay there, where it is a matrix of so many bytes."""
     with path.open("rb") as file:
-        claimed = _claimed(file)
+        shape, fortran_order, dtype = _header(file)
+        claimed = math.prod(shape) * dtype.itemsize
         if claimed > (there := path.stat().st_size - file.tell()):
             raise InputError(f"{path}: its header claims {claimed:,} bytes, but {there:,} follow; it is cut short")
-        if mapped and claimed >= MAPPED:
-            return np.lib.format.open_memmap(path, mode="r")
+        if claimed >= large and len(shape) == 2 and not fortran_order and claimed:
+            return in_file(path, shape, dtype, file.tell())
         file.seek(0)
         return np.asarray(np.lib.format.read_array(file, allow_pickle=False))
 
@@ -113,16 +114,22 @@ def _load_member(path: Path, archive: ZipFile, member: ZipInfo, expansion: Expan
 
 def _claimed(file: IO[bytes]) -> int:
     """Return how many bytes an array takes by its header."""
+    shape, _, dtype = _header(file)
+    return math.prod(shape) * dtype.itemsize
+
+
+def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Return the shape, whether it is in Fortran's order, and the dtype."""
     read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     version = np.lib.format.read_magic(file)
     if version not in read:
         raise ValueError(f"version {version[0]}.{version[1]} of the format holds structures, not numbers")
-    shape, _, dtype = read[version](file)
+    shape, fortran_order, dtype = read[version](file)
     if min(shape, default=0) < 0:
         raise ValueError(f"its shape is {shape}")
     if not dtype.itemsize:
         raise ValueError("its text has no characters")
-    return math.prod(shape) * dtype.itemsize
+    return shape, fortran_order, dtype
 
 
 def name_of(path: Path, file: Iterable[str], names: tuple[str, ...], prefix: str) -> str:

@@ -15,11 +15,10 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastlr.data.arrays import MAPPED
 from fastlr.data.dataset import Dataset, class_names, from_arrays, list_names
 from fastlr.data.expansion import DEFAULT, Expansion
-from fastlr.data.format import Pictures
-from fastlr.data.rows import Rows
+from fastlr.data.format import Pictures, reporting
+from fastlr.data.rows import LARGE, Rows, in_file
 from fastlr.errors import InputError
 from fastlr.machine import in_threads, usable_cpus
 
@@ -158,12 +157,13 @@ def _array(process: Opener, path: Path, found: dict[str, Any]) -> Any:
         texts[:] = [text.encode("utf-8", "surrogateescape") for text in found["texts"]]
         return texts.reshape(shape)
     dtype, count = np.dtype(found["dtype"]), math.prod(shape)
+    large = len(shape) == 2 and 0 < LARGE <= count * dtype.itemsize
     if "offset" in found:
-        if count * dtype.itemsize >= MAPPED:
-            return np.memmap(path, dtype, "r", found["offset"], shape)
+        if large:
+            return in_file(path, shape, dtype, found["offset"])
         values = np.fromfile(path, dtype, count, offset=found["offset"])
     elif "chunks" in found:
-        if len(shape) == 2 and count * dtype.itemsize >= MAPPED:
+        if large:
             return Rows((shape[0], shape[1]), dtype, functools.partial(_expanded, path, found, shape, dtype))
         return _expanded(path, found, shape, dtype, 0, shape[0])
     else:
@@ -182,7 +182,7 @@ def _expanded(
     values, chunk = np.empty((last - first, *shape[1:]), dtype), tuple(found["chunk"])
     wanted = [one for one in found["chunks"] if first - chunk[0] < one[0][0] < last]
     size = math.prod(chunk) * dtype.itemsize
-    with path.open("rb") as file:
+    with reporting(path), path.open("rb") as file:
         lock = threading.Lock()
 
         def expand(index: int) -> None:

@@ -44,19 +44,25 @@ def read(path: Path, split: str | None, pictures: Pictures) -> Dataset:
     for file in files:
         with reporting(file):
             found.append(_open(file, pictures))
-    examples, labels = [some for some, _ in found], [some for _, some in found if some is not None]
-    first = examples[0]
+    examples, labels = [some for some, _ in found], [some for _, some in found]
     for file, some in zip(files, examples, strict=True):
-        if some.shape[1:] != first.shape[1:] or some.dtype != first.dtype:
+        if some.ndim < 2 or some.shape[1:] != examples[0].shape[1:] or some.dtype != examples[0].dtype:
             raise InputError(
-                f"{file}: holds examples of shape {some.shape[1:]} and {some.dtype}, those of {files[0].name} are of "
-                f"{first.shape[1:]} and {first.dtype}; all must be alike"
+                f"{file}: is an array of shape {some.shape} and {some.dtype}, {files[0].name} one of "
+                f"{examples[0].shape} and {examples[0].dtype}; all must hold examples of one kind"
             )
-    if len(labels) not in (0, len(files)):
-        missing = next(file for file, (_, some) in zip(files, found, strict=True) if some is None)
-        raise InputError(f"{missing}: its labels are missing; put them beside it as {missing.stem}.labels.npy")
-    whole = joined(examples) if first.ndim == 2 else np.concatenate(examples)
-    return from_arrays(str(folder), whole, np.concatenate(labels) if labels else _labels_of_all(folder, pictures))
+    if all(some is None for some in labels):
+        labels = _labels_of_all(folder, files, examples, pictures)
+    known = [some for some in labels if some is not None]
+    for file, some, of in zip(files, examples, labels, strict=True):
+        if of is None:
+            raise InputError(f"{file}: its labels are missing; put them beside it as {file.stem}.labels.npy")
+        if len(of) != some.shape[0]:
+            raise InputError(f"{file}: holds {some.shape[0]} examples, but there are {len(of)} labels for them")
+        if (of.dtype.kind in "OSU") != (known[0].dtype.kind in "OSU"):
+            raise InputError(f"{file}: some labels are text, some numbers; give all files one kind")
+    whole = joined(examples) if examples[0].ndim == 2 else np.concatenate(examples)
+    return from_arrays(str(folder), whole, np.concatenate(known))
 
 
 def _files(folder: Path) -> list[Path]:
@@ -66,7 +72,7 @@ def _files(folder: Path) -> list[Path]:
     inside = [entry for entry in where.iterdir() if not entry.name.startswith(".")]
     if where is folder and any(entry.is_dir() for entry in inside):
         return []
-    files = [file for file in inside if file.suffix.lower() in READERS and not _holds_labels(file)]
+    files = [file for file in inside if file.suffix.lower() in READERS and file.is_file() and not _holds_labels(file)]
     return sorted(files, key=_in_order)
 
 
@@ -85,18 +91,26 @@ def _open(file: Path, pictures: Pictures) -> tuple[Any, NDArray[Any] | None]:
         data = READERS[file.suffix.lower()].read(file, None, pictures)
         return data.images, np.asarray(data.classes)[data.labels]
     beside = file.with_suffix(".labels.npy")
-    return arrays.load_npy(file, mapped=True), arrays.load_npy(beside) if beside.is_file() else None
+    return arrays.load_npy(file, large=0), arrays.load_npy(beside).reshape(-1) if beside.is_file() else None
 
 
-def _labels_of_all(folder: Path, pictures: Pictures) -> NDArray[Any]:
-    """Return the labels of all files, in one file of NumPy's or in a table beside each."""
-    for name in LABELS:
-        if (folder / name).is_file():
-            return arrays.load_npy(folder / name)
+def _labels_of_all(
+    folder: Path, files: list[Path], examples: list[Any], pictures: Pictures
+) -> list[NDArray[Any] | None]:
+    """Return the labels of each file, from one file of NumPy's for all or from a table for each."""
+    for path in (folder / name for name in LABELS):
+        if path.is_file():
+            labels = arrays.load_npy(path).reshape(-1)
+            ends = np.cumsum([some.shape[0] for some in examples])
+            if len(labels) != ends[-1]:
+                raise InputError(f"{path}: holds {len(labels)} labels for {ends[-1]} examples; each example needs one")
+            return list(np.split(labels, ends[:-1]))
     tables = sorted((folder / METADATA).glob("*.parquet"), key=_in_order)
+    if tables and len(tables) != len(files):
+        raise InputError(f"{folder / METADATA}: holds {len(tables)} tables for {len(files)} files of examples")
     if not tables:
         wanted = list_names(("NAME.labels.npy beside each file", LABELS[0], f"{METADATA}/*.parquet"))
         raise InputError(f"{folder}: its labels are missing; put them there as one of: {wanted}")
     from fastlr.data.huggingface import labels_in
 
-    return labels_in(tables, pictures.expansion)
+    return [labels_in([table], pictures.expansion) for table in tables]

@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import safe_open
 
-from fastlr.data.arrays import EXAMPLES, LABELS, MAPPED, TEST, labels_beside, load_npy, name_of
+from fastlr.data.arrays import EXAMPLES, LABELS, TEST, labels_beside, load_npy, name_of
 from fastlr.data.dataset import Dataset, class_names, from_arrays
 from fastlr.data.format import Pictures
+from fastlr.data.rows import LARGE, in_file
 from fastlr.errors import InputError
 
-MAPPED_AS = {"U8": "u1", "F16": "<f2", "F32": "<f4", "F64": "<f8"}  # large tensors that stay in their file
+STAYS = {"U8": "u1", "F16": "<f2", "F32": "<f4", "F64": "<f8"}  # large tensors that stay in their file
 NUMPY_HAS = ("BOOL", "U8", "I8", "U16", "I16", "U32", "I32", "U64", "I64", "F16", "F32", "F64")
 
 
@@ -61,18 +62,19 @@ def in_numpy(path: Path, file: Any, name: str) -> NDArray[Any]:
     return tensor
 
 
-def _tensor(path: Path, name: str) -> NDArray[Any]:
+def _tensor(path: Path, name: str) -> Any:
     """Return a tensor; NumPy has no bfloat16, whose bits are the upper half of a float32's."""
     with safe_open(path, "np") as file:
         kind, shape = file.get_slice(name).get_dtype(), file.get_slice(name).get_shape()
-        large = kind in MAPPED_AS and math.prod(shape) * np.dtype(MAPPED_AS[kind]).itemsize >= MAPPED
+        dtype = np.dtype(STAYS.get(kind, "V"))
+        large = kind in STAYS and len(shape) == 2 and 0 < LARGE <= math.prod(shape) * dtype.itemsize
         if kind != "BF16" and not large:
             return in_numpy(path, file, name)
     with path.open("rb") as raw:
         length = int.from_bytes(raw.read(8), "little")
         start, stop = json.loads(raw.read(length))[name]["data_offsets"]
         if large:
-            return np.memmap(path, MAPPED_AS[kind], "r", 8 + length + start, tuple(shape))
+            return in_file(path, shape, dtype, 8 + length + start)
         raw.seek(8 + length + start)
         halves = np.frombuffer(raw.read(stop - start), dtype="<u2")
     upper = halves.astype(np.uint32)

@@ -118,7 +118,7 @@ class Model:
         m, n = rows.shape
         if m == 0:
             yield backend.xp.zeros_like((first, *deeper)[-1].b)[:, :0]
-        step = max(1, BLOCK // n)
+        step = max(1, BLOCK // (n + sum(network.units)))
         for start in range(0, m, step):
             X = backend.asarray(rows[start : start + step, ...] if m > step else rows).T
             with np.errstate(over="ignore", invalid="ignore"):

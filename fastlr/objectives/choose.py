@@ -30,15 +30,17 @@ def choose_form_name(form: str) -> str:
     return form
 
 
-def choose_form(form: str, n: int, m: int, k: int, steps: int, costs: Costs, itemsize: int = 8) -> str:
+def choose_form(
+    form: str, n: int, m: int, k: int, steps: int, costs: Costs, itemsize: int = 8, memory: int = MEMORY_LIMIT
+) -> str:
     """Return the name of the form for n features, m examples, k models and so many steps; "auto" counts.
 
     A primal step works through the n·m numbers of X for each model, a Gram step through the m² of K, and K takes
-    n·m² multiply-adds once (half of them, since it is symmetric) and must fit into `MEMORY_LIMIT`.
+    n·m² multiply-adds once (half of them, since it is symmetric) and must fit into the memory.
     """
     if choose_form_name(form) != "auto":
         return form
-    if itemsize * m * m > MEMORY_LIMIT:
+    if itemsize * m * m > min(memory, MEMORY_LIMIT):
         return PrimalForm.name
     primal = costs.primal * steps * k * n * m
     gram = costs.gram * steps * k * m * m + costs.product * n * m * m
@@ -95,7 +97,7 @@ def choose_solver_and_form(solver: str, form: str, size: Size, costs: Costs) -> 
 def _fits(solver: str, form: str, size: Size) -> bool:
     """Return whether "auto" may take it: no matrix is too large, and K has the rank for its rounding not to matter."""
     if form == GramForm.name:
-        return size.m <= size.n and size.m**2 * size.itemsize <= min(size.memory, MEMORY_LIMIT)
+        return size.m <= size.n and size.copy + size.m**2 * size.itemsize <= min(size.memory, MEMORY_LIMIT)
     matrix = size.k * (size.n * size.outputs) ** 2 * size.itemsize
     return solver != "newton" or matrix <= min(size.memory, MEMORY_LIMIT)
 

@@ -216,8 +216,8 @@ class Streamed:
         """Return None: the examples of a batch are fetched."""
 
     def stable_rate(self) -> float:
-        """Return a learning rate that does not diverge on the first block, or nan where none was found."""
-        return next(part.stable_rate() for _, part in self._parts())
+        """Return a learning rate that diverges on none of the blocks, or nan where none was found."""
+        return float(np.min([part.stable_rate() for _, part in self._parts()]))
 
     # What is known of a model at the end.
 

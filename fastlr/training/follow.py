@@ -71,7 +71,8 @@ def follow(
             now = dict(zip(going, costs, strict=True))
             callback(done, [now.get(model, math.nan) for model in range(len(paths))])
         before, steps = state, min(record_every, iterations - done)
-        state = solver.advance(backend, objective, state, steps)
+        with np.errstate(over="ignore", invalid="ignore"):
+            state = solver.advance(backend, objective, state, steps)
         done += steps
 
 

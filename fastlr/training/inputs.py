@@ -49,7 +49,9 @@ def resolve(backend: Backend, settings: Settings, size: Size) -> Settings:
         return replace(settings, form=PrimalForm.name)
     n, m, k, outputs, itemsize = size[:5]
     rows = k * (settings.layers[0] if settings.layers else outputs)
-    return replace(settings, form=choose_form(settings.form, n, m, rows, settings.iterations, backend.costs, itemsize))
+    memory = size.memory - size.copy
+    form = choose_form(settings.form, n, m, rows, settings.iterations, backend.costs, itemsize, memory)
+    return replace(settings, form=form)
 
 
 def size_of(backend: Backend, data: Dataset, models: Sequence[Candidate], copies: int = 1) -> Size:
@@ -137,7 +139,8 @@ def assemble(
     penalties = backend.floats(np.reshape([model.l2 for model in models], (k, 1, 1)))
     objective: DataObjective
     size = measured(backend, rows, k, network.outputs)
-    if settings.form == PrimalForm.name and size.streams(units, settings.solver):
+    # Newton's method was chosen where there was memory for it, which may be less by now.
+    if settings.form == PrimalForm.name and settings.solver != "newton" and size.streams(units, settings.solver):
         n = rows.shape[1]
         blocks = Blocks(rows, labels, max(FEWEST, min(MOST, BLOCK // (n + k * units))))
         moments = moments_of(backend, blocks, scale) if settings.standardize else None
