@@ -76,9 +76,9 @@ def _files(folder: Path) -> list[Path]:
     return sorted(files, key=_in_order)
 
 
-def _in_order(file: Path) -> list[Any]:
+def _in_order(file: Path) -> tuple[list[Any], str]:
     """Return what sorts part-10 after part-9: text and numbers in turn."""
-    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", file.name)]
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", file.name)], file.name
 
 
 def _holds_labels(file: Path) -> bool:

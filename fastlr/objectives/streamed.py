@@ -6,9 +6,8 @@ over the data, and so is every product with the second derivatives, which makes 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -23,7 +22,7 @@ from fastlr.objectives import preconditioner
 from fastlr.objectives.network import Deeper, Network, one_hot
 from fastlr.objectives.preconditioner import Preconditioner
 from fastlr.objectives.primal import PrimalForm
-from fastlr.objectives.protocol import Evaluation, State, Vector, each, joined, plus, rows_of
+from fastlr.objectives.protocol import Evaluation, State, Vector, joined, plus, rows_of
 from fastlr.objectives.resident import Resident
 
 NONE = Preconditioner()
@@ -119,12 +118,12 @@ class Streamed:
             labels = self.blocks.labels[which]
             yield len(labels) / self.m, self._part(rows, labels, which)
 
-    def _sum(self, made: Any) -> Any:
-        """Return the sum of what `made` makes of each block, arrays in tuples, each times its share."""
-        total: Any = None
+    def _sum(self, made: Callable[[Resident], tuple[Array, ...]]) -> tuple[Array, ...]:
+        """Return the sums of the arrays that `made` makes of each block, each times its share."""
+        total: tuple[Array, ...] = ()
         for share, part in self._parts():
-            here = each(partial(_times, share), made(part))
-            total = here if total is None else _plus(total, here)
+            here = [share * array for array in made(part)]
+            total = tuple(a + b for a, b in zip(total, here, strict=True)) if total else tuple(here)
         return total
 
     # What converges.
@@ -253,14 +252,6 @@ class _Line:
     def arrive(self, f: Array) -> Evaluation:
         """Return the evaluation at the last t, where the objective is f."""
         return self.last._replace(objective=f)
-
-
-def _times(share: float, array: Array) -> Array:
-    return array * share
-
-
-def _plus(one: Any, other: Any) -> Any:
-    return tuple(a + b for a, b in zip(one, other, strict=True))
 
 
 def _dot(u: Array, v: Array) -> Array:

@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from fastlr.backends import Backend
 from fastlr.objectives.protocol import Objective, State, rows_of
 from fastlr.solvers import Converging
@@ -69,7 +71,8 @@ def converge(
         if len(rows) <= FEW * len(going):
             objective, iterate = objective.rows(rows), iterate.rows(rows)
             going = [going[row] for row in rows]
-        iterate = solver.step(backend, objective, iterate)
+        with np.errstate(over="ignore", invalid="ignore"):
+            iterate = solver.step(backend, objective, iterate)
     raise AssertionError("the last iteration ends every model")
 
 

@@ -63,7 +63,8 @@ def size_of(backend: Backend, data: Dataset, models: Sequence[Candidate], copies
 def measured(backend: Backend, rows: Array, k: int, outputs: int, penalized: bool = True) -> Size:
     """Return what is counted of k models on examples `rows (m, n)`, and the memory that there is for them."""
     (m, n), itemsize = rows.shape, np.dtype(backend.dtype).itemsize
-    in_place = isinstance(rows, np.ndarray) if backend.xp is np else library_of(rows) != "numpy"
+    here = isinstance(rows, np.ndarray) and rows.flags.c_contiguous
+    in_place = here if backend.xp is np else library_of(rows) != "numpy"
     copy = 0 if in_place and _is_read(backend, rows) else m * n * itemsize
     logits = LOGITS if backend.xp is np else math.inf
     return Size(n, m, k, outputs, itemsize, penalized, memory_budget(backend.free_memory()), copy, logits)
