@@ -159,12 +159,13 @@ def check_model_path(path: Path, *inputs: Path | None) -> None:
 
 def check_output(path: Path, *inputs: Path | None) -> None:
     """Refuse a file that cannot be written, that is read, or that would lie among the arrays of a folder of them."""
-    from fastlr.data.shards import recognises
+    from fastlr.data import shards
+    from fastlr.data.reading import reader_of
     from fastlr.files import check_writable
 
     check_writable(path, inputs)
     for given in inputs:
         if given is None or Path(os.path.realpath(given)) not in Path(os.path.realpath(path)).parents:
             continue
-        if recognises(given):
+        if reader_of(given) is shards:
             raise InputError(f"{path}: lies within {given}, whose arrays are read; give another place")

@@ -60,7 +60,7 @@ def as_dataset(data: Any, split: str = "train") -> Any:
 
 def read(path: Path, split: str, pictures: Pictures) -> Dataset:
     """Read one split of a path, or all of an undivided one."""
-    reader = _reader_of(path)
+    reader = reader_of(path)
     with reporting(path):
         return reader.read(path, _choose_split(path, reader.splits(path), split), pictures)
 
@@ -68,12 +68,13 @@ def read(path: Path, split: str, pictures: Pictures) -> Dataset:
 def splits_of(path: str | os.PathLike[str]) -> tuple[str, ...]:
     """Return the names of the splits that a path holds, () where it is undivided."""
     where = Path(path)
-    reader = _reader_of(where)
+    reader = reader_of(where)
     with reporting(where):
         return reader.splits(where)
 
 
-def _reader_of(path: Path) -> Reader:
+def reader_of(path: Path) -> Reader:
+    """Return what reads a path; raise InputError where nothing does."""
     try:
         path.stat()
     except FileNotFoundError:
