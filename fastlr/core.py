@@ -84,22 +84,20 @@ def losses_and_residuals(Z: Array, Y: Array, weights: Array | None = None) -> tu
     return xp.mean(J, axis=-1, keepdims=True), D
 
 
-def softmax_curvature(A: Array, V: Array) -> Array:
-    """Return A (V − Σ A V), the derivative of softmax(Z) = A along V; both are (…, units, m)."""
-    return A * (V - array_namespace(A).sum(A * V, axis=-2, keepdims=True))
+def curvature_at(A: Array, V: Array, weights: Array | None = None) -> Array:
+    """Return the derivative of D along V at probabilities A, each (…, units, m).
+
+    That is A (1 − A) V for one unit, a sigmoid, and A (V − Σ A V) for more, a softmax. `weights (…, 1, m)` multiply
+    what each example gives.
+    """
+    xp = array_namespace(A)
+    V = A * (1 - A) * V if A.shape[-2] == 1 else A * (V - xp.sum(A * V, axis=-2, keepdims=True))
+    return V if weights is None else V * weights
 
 
 def curvature_along(Z: Array, V: Array, weights: Array | None = None) -> Array:
-    """Return the derivative of D along V at logits Z, each (…, units, m): one unit is a sigmoid, more are a softmax.
-
-    `weights (…, 1, m)` multiply what each example gives.
-    """
-    if Z.shape[-2] == 1:
-        A = sigmoid(Z)
-        V = A * (1 - A) * V
-    else:
-        V = softmax_curvature(softmax(Z), V)
-    return V if weights is None else V * weights
+    """Return `curvature_at` the probabilities of the logits Z (…, units, m)."""
+    return curvature_at(sigmoid(Z) if Z.shape[-2] == 1 else softmax(Z), V, weights)
 
 
 def relu(Z: Array) -> Array:

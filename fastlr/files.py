@@ -66,7 +66,7 @@ def check_all_apart(paths: Iterable[Path], inputs: Iterable[Path | int | None]) 
 
 def _files_below(folder: Path | int | None) -> Iterator[Path]:
     if isinstance(folder, Path):
-        for inner, _, names in os.walk(folder):  # which finds nothing in what is no folder
+        for inner, _, names in os.walk(folder):  # for a file this yields nothing
             yield from (Path(inner, name) for name in names)
 
 

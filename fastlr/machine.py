@@ -74,12 +74,12 @@ def memory_budget(free: int | None = None) -> int:
         return (free_memory() if free is None else free) // 2
     size = parse_size(text)
     if size is None:
-        raise InputError(f"FASTLR_MEMORY: {text!r} is no size; give bytes, or such as 500M or 4G")
+        raise InputError(f"FASTLR_MEMORY: {text!r} is not a size; give a number of bytes, or a size such as 500M or 4G")
     return size
 
 
 def parse_size(text: str) -> int | None:
-    """Return "4G", "1.5M" or "1000" as bytes, in units of 1024; None for what is no size."""
+    """Return "4G", "1.5M" or "1000" as bytes, in units of 1024, or None for other text."""
     match = re.fullmatch(r"(\d{1,18}(?:\.\d{1,9})?)([KMGT]?)(?:I?B)?", text.strip().upper())
     return (int(float(match[1]) * UNITS[match[2]]) or None) if match else None
 

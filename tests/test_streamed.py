@@ -169,7 +169,11 @@ def test_the_command_says_it(fastlr_command, tmp_path, monkeypatch):
 def test_a_budget_that_is_none(refused, tmp_path, monkeypatch, text):
     np.savez(tmp_path / "x.npz", X=np.eye(4), y=[0, 1, 0, 1])
     monkeypatch.setenv("FASTLR_MEMORY", text)
-    refused("train", tmp_path / "x.npz", says=(f"FASTLR_MEMORY: '{text}' is no size; give bytes, or such as 500M",))
+    refused(
+        "train",
+        tmp_path / "x.npz",
+        says=(f"FASTLR_MEMORY: '{text}' is not a size; give a number of bytes",),
+    )
 
 
 @pytest.mark.parametrize(

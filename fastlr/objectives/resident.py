@@ -105,7 +105,7 @@ class Resident:
 
     def product(self, at: Evaluation, p: Vector) -> Vector:
         """Return ∇²f p, without logits."""
-        return self._adjoint(self._curvature(at.kept[0], p.Z), p.W)
+        return self._adjoint(core.curvature_at(at.kept[0], p.Z, self.counts), p.W)
 
     def precondition(self, at: Evaluation, r: Vector) -> Vector:
         """Return M r, without logits."""
@@ -121,7 +121,7 @@ class Resident:
         A = at.kept[0]
         if A.shape[:2] != (1, 1) or self.form.name != "gram":
             return None
-        S = self._curvature(A, array_namespace(A).ones_like(A))
+        S = core.curvature_at(A, array_namespace(A).ones_like(A), self.counts)
         found: Vector | None = self.form.conjugate_gradients(
             S, self.l2, self.preconditioner.mean, at.gradient, longest, share
         )
@@ -155,11 +155,6 @@ class Resident:
         """Return [A*V + l2 P, mean(V)], without logits."""
         b = core.intercept_gradient(V)
         return Vector(self.form.gradient(V) + self.l2 * P, b if self.network.intercept else 0 * b)
-
-    def _curvature(self, A: Array, Z: Array) -> Array:
-        """Return V: the second derivative of each example's loss, times its count, applied to a direction's logits."""
-        V = A * (1 - A) * Z if self.network.outputs == 1 else core.softmax_curvature(A, Z)
-        return V if self.counts is None else V * self.counts
 
     def _rounding_of_square(self, u: Vector) -> Array:
         """Return how large ⟨u, u⟩ may come out of rounding alone, `(k, 1, 1)`: 0 where its terms are squares."""

@@ -36,8 +36,8 @@ def assign(labels: NDArray[np.int64], folds: Any, seed: int) -> NDArray[np.int64
 def fold_weights(fold: NDArray[np.int64], copies: int = 1) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Return the weightings `(1 + folds, m)`, of all examples and without each fold, and which of them each model has.
 
-    There are `copies` models on all, then for each its folds' models. Each weighting has a mean of 1, so that the mean
-    of weighted losses is that of the examples which count.
+    There are `copies` models on all, then for each its folds' models. Each weighting has a mean of 1: the mean of the
+    weighted losses is then the mean loss of the examples that were not left out.
     """
     folds = int(fold.max()) + 1
     each = np.stack([fold != left_out for left_out in range(-1, folds)]).astype(np.float64)

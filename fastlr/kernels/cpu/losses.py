@@ -75,11 +75,9 @@ def _sigmoid_slopes(z: Any, v: Any, out: Any) -> None:
 def _softmax_slopes(Z: Any, V: Any, out: Any, start: int, stop: int, tops: Any, totals: Any, sums: Any) -> None:
     """Out ← A (V − Σ A V), A = softmax(Z), for examples start … stop."""
     units, m = Z.shape[0], stop - start
-    tops[:m] = Z[0, start:stop]
+    _find_tops(Z, start, stop, tops)
     totals[:m] = 0
     sums[:m] = 0
-    for u in range(1, units):
-        _raise(tops, Z[u, start:stop])
     for u in range(units):
         _add_product(Z[u, start:stop], V[u, start:stop], tops, out[u, start:stop], totals, sums)
     for j in range(m):
@@ -128,11 +126,9 @@ def _sigmoid(z: Any, y: Any, d: Any, losses: Any) -> None:
 def _softmax(Z: Any, Y: Any, D: Any, start: int, stop: int, tops: Any, totals: Any, losses: Any) -> None:
     """D ← softmax(Z) − Y and the losses, for examples start … stop of Z (units, m)."""
     units, m = Z.shape[0], stop - start
-    tops[:m] = Z[0, start:stop]
+    _find_tops(Z, start, stop, tops)
     totals[:m] = 0
     losses[:m] = 0
-    for u in range(1, units):
-        _raise(tops, Z[u, start:stop])
     for u in range(units):
         _add(Z[u, start:stop], Y[u, start:stop], tops, D[u, start:stop], totals, losses)
     for j in range(m):
@@ -140,6 +136,14 @@ def _softmax(Z: Any, Y: Any, D: Any, start: int, stop: int, tops: Any, totals: A
         totals[j] = 1 / totals[j]
     for u in range(units):
         _divide(D[u, start:stop], totals, Y[u, start:stop])
+
+
+@inlined
+def _find_tops(Z: Any, start: int, stop: int, tops: Any) -> None:
+    """Tops ← the largest logit of each of the examples start … stop."""
+    tops[: stop - start] = Z[0, start:stop]
+    for u in range(1, Z.shape[0]):
+        _raise(tops, Z[u, start:stop])
 
 
 @inlined
