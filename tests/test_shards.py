@@ -11,7 +11,7 @@ from safetensors.numpy import save_file
 
 import fastlr
 from fastlr.data import arrays, hdf5, open_dataset, splits_of, tensors
-from fastlr.data.rows import Rows, joined
+from fastlr.data.rows import Rows, by_bands, joined
 from fastlr.namespace import is_lazy
 from fastlr.training import inputs
 
@@ -95,10 +95,25 @@ def test_the_bits_of_one_array(lazily, tmp_path, write, settings):
 
 
 def test_parquet_gives_them_too(lazily, tmp_path):
-    pq.write_table(pa.table({"features": list(X), "label": LABELS}), tmp_path / "x.parquet")
+    for number, part in enumerate(np.array_split(np.arange(len(X)), 3)):
+        table = pa.table({"features": list(X[part]), "label": LABELS[part]})
+        pq.write_table(table, tmp_path / f"train-{number}.parquet", row_group_size=40)
+    data = open_dataset(tmp_path)
+    assert type(data.images).__name__ == "InOrder"
     settings = {"iterations": 20, "form": "primal", "solver": "lbfgs", "l2": 0.1}
-    one, other = fastlr.train(X, LABELS, **settings), fastlr.train(open_dataset(tmp_path / "x.parquet"), **settings)
+    one, other = fastlr.train(X, LABELS, **settings), fastlr.train(data, **settings)
     np.testing.assert_array_equal(one.model.layers[0].W, other.model.layers[0].W)
+    for which in (slice(50, 60), slice(60, 200), slice(0, 3), slice(229, 230), [200, 3, 90], slice(5, 5)):
+        np.testing.assert_array_equal(data.images[which], X[which])
+
+
+def test_a_table_that_does_not_hold_one_kind_of_number(lazily, tmp_path):
+    first = pa.table({"features": pa.array([[1, 2]] * 300), "label": [0, 1] * 150})
+    later = pa.table({"features": pa.array([[1, None]] * 300), "label": [0, 1] * 150})
+    for number, table in enumerate((first, later)):
+        pq.write_table(table, tmp_path / f"train-{number}.parquet")
+    with pytest.raises(fastlr.InputError, match=r"the features are float64, those before int64, after 300 rows"):
+        np.asarray(open_dataset(tmp_path).images)
 
 
 def test_names_parts_and_the_command(lazily, tmp_path, fastlr_command):
@@ -219,3 +234,18 @@ def test_a_folder_of_classes_with_an_array_in_it_is_one_of_pictures(tmp_path):
     write_folder(tmp_path, images, labels)
     np.save(tmp_path / "notes.npy", X)
     assert open_dataset(tmp_path, size=8).classes == ("dark", "light")
+
+
+def test_rows_that_are_compressed_together_are_read_once():
+    asked = []
+
+    def read(start, stop):
+        asked.append((start, stop))
+        return X[start:stop]
+
+    rows = Rows(X.shape, X.dtype, by_bands(read, 100, len(X)))
+    found = [rows[start : start + 32] for start in range(0, 230, 32)]
+    np.testing.assert_array_equal(np.concatenate(found), X)
+    assert asked == [(0, 100), (100, 200), (200, 230)]
+    np.testing.assert_array_equal(rows[10:220], X[10:220])
+    assert asked[3:] == [(10, 220)]

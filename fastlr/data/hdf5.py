@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from fastlr.data.dataset import Dataset, class_names, from_arrays, list_names
 from fastlr.data.expansion import DEFAULT, Expansion
 from fastlr.data.format import Pictures, reporting
-from fastlr.data.rows import LARGE, Rows, in_file
+from fastlr.data.rows import LARGE, Rows, by_bands, in_file
 from fastlr.errors import InputError
 from fastlr.machine import in_threads, usable_cpus
 
@@ -164,7 +164,8 @@ def _array(process: Opener, path: Path, found: dict[str, Any]) -> Any:
         values = np.fromfile(path, dtype, count, offset=found["offset"])
     elif "chunks" in found:
         if large:
-            return Rows((shape[0], shape[1]), dtype, functools.partial(_expanded, path, found, shape, dtype))
+            read = functools.partial(_expanded, path, found, shape, dtype)
+            return Rows((shape[0], shape[1]), dtype, by_bands(read, found["chunk"][0], shape[0]))
         return _expanded(path, found, shape, dtype, 0, shape[0])
     else:
         values = np.empty(count, dtype)

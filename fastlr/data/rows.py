@@ -6,7 +6,8 @@ arrays, and whatever makes an array of all of them gets one, in memory.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastlr.data.format import reporting
+from fastlr.errors import InputError
 
 LARGE = 2**28  # bytes from which an array stays in its file
 BLOCK = 2**20  # numbers that are read at once where some rows here and there are wanted,
 FEW = 64  # unless they are fewer than one in so many: then each is read by itself
+
+
+Read = Callable[[int, int], NDArray[Any]]  # of the rows from one number to another
 
 
 class Rows:
@@ -25,7 +30,7 @@ class Rows:
 
     ndim = 2
 
-    def __init__(self, shape: tuple[int, int], dtype: np.dtype[Any], read: Callable[[int, int], NDArray[Any]]) -> None:
+    def __init__(self, shape: tuple[int, int], dtype: np.dtype[Any], read: Read) -> None:
         """Keep what is known without reading anything."""
         self.shape, self.dtype, self._read = shape, dtype, read
 
@@ -63,6 +68,55 @@ class Rows:
         return self._read(0, self.shape[0]).astype(self.dtype if dtype is None else dtype, copy=False)
 
 
+class InOrder(Rows):
+    """Rows that can be read in their order alone, as those of a compressed table; what was read last is not kept.
+
+    `begin(row)` returns the number of a row at or before this one, and the arrays of the rows from there on.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, int],
+        dtype: np.dtype[Any],
+        begin: Callable[[int], tuple[int, Iterator[NDArray[Any]]]],
+    ) -> None:
+        """Keep what is known without reading anything."""
+        super().__init__(shape, dtype, self._next)
+        self._begin, self._lock = begin, threading.Lock()
+        self._at, self._left = -1, np.empty((0, shape[1]), dtype)
+        self._coming: Iterator[NDArray[Any]] = iter(())
+
+    def _next(self, start: int, stop: int) -> NDArray[Any]:
+        """Return rows; to go on where the last reading ended needs no reading anew."""
+        found = np.empty((stop - start, self.shape[1]), self.dtype)
+        with self._lock:  # two threads would take each other's rows
+            if start != self._at:
+                self._at, self._coming = self._begin(start)
+                self._left = self._left[:0]
+            while self._at < stop:
+                if not len(self._left):
+                    self._left = self._following()
+                wanted = max(start, self._at)  # rows before it are passed over
+                taken = self._left[wanted - self._at : stop - self._at]
+                found[wanted - start : wanted - start + len(taken)] = taken
+                passed = min(len(self._left), stop - self._at)
+                self._left, self._at = self._left[passed:], self._at + passed
+        return found
+
+    def _following(self) -> NDArray[Any]:
+        """Return the rows that come next."""
+        try:
+            rows = next(self._coming, None)
+        except BaseException:
+            self._at = -1
+            raise
+        if rows is None or rows.dtype != self.dtype:
+            at, self._at = self._at, -1
+            what = "end" if rows is None else f"are {rows.dtype}, those before {self.dtype},"
+            raise InputError(f"the features {what} after {at} rows; the file was changed, or holds no number there")
+        return rows
+
+
 def in_file(path: Path, shape: Sequence[int], dtype: np.dtype[Any], offset: int) -> Rows:
     """Return the rows of a file in which they lie one after another, from an offset on. Reading them opens it anew."""
     (m, n), size = shape, dtype.itemsize
@@ -73,6 +127,27 @@ def in_file(path: Path, shape: Sequence[int], dtype: np.dtype[Any], offset: int)
             return values.reshape(stop - start, n)
 
     return Rows((m, n), dtype, read)
+
+
+def by_bands(read: Read, height: int, m: int) -> Read:
+    """Return what reads rows that are compressed so many together: of fewer, all are read and kept for the next."""
+    kept: tuple[int, NDArray[Any] | None] = -1, None
+
+    def some(start: int, stop: int) -> NDArray[Any]:
+        nonlocal kept
+        band = start // height
+        end = (band + 1) * height
+        if stop - start >= height:
+            return read(start, stop)
+        if stop > end:
+            return np.concatenate([some(start, end), some(end, stop)])
+        number, rows = kept  # another thread may put another one there
+        if number != band or rows is None:
+            rows = read(band * height, min(m, end))
+            kept = band, rows
+        return rows[start - band * height : stop - band * height]
+
+    return some
 
 
 def joined(parts: Sequence[Any]) -> Rows:

@@ -6,6 +6,7 @@ time, and of a column only plain values are taken: no extension type is looked a
 
 from __future__ import annotations
 
+import bisect
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +17,9 @@ from numpy.typing import NDArray
 
 from fastlr.data.dataset import Dataset, from_arrays
 from fastlr.data.format import Pictures, reporting
+from fastlr.data.rows import InOrder
 from fastlr.errors import InputError
+from fastlr.machine import free_memory, memory_budget
 
 IMAGES, FEATURES, LABELS = ("image", "img"), ("features", "X", "embedding"), ("label", "labels")
 MOST_TEXT = 4000  # bytes of a label
@@ -61,11 +64,12 @@ def from_tables(source: str, tables: Sequence[Table], pictures: Pictures) -> Dat
     for table in tables[1:]:
         if _class_names(table) != names:
             raise InputError(f"{table.name}: its class names differ from those of {tables[0].name}")
-    labels = np.concatenate([part for table in tables for part in labels_of(table, names)] or [np.empty(0)])
+    by_table = [list(labels_of(table, names)) for table in tables]
+    labels = np.concatenate([part for parts in by_table for part in parts] or [np.empty(0)])
     if not len(labels):
         raise InputError(f"{source}: holds no rows; at least one example of each class is needed")
     if tables[0].choose(IMAGES) is None:
-        return from_arrays(source, np.concatenate(list(_vectors(tables))), labels, names)
+        return from_arrays(source, _features(tables, [sum(map(len, parts)) for parts in by_table]), labels, names)
 
     from fastlr.data.picture import decode_examples
 
@@ -167,6 +171,20 @@ def _values(array: Any) -> list[Any]:
         return list(array.to_pylist())
     distinct = array.dictionary.to_pylist()
     return [None if i is None else distinct[i] for i in array.indices.to_pylist()]
+
+
+def _features(tables: Sequence[Table], sizes: Sequence[int]) -> Any:
+    """Return the feature vectors of tables of so many rows: read, or left where they are if the memory is too small."""
+    first = next(_vectors(tables))
+    if sum(sizes) * first[0].nbytes <= memory_budget(free_memory()):
+        return np.concatenate(list(_vectors(tables)))
+    starts = np.cumsum([0, *sizes]).tolist()
+
+    def begin(row: int) -> tuple[int, Iterator[NDArray[Any]]]:
+        number = bisect.bisect_right(starts, row) - 1
+        return starts[number], _vectors(tables[number:])
+
+    return InOrder((starts[-1], first.shape[1]), first.dtype, begin)
 
 
 def _vectors(tables: Sequence[Table]) -> Iterator[NDArray[Any]]:
