@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any
@@ -66,6 +67,12 @@ def compared(value: Any) -> tuple[Any, ...]:
 def dtype_name(array: Any) -> str:
     """Return "uint8", "float32", …, in every library."""
     return str(array.dtype).rpartition(".")[2]
+
+
+def itemsize_of(array: Any) -> int:
+    """Return the bytes of one of its numbers, in every library."""
+    bits = re.search(r"\d+$", dtype_name(array))
+    return 1 if bits is None else int(bits[0]) // 8
 
 
 def to_host(array: Any) -> np.ndarray[Any, Any]:

@@ -19,10 +19,15 @@ class Seen:
         return self.text.replace("\r\n", "\n").splitlines()
 
 
-def on_a_terminal(*arguments, columns: int = 80, errors_there: bool = False, cwd=None, **environment: str) -> Seen:
-    """Run fastlr with standard output on a terminal, and standard error too if asked for (else it is dropped)."""
+def on_a_terminal(
+    *arguments, columns: int = 80, errors_there: bool = False, cwd=None, script=None, **environment: str
+) -> Seen:
+    """Run fastlr with standard output on a terminal, and standard error too if asked for (else it is dropped).
+
+    `script` is a file of Python that is run in its place.
+    """
     ours, theirs = pty.openpty()
-    command = [sys.executable, "-m", "fastlr", *map(str, arguments)]
+    command = [sys.executable, *(["-m", "fastlr"] if script is None else [script]), *map(str, arguments)]
     without = ("NO_COLOR", "FORCE_COLOR", "PYTHONIOENCODING")
     inherited = {name: value for name, value in os.environ.items() if name not in without}
     settings = inherited | {"TERM": "xterm", "COLUMNS": str(columns), "PYTHONUTF8": "1"} | environment

@@ -446,3 +446,36 @@ def test_bars_grow_with_the_share():
 
 def bars_of(count: int) -> list[str]:
     return [tables.draw_bar(i / (count - 1), 20, True) for i in range(count)]
+
+
+def test_how_far_a_pass_has_come():
+    assert text.reading(2_500_000_000, 12_300_000_000, 2.0) == "2.50 of 12.30 GB, 1.25 GB/s"
+    assert text.reading(2_500_000, 12_300_000, 2.0) == "2.50 of 12.30 MB, 1.25 MB/s"
+    assert text.reading(10**6, 10**7, 0.001) == "", "ten such take no second"
+
+
+@pytest.mark.parametrize("command", ["train", "sweep"])
+def test_a_pass_over_large_data_is_shown(tmp_path, command):
+    """What is read in blocks that take long is shown on a terminal, with bytes a second."""
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "x.npz", X=rng.normal(size=(300, 4)), y=rng.integers(0, 2, 300))
+    code = """
+import sys, time
+from fastlr.data import blocks
+from fastlr.training import inputs
+inputs.FEWEST, inputs.BLOCK = 100, 20
+each = blocks.Blocks._blocks
+def slowly(self):
+    for found in each(self):
+        time.sleep(0.4)
+        yield found
+blocks.Blocks._blocks = slowly
+from fastlr.cli.app import main
+sys.exit(main(sys.argv[1:]))
+"""
+    script = tmp_path / "slow.py"
+    script.write_text(code)
+    options = (command, tmp_path / "x.npz", "--iterations", 1)
+    seen = on_a_terminal(*options, columns=120, errors_there=True, script=script, FASTLR_MEMORY="1000")
+    assert seen.status == 0
+    assert re.search(r"0\.0\d of 0\.01 MB, 0\.\d+ MB/s", seen.text)

@@ -7,17 +7,31 @@ whether they come from one array or from many files.
 from __future__ import annotations
 
 import mmap
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastlr import core
 from fastlr.core import Array
-from fastlr.namespace import is_lazy, library_of
+from fastlr.namespace import is_lazy, itemsize_of, library_of
+
+
+class Pass(NamedTuple):
+    """How far a pass over the data has come."""
+
+    read: int  # bytes
+    size: int  # bytes, in all
+    seconds: float
+
+
+# Whoever wants to know is told after each block.
+watching: ContextVar[Callable[[Pass], object] | None] = ContextVar("watching", default=None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +49,14 @@ class Blocks:
 
     def __iter__(self) -> Iterator[tuple[slice, Array]]:
         """Give each block with the slice that it is. Of what is on a disk the next is read meanwhile."""
+        tell, began = watching.get(), time.monotonic()
+        each = self.shape[1] * itemsize_of(self.rows)
+        for part, block in self._blocks():
+            yield part, block
+            if tell is not None:
+                tell(Pass(part.stop * each, len(self.labels) * each, time.monotonic() - began))
+
+    def _blocks(self) -> Iterator[tuple[slice, Array]]:
         parts = [
             slice(start, min(start + self.size, len(self.labels))) for start in range(0, len(self.labels), self.size)
         ]

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from fastlr.cli.render.terminal import error_console, moves_its_cursor
+from fastlr.cli.render.terminal import error_console, moves_its_cursor, passes_shown
 from fastlr.cli.render.text import short_cost
 
 if TYPE_CHECKING:
@@ -33,7 +33,18 @@ def live_table(models: Sequence[Candidate], iterations: int, quiet: bool = False
     from rich.live import Live
 
     with Live(console=error_console(), auto_refresh=False, transient=True) as live:
-        yield lambda iteration, costs: live.update(_now(models, iteration, iterations, costs), refresh=True)
+        latest: tuple[int, list[float]] = (0, [math.inf] * len(models))
+
+        def show(text: str) -> None:
+            live.update(_now(models, iterations, *latest, text), refresh=True)
+
+        def watch(iteration: int, costs: list[float]) -> None:
+            nonlocal latest
+            latest = iteration, costs
+            live.update(_now(models, iterations, iteration, costs), refresh=True)
+
+        with passes_shown(show):
+            yield watch
 
 
 def results(runs: Sequence[Run], best: Run) -> str:
@@ -66,9 +77,11 @@ def results(runs: Sequence[Run], best: Run) -> str:
     return "\n".join(lines)
 
 
-def _now(models: Sequence[Candidate], iteration: int, iterations: int, costs: list[float]) -> Any:
-    """Return the table of the lowest costs so far."""
+def _now(models: Sequence[Candidate], iterations: int, iteration: int, costs: list[float], reading: str = "") -> Any:
+    """Return the table of the lowest costs so far, and how far the pass over the data has come."""
+    from rich.console import Group
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(title=f"iteration {iteration} of {iterations}", title_justify="left")
     for name in ("learning rate", "l2", "seed", "cost"):
@@ -77,7 +90,7 @@ def _now(models: Sequence[Candidate], iteration: int, iterations: int, costs: li
     for cost, model in ranked[:ROWS]:
         shown = "diverged" if math.isnan(cost) else "waits" if math.isinf(cost) else short_cost(cost)
         table.add_row(f"{model.learning_rate:g}", f"{model.l2:g}", str(model.seed), shown)
-    return table
+    return Group(table, Text(f"read {reading}")) if reading else table
 
 
 def _line(iteration: int, costs: list[float]) -> str:

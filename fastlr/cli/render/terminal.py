@@ -7,11 +7,12 @@ import json
 import os
 import shutil
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TextIO
 
-from fastlr.cli.render.text import isolated, short_cost, shortened
+from fastlr.cli.render.text import isolated, reading, short_cost, shortened
 from fastlr.errors import escaped
 
 WIDTH = 80  # columns of a line for people
@@ -38,13 +39,36 @@ def progress(iterations: int, quiet: bool = False) -> Iterator[tuple[Callable[[i
         MofNCompleteColumn(),
         TextColumn("cost {task.fields[cost]}"),
         TimeRemainingColumn(),
+        TextColumn("{task.fields[reading]}"),
     )
     with Progress(*columns, console=error_console()) as bar:
-        task = bar.add_task("", total=iterations, cost="")
-        yield (
-            lambda iteration, cost: bar.update(task, completed=iteration, cost=short_cost(cost)),
-            lambda: bar.update(task, completed=iterations),
-        )
+        task = bar.add_task("", total=iterations, cost="", reading="")
+        with passes_shown(lambda text: bar.update(task, reading=text)):
+            yield (
+                lambda iteration, cost: bar.update(task, completed=iteration, cost=short_cost(cost)),
+                lambda: bar.update(task, completed=iterations),
+            )
+
+
+@contextmanager
+def passes_shown(show: Callable[[str], object]) -> Iterator[None]:
+    """Let `show` be called, ten times a second, with how far a pass over data has come that are read in blocks."""
+    from fastlr.data.blocks import Pass, watching
+
+    last, shown = 0.0, ""
+
+    def tell(now: Pass) -> None:
+        nonlocal last, shown
+        text = reading(*now)
+        if text != shown and time.monotonic() - last > 0.1:
+            show(text)
+            last, shown = time.monotonic(), text
+
+    before = watching.set(tell)
+    try:
+        yield
+    finally:
+        watching.reset(before)
 
 
 def moves_its_cursor() -> bool:

@@ -53,6 +53,14 @@ def listed(first: str, names: Sequence[str], width: int, lines: int = 3) -> list
     return _filled(first, known[:count], f"and {len(names) - count} more", width)
 
 
+def reading(read: int, size: int, seconds: float) -> str:
+    """Return how far a pass over the data has come, and how fast, where it takes longer than a second."""
+    if seconds * size < read:
+        return ""
+    unit, one = ("GB", 1e9) if size >= 1e9 else ("MB", 1e6)
+    return f"{read / one:.2f} of {size / one:.2f} {unit}, {read / seconds / one:.3g} {unit}/s"
+
+
 def short_cost(cost: float) -> str:
     """Return a cost as the tutorials print it, and one that grew out of hand in short."""
     return f"{cost:f}" if cost < 1e6 else f"{cost:.6g}"
