@@ -250,12 +250,25 @@ def test_hdf5_where_no_process_can_be_started(tmp_path, monkeypatch):
         fastlr.open_dataset(tmp_path / "x.h5")
 
 
-def test_what_c_libraries_print_stays_away_and_our_line_does_not(capfd):
+def test_what_c_libraries_print_stays_away(capfd):
     with signals.only_our_lines():
         os.write(2, b"JPEGLib: Bogus Huffman table definition.\n")
-        os.write(signals.standard_error, b"ours\n")
     os.write(2, b"after\n")
-    assert capfd.readouterr().err == "ours\nafter\n"
+    assert capfd.readouterr().err == "after\n"
+
+
+def test_an_interruption_is_said_while_what_c_libraries_print_stays_away():
+    code = """
+import os, signal, time
+from fastlr.cli import signals
+signals.listen()
+with signals.only_our_lines():
+    os.write(2, b"JPEGLib: Bogus Huffman table definition.")
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(20)
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stderr) == (143, "fastlr: terminated\n")
 
 
 def test_a_thousand_kinds_of_metadata(tmp_path):

@@ -8,7 +8,7 @@ from conftest import draw_images, write_folder
 from pseudo import on_a_terminal
 
 import fastlr
-from fastlr.cli.options import numbers, seeds
+from fastlr.training.texts import numbers, seeds
 
 
 @pytest.fixture

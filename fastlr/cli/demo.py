@@ -12,6 +12,7 @@ from fastlr.cli.predict import caption
 from fastlr.cli.render.terminal import fitted
 from fastlr.cli.train import run_training
 from fastlr.errors import InputError
+from fastlr.training.settings import Candidate, Settings
 
 
 def demo(
@@ -39,7 +40,8 @@ def demo(
     print(f"drawing pictures of an {CLASSES[0]} or a {CLASSES[1]} in {fitted(out, 46)}")
     draw_dataset(out, seed=seed)
     train_set, test_set = open_dataset(out, "train"), open_dataset(out, "test")
-    run = run_training(train_set, test_set, iterations=500, learning_rate=0.002, seed=seed, test_costs=True)
+    candidate, settings = Candidate(0.002, seed=seed), Settings(iterations=500, seed=seed)
+    run = run_training(train_set, test_set, candidate, settings, test_costs=True)
     run.model.save(out / "model.safetensors")
     with whole_file(out / "results.json") as beside:
         beside.write_text(json.dumps(run.as_dict(), indent=1, allow_nan=False))

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import logging
-import math
 import os
+from collections.abc import Callable
+from dataclasses import Field, asdict, dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 
 import typer
 
 from fastlr.cli.signals import only_our_lines
 from fastlr.errors import InputError
+from fastlr.training.definition import definition_of
 
 if TYPE_CHECKING:
     from fastlr.data import Dataset
 
-MOST = 10_000  # models of a sweep's one option
+T = TypeVar("T")
 
 
 def hush(quiet: bool) -> bool:
@@ -47,114 +51,121 @@ MaxExpansion = Annotated[
     ),
 ]
 Report = Annotated[Path | None, typer.Option(metavar="DIR", help="Folder for a report: report.html and its figures.")]
-LearningRate = Annotated[float, typer.Option("--lr", "--learning-rate", help="Step of the gradient descent.")]
 TestPath = Annotated[Path | None, typer.Option(help="Data to test on; by default DATA's own test split.")]
 ModelOut = Annotated[Path | None, typer.Option(help="File to save the model in, .safetensors.")]
-Iterations = Annotated[int, typer.Option(help="Steps of gradient descent.")]
-Layers = Annotated[
-    str, typer.Option(metavar="N[,N]", help="Units of hidden ReLU layers, such as 4,3,2; by default none.")
-]
-OptimizerName = Annotated[str, typer.Option(help="gd, momentum, nesterov or adam.")]
-SolverName = Annotated[
-    str, typer.Option("--solver", help="gd, or to the minimum: newton, newton-cg, lbfgs, auto (the least work).")
-]
-Tol = Annotated[float | None, typer.Option(help="Norm of the gradient at which all solvers but gd stop.")]
-BatchSize = Annotated[int | None, typer.Option(help="Examples a step looks at; by default all.")]
-Standardize = Annotated[
-    bool, typer.Option("--standardize", help="Bring each feature to mean 0 and standard deviation 1.")
-]
-Scale = Annotated[
-    str, typer.Option(metavar="F", help="What the numbers are multiplied by; auto: 1/255 for uint8, 1 for all else.")
+CheckpointFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--checkpoint",
+        metavar="FILE",
+        help="Keep the state of the training here; the same command goes on from there, to the same bits.",
+    ),
 ]
 Positive = Annotated[str | None, typer.Option(metavar="NAME[,NAME]", help="Classes that count as 1.")]
 Balance = Annotated[bool, typer.Option("--balance", help="Keep as many zeros as there are ones.")]
 Holdout = Annotated[int | None, typer.Option(help="Shuffle, and keep this many examples for the test.")]
-Seed = Annotated[int, typer.Option(help="Seed of all that is drawn: initial weights, shuffles.")]
-RecordEvery = Annotated[int, typer.Option(help="Iterations between two recorded costs.")]
-FormName = Annotated[str, typer.Option(help="auto, primal or gram.")]
-BackendName = Annotated[str | None, typer.Option(help="Array library; by default FASTLR_BACKEND, else auto.")]
-DeviceName = Annotated[str | None, typer.Option(help="By default FASTLR_DEVICE, else the library's first.")]
-DtypeName = Annotated[str | None, typer.Option(help="float64 or float32; by default FASTLR_DTYPE.")]
-Precision = Annotated[str, typer.Option(help="full, or tf32 for float32 products on an NVIDIA GPU.")]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Which examples of the data are read, and how."""
+
+    size: Size = 64
+    resample: Resample = "bicubic"
+    positive: Positive = None
+    balance: Balance = False
+    holdout: Holdout = None
+    skip_bad: SkipBad = False
+    max_expansion: MaxExpansion = None
+
+
+def with_options(command: Callable[..., T]) -> Callable[..., T]:
+    """Return the command with an option for each field of those parameters that are dataclasses, in their places.
+
+    A setting's field has a `Definition`, from which its option is made; any other is annotated with its option.
+    """
+    hints = get_type_hints(command, include_extras=True)
+    groups: dict[str, Any] = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
+    parameters: dict[str, inspect.Parameter] = {}
+    for name, parameter in inspect.signature(command).parameters.items():
+        for one in fields(groups[name]) if name in groups else ():  # two groups may have one setting in common
+            annotation = _option(groups[name], one)
+            parameters[one.name] = inspect.Parameter(
+                one.name, parameter.KEYWORD_ONLY, default=_default(one), annotation=annotation
+            )
+        if name not in groups:
+            parameters[name] = parameter.replace(kind=parameter.KEYWORD_ONLY, annotation=hints[name])
+
+    @functools.wraps(command)
+    def with_fields(**given: Any) -> T:
+        made = {
+            name: group(**{one.name: _value(one, given[one.name]) for one in fields(group)})
+            for name, group in groups.items()
+        }
+        return command(**{name: value for name, value in given.items() if name in hints}, **made)
+
+    with_fields.__signature__ = inspect.Signature(list(parameters.values()))  # type: ignore[attr-defined]
+    with_fields.__annotations__ = {name: parameter.annotation for name, parameter in parameters.items()}
+    return with_fields
+
+
+def _option(group: Any, one: Field[Any]) -> Any:
+    """Return the annotation of the parameter for a field: its type on the command line, and the option."""
+    kind = get_type_hints(group, include_extras=True)[one.name]
+    if "definition" not in one.metadata:
+        return kind
+    defined = definition_of(one)
+    names = [*filter(None, [defined.option]), f"--{one.name.replace('_', '-')}"]  # without it a flag gets a `--no-`
+    return Annotated[str if defined.read else kind, typer.Option(*names, metavar=defined.metavar, help=defined.help)]
+
+
+def _default(one: Field[Any]) -> Any:
+    """Return the default of a field as the command line writes it."""
+    if "definition" in one.metadata and definition_of(one).read and not isinstance(one.default, str):
+        return ""
+    return one.default
+
+
+def _value(one: Field[Any], given: Any) -> Any:
+    """Return the value of a field from what the command line gives."""
+    read = definition_of(one).read if "definition" in one.metadata else None
+    return given if read is None else read(given)
 
 
 @only_our_lines()
-def read_data(
-    data: Path, test: Path | None, positive: str | None, balance: bool, holdout: int | None, seed: int, **reading: Any
-) -> tuple[Dataset, Dataset | None]:
-    """Return the examples to train on, and those to test on where there are any; `reading` is for picture files."""
+def read_data(data: Path, test: Path | None, reading: Reading, seed: int) -> tuple[Dataset, Dataset | None]:
+    """Return the examples to train on, and those to test on where there are any."""
     from fastlr.data import open_dataset, splits_of
 
+    pictures = asdict(reading)
+    positive, balance, holdout = (pictures.pop(name) for name in ("positive", "balance", "holdout"))
     if test is not None and holdout is not None:
         raise InputError("--holdout: --test names the test data already; give one of the two")
     if positive == "":
         raise InputError("--positive: it is empty; give the names of the classes that count as 1")
     # The test set is brought to the training set's classes by their names, whichever of them it holds.
-    train_set = open_dataset(data, "train", positive=positive, balance=balance, **reading)
+    train_set = open_dataset(data, "train", positive=positive, balance=balance, **pictures)
     if holdout is not None:
         return train_set.holdout(holdout, seed)
     if test is not None:
-        return train_set, open_dataset(test, "test", **reading)
-    return train_set, open_dataset(data, "test", **reading) if "test" in splits_of(data) else None
+        return train_set, open_dataset(test, "test", **pictures)
+    return train_set, open_dataset(data, "test", **pictures) if "test" in splits_of(data) else None
 
 
-def numbers(option: str, text: str) -> list[float]:
-    """Return "0.1,0.01" as numbers, and "1e-6:1e2:9" as nine from the first to the last, each the same times more."""
-    found: list[float] = []
-    for part in text.split(","):
-        try:
-            if ":" in part:
-                first, last, count = part.split(":")
-                found += _powers(float(first), float(last), int(count))
-            else:
-                found.append(float(part))
-        except ValueError:
-            raise InputError(
-                f"{option}: {text!r}; numbers are needed, such as 0.1,0.01, or FIRST:LAST:COUNT for a geometric row"
-            ) from None
-    return found
+def check_outputs(model: Path | None, checkpoint: Path | None, report: Path | None, *inputs: Path | None) -> None:
+    """Refuse, before anything is trained, what cannot be written, or would replace what is read or another output."""
+    if model is not None:
+        if model.suffix != ".safetensors":
+            raise InputError(f"{model}: its name must end in .safetensors")
+        check_output(model, *inputs)
+    if checkpoint is not None:
+        check_output(checkpoint, *inputs)
+        if model is not None and os.path.realpath(model) == os.path.realpath(checkpoint):
+            raise InputError(f"{checkpoint}: is the name of the model too; give --checkpoint another")
+    if report is not None:
+        from fastlr.reporting import check_folder
 
-
-def _powers(first: float, last: float, count: int) -> list[float]:
-    if not (0 < first < math.inf and 0 < last < math.inf and 2 <= count <= MOST):
-        raise ValueError
-    return [first * (last / first) ** (i / (count - 1)) for i in range(count - 1)] + [last]
-
-
-def scale_option(text: str) -> float | str:
-    """Return "0.5" as a number, and "auto" as it is."""
-    if text == "auto":
-        return text
-    try:
-        return float(text)
-    except ValueError:
-        raise InputError(f"--scale: {text!r}; a positive number is needed, or auto") from None
-
-
-def seeds(text: str) -> list[int]:
-    """Return "0-7" or "0,3,5" as numbers."""
-    found: list[int] = []
-    for part in text.split(","):
-        first, dash, last = part.strip().partition("-")
-        if not first.isdecimal() or (dash and not last.isdecimal()) or not 0 <= int(last or first) - int(first) < MOST:
-            raise InputError(f"--seeds: {text!r}; whole numbers are needed, such as 0-7 or 0,3,5")
-        found += range(int(first), int(last or first) + 1)
-    return found
-
-
-def hidden_units(text: str) -> tuple[int, ...]:
-    """Return "4,3,2" as numbers."""
-    parts = text.split(",") if text else []
-    if any(not part.strip().isdecimal() or int(part) < 1 for part in parts):
-        raise InputError(f"--layers: {text!r}; whole numbers of at least 1 are needed, such as 4,3,2")
-    return tuple(int(part) for part in parts)
-
-
-def check_model_path(path: Path, *inputs: Path | None) -> None:
-    """Refuse a name that a model cannot be saved under, or that is read, before anything is trained."""
-    if path.suffix != ".safetensors":
-        raise InputError(f"{path}: its name must end in .safetensors")
-    check_output(path, *inputs)
+        check_folder(report, "--report", inputs)
 
 
 def check_output(path: Path, *inputs: Path | None) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 ENDS = {"SIGINT": "interrupted", "SIGTERM": "terminated"}
 
-standard_error = 2  # where the line goes, also while what libraries print there is kept away
+_standard_error = 2  # where the line goes; `listen` copies it, since what libraries print there is kept away at times
 _ending = _thread.allocate_lock()  # `threading` is imported when signals are heard already
 
 
@@ -21,6 +21,9 @@ def listen() -> None:
     Python calls a signal's handler between two instructions of the main thread, which may be inside a compiled kernel
     or a BLAS for long. So a thread of its own waits for them too.
     """
+    global _standard_error
+    with contextlib.suppress(OSError):
+        _standard_error = os.dup(2)
     signals = [getattr(signal, name) for name in ENDS if hasattr(signal, name)]
     for number in signals:
         if signal.getsignal(number) not in (signal.SIG_IGN, None):  # as a shell starts what runs behind `&`
@@ -44,34 +47,37 @@ def listen() -> None:
         listener = threading.Thread(target=wait, name="fastlr-signals", daemon=True)
         listener.holds_no_lock = True  # type: ignore[attr-defined]
         listener.start()
+        for number in signals:
+            if signal.getsignal(number) not in (signal.SIG_IGN, None):
+                signal.signal(number, lambda number, frame: None)  # the thread has heard it, and ends the process
 
 
 def _end(number: int) -> Any:
-    """Remove what is half-written, say why, and leave with the status that shells give for the signal."""
+    """Write the checkpoints, remove what is half-written, say why, and leave with the status that shells give."""
     if not _ending.acquire(blocking=False):
         return
-    files = sys.modules.get("fastlr.files")  # where it was not imported, nothing is being written
-    for path in tuple(files.unfinished) if files else ():
+    # A module that was not imported, or not to its end, has nothing to write or to remove.
+    write_all = getattr(sys.modules.get("fastlr.training.checkpoint"), "write_all", tuple)
+    words = [ENDS[signal.Signals(number).name], *write_all()]
+    for path in tuple(getattr(sys.modules.get("fastlr.files"), "unfinished", ())):
         with contextlib.suppress(OSError):
             path.unlink()
     with contextlib.suppress(OSError):
         # A progress bar hides the cursor and stands in a line of its own.
-        before = b"\x1b[?25h\n" if os.isatty(standard_error) else b""
-        os.write(standard_error, before + f"fastlr: {ENDS[signal.Signals(number).name]}\n".encode())
+        before = b"\x1b[?25h\n" if os.isatty(_standard_error) else b""
+        os.write(_standard_error, before + f"fastlr: {'; '.join(words)}\n".encode(errors="backslashreplace"))
     os._exit(128 + number)
 
 
 @contextlib.contextmanager
 def only_our_lines() -> Any:
     """Keep what C libraries print on standard error away, such as libtiff and libjpeg on damaged pictures."""
-    global standard_error
     try:
         sys.stderr.flush()
         kept = os.dup(2)
     except OSError:  # it is closed
         yield
         return
-    standard_error = kept
     try:
         with open(os.devnull, "wb") as nothing:
             os.dup2(nothing.fileno(), 2)
@@ -79,5 +85,4 @@ def only_our_lines() -> Any:
     finally:
         sys.stderr.flush()
         os.dup2(kept, 2)
-        standard_error = 2
         os.close(kept)

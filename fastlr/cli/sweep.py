@@ -7,52 +7,33 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fastlr.cli.options import (
-    BackendName,
-    Balance,
-    BatchSize,
+    CheckpointFile,
     DataPath,
-    DeviceName,
-    DtypeName,
-    FormName,
-    Holdout,
-    Iterations,
     Json,
-    Layers,
-    MaxExpansion,
     ModelOut,
-    OptimizerName,
-    Positive,
-    Precision,
     Quiet,
-    RecordEvery,
+    Reading,
     Report,
-    Resample,
-    Scale,
-    Seed,
-    Size,
-    SkipBad,
-    SolverName,
-    Standardize,
     TestPath,
-    Tol,
-    check_model_path,
-    hidden_units,
-    numbers,
+    check_outputs,
     read_data,
-    scale_option,
-    seeds,
+    with_options,
 )
 from fastlr.cli.render.terminal import fitted, moves_its_cursor, print_json, print_skipped, say
+from fastlr.training import texts
+from fastlr.training.settings import Settings, Target, candidates
 
 if TYPE_CHECKING:
     from fastlr.training.run import Run
 
 
+@with_options
 def sweep(
     data: DataPath,
     test: TestPath = None,
     model: ModelOut = None,
-    iterations: Iterations = 2000,
+    checkpoint: CheckpointFile = None,
+    *,
     lr: Annotated[
         str, typer.Option("--lr", "--learning-rate", metavar="F[,F]", help="Learning rates, such as 0.01,0.001.")
     ] = "0.005",
@@ -63,51 +44,26 @@ def sweep(
         str | None, typer.Option("--seeds", metavar="N-N", help="Networks from several seeds, such as 0-7.")
     ] = None,
     folds: Annotated[int | None, typer.Option(help="Cross-validate: leave each of so many parts out once.")] = None,
-    layers: Layers = "",
-    solver: SolverName = "gd",
-    tol: Tol = None,
-    optimizer: OptimizerName = "gd",
-    batch_size: BatchSize = None,
-    standardize: Standardize = False,
-    scale: Scale = "auto",
-    size: Size = 64,
-    resample: Resample = "bicubic",
-    positive: Positive = None,
-    balance: Balance = False,
-    holdout: Holdout = None,
-    skip_bad: SkipBad = False,
-    max_expansion: MaxExpansion = None,
-    seed: Seed = 0,
-    record_every: RecordEvery = 100,
-    form: FormName = "auto",
-    backend: BackendName = None,
-    device: DeviceName = None,
-    dtype: DtypeName = None,
-    precision: Precision = "full",
+    settings: Settings,
+    target: Target,
+    reading: Reading,
     report: Report = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
     """Train a model for each learning rate, l2 and seed in one pass over the data; --model keeps the best."""
     from fastlr.cli.render.sweep_table import live_table, results
-    from fastlr.reporting import check_folder
     from fastlr.reporting import report as write_report
     from fastlr.training.api import sweep as train_all
     from fastlr.training.run import best_of
-    from fastlr.training.settings import candidates
 
-    if model is not None:
-        check_model_path(model, data, test)
-    if report is not None:
-        check_folder(report, "--report", (data, test))
-    rates, penalties = numbers("--lr", lr), numbers("--l2", l2)
-    chosen = [seed] if seed_list is None else seeds(seed_list)
+    check_outputs(model, checkpoint, report, data, test)
+    rates, penalties = texts.numbers("--lr", lr), texts.numbers("--l2", l2)
+    chosen = [settings.seed] if seed_list is None else texts.seeds(seed_list)
     models = candidates(rates, penalties, chosen)
-    train_set, test_set = read_data(
-        data, test, positive, balance, holdout, seed, size=size, resample=resample, skip_bad=skip_bad,
-        max_expansion=max_expansion,
-    )  # fmt: skip
-    with live_table(models, iterations, quiet or (solver != "gd" and not moves_its_cursor())) as callback:
+    train_set, test_set = read_data(data, test, reading, settings.seed)
+    silent = quiet or (settings.converges and not moves_its_cursor())
+    with live_table(models, settings.iterations, silent) as callback:
         runs = train_all(
             train_set,
             test=test_set,
@@ -115,23 +71,11 @@ def sweep(
             l2=penalties,
             seeds=chosen,
             folds=folds,
-            layers=hidden_units(layers),
-            iterations=iterations,
-            solver=solver,
-            tol=tol,
-            optimizer=optimizer,
-            batch_size=batch_size,
-            standardize=standardize,
-            scale=scale_option(scale),
-            seed=seed,
-            record_every=record_every,
-            form=form,
-            backend=backend,
-            device=device,
-            dtype=dtype,
-            precision=precision,
+            settings=settings,
+            target=target,
             test_costs=report is not None and test_set is not None,
             callback=callback,
+            checkpoint=checkpoint,
         )
     best = best_of(runs)
     if model is not None:

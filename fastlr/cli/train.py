@@ -4,120 +4,55 @@ from __future__ import annotations
 
 import sys
 import warnings
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fastlr.cli.options import (
-    BackendName,
-    Balance,
-    BatchSize,
+    CheckpointFile,
     DataPath,
-    DeviceName,
-    DtypeName,
-    FormName,
-    Holdout,
-    Iterations,
     Json,
-    Layers,
-    LearningRate,
-    MaxExpansion,
     ModelOut,
-    OptimizerName,
-    Positive,
-    Precision,
     Quiet,
-    RecordEvery,
+    Reading,
     Report,
-    Resample,
-    Scale,
-    Seed,
-    Size,
-    SkipBad,
-    SolverName,
-    Standardize,
     TestPath,
-    Tol,
-    check_model_path,
-    hidden_units,
+    check_outputs,
     read_data,
-    scale_option,
+    with_options,
 )
 from fastlr.cli.render.terminal import fitted, print_curve, print_json, print_skipped, progress, say
+from fastlr.training.settings import Candidate, Settings, Target
 
 if TYPE_CHECKING:
     from fastlr.data import Dataset
     from fastlr.training.run import Run
 
+THE_DEFAULT = Target()
 
+
+@with_options
 def train(
     data: DataPath,
     test: TestPath = None,
     model: ModelOut = None,
-    iterations: Iterations = 2000,
-    lr: LearningRate = 0.005,
-    l2: Annotated[float, typer.Option(help="Weight decay: adds l2/2 ‖W‖² to the objective.")] = 0.0,
-    layers: Layers = "",
-    solver: SolverName = "gd",
-    tol: Tol = None,
-    optimizer: OptimizerName = "gd",
-    batch_size: BatchSize = None,
-    standardize: Standardize = False,
-    scale: Scale = "auto",
-    size: Size = 64,
-    resample: Resample = "bicubic",
-    positive: Positive = None,
-    balance: Balance = False,
-    holdout: Holdout = None,
-    skip_bad: SkipBad = False,
-    max_expansion: MaxExpansion = None,
-    seed: Seed = 0,
-    record_every: RecordEvery = 100,
-    form: FormName = "auto",
-    backend: BackendName = None,
-    device: DeviceName = None,
-    dtype: DtypeName = None,
-    precision: Precision = "full",
+    checkpoint: CheckpointFile = None,
+    *,
+    candidate: Candidate,
+    settings: Settings,
+    target: Target,
+    reading: Reading,
     report: Report = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
     """Train a classifier and report its accuracy."""
     from fastlr.cli.render.tables import summary
-    from fastlr.reporting import check_folder
     from fastlr.reporting import report as write_report
 
-    if model is not None:
-        check_model_path(model, data, test)
-    if report is not None:
-        check_folder(report, "--report", (data, test))
-    train_set, test_set = read_data(
-        data, test, positive, balance, holdout, seed, size=size, resample=resample, skip_bad=skip_bad,
-        max_expansion=max_expansion,
-    )  # fmt: skip
-    run = run_training(
-        train_set,
-        test_set,
-        iterations=iterations,
-        learning_rate=lr,
-        l2=l2,
-        layers=hidden_units(layers),
-        solver=solver,
-        tol=tol,
-        optimizer=optimizer,
-        batch_size=batch_size,
-        standardize=standardize,
-        scale=scale_option(scale),
-        seed=seed,
-        record_every=record_every,
-        form=form,
-        backend=backend,
-        device=device,
-        dtype=dtype,
-        precision=precision,
-        test_costs=report is not None and test_set is not None,
-        quiet=quiet,
-    )
+    check_outputs(model, checkpoint, report, data, test)
+    train_set, test_set = read_data(data, test, reading, settings.seed)
+    test_costs = report is not None and test_set is not None
+    run = run_training(train_set, test_set, candidate, settings, target, test_costs, checkpoint, quiet)
     if model is not None:
         run.model.save(model)
     page = None if report is None else write_report(run, report)
@@ -135,15 +70,27 @@ def train(
     return 0 if run.warning is None else 1
 
 
-def run_training(train_set: Dataset, test_set: Dataset | None, quiet: bool = False, **settings: Any) -> Run:
+def run_training(
+    train_set: Dataset,
+    test_set: Dataset | None,
+    candidate: Candidate,
+    settings: Settings,
+    target: Target = THE_DEFAULT,
+    test_costs: bool = False,
+    checkpoint: Path | None = None,
+    quiet: bool = False,
+) -> Run:
     """Train with the progress on standard error and a divergence as one line there."""
     from fastlr.errors import ConvergenceWarning, DivergenceWarning
     from fastlr.training.api import train
 
-    with warnings.catch_warnings(), progress(settings["iterations"], quiet) as (callback, done):
+    with warnings.catch_warnings(), progress(settings.iterations, quiet) as (callback, done):
         warnings.simplefilter("ignore", DivergenceWarning)
         warnings.simplefilter("ignore", ConvergenceWarning)  # it is among the notes
-        run = train(train_set, test=test_set, callback=callback, **settings)
+        run = train(
+            train_set, test=test_set, candidate=candidate, settings=settings, target=target,
+            test_costs=test_costs, callback=callback, checkpoint=checkpoint,
+        )  # fmt: skip
         if run.warning is None and run.converged is None:
             done()
     if run.warning:

@@ -233,10 +233,11 @@ def check_listed(source: str, labels: Sequence[Any]) -> None:
             raise InputError(f"{source}: a label ends with a zero character, which NumPy drops; leave it out")
 
 
-def check_seed(seed: int) -> None:
-    """Raise InputError for a seed that NumPy's generators do not take."""
-    if not isinstance(seed, int | np.integer) or not 0 <= seed < 2**32:
-        raise InputError(f"seed: {seed}; a whole number from 0 to {2**32 - 1} is needed")
+def check_seed(seed: Any) -> int:
+    """Return a seed that all of NumPy's generators take; raise InputError for any other."""
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**32:
+        raise InputError(f"seed: {shown(seed)}; a whole number from 0 to {2**32 - 1} is needed")
+    return int(seed)
 
 
 def _are_text(labels: NDArray[Any]) -> bool:

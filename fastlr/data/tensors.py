@@ -48,8 +48,9 @@ def _contents(path: Path) -> tuple[list[str], dict[str, str]]:
     """Return the names of the tensors, and the metadata."""
     with safe_open(path, "np") as file:
         names, metadata = list(file.keys()), file.metadata() or {}
-    if "fastlr" in metadata:
-        raise InputError(f"{path}: is a model that fastlr saved, not data; give the examples that it is for")
+    for key, what in (("fastlr", "model"), ("fastlr-checkpoint", "checkpoint")):
+        if key in metadata:
+            raise InputError(f"{path}: is a {what} that fastlr saved, not data; give the examples that it is for")
     return names, metadata
 
 

@@ -28,7 +28,7 @@ from fastlr.estimators.logistic_regression import (
 from fastlr.namespace import library_of
 from fastlr.objectives.network import outputs_for
 from fastlr.solvers import AUTO
-from fastlr.training.settings import whole
+from fastlr.training.checks import whole
 from fastlr.training.warm_start import fit_each
 
 

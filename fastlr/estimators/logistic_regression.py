@@ -35,7 +35,8 @@ from fastlr.estimators.inputs import (
 from fastlr.namespace import dtype_name, to_host
 from fastlr.objectives.network import Layer, outputs_for
 from fastlr.solvers import AUTO, GD
-from fastlr.training.settings import Settings, check_scale, real, scale_of, whole
+from fastlr.training.checks import real, scale_or_auto, whole
+from fastlr.training.settings import Settings, scale_of
 from fastlr.training.warm_start import Fit, fit_each
 
 ALIASES = {"newton-cholesky": "newton"}  # scikit-learn's names for solvers that are here
@@ -241,7 +242,7 @@ def settings_of(estimator: Any, **ratio: Any) -> Settings:
 
 def scale_for(estimator: Any, X: Array) -> float:
     """Return what multiplies the examples; warn where it is another than it was in versions before this setting."""
-    scale = check_scale(estimator.scale)
+    scale = scale_or_auto("scale", estimator.scale)
     if scale == AUTO and dtype_name(X) == "uint8":
         warnings.warn(
             "X is uint8, which is pixels: it is multiplied by 1/255, as in fastlr.train. Earlier versions did not. "

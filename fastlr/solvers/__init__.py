@@ -8,7 +8,7 @@ where they cannot. States and iterates hold the parameters, in the coordinates o
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from fastlr.backends.record import Backend
 from fastlr.core import Array
@@ -57,8 +57,9 @@ def choose_descent(
     return Descent(optimizer) if batch_size is None else MiniBatches(batch_size, seed, optimizer)
 
 
-def check_solver(name: str) -> None:
-    """Raise InputError for a solver that is not known."""
+def check_solver(name: Any) -> str:
+    """Return the name of a solver, or "auto"; raise InputError for any other."""
     known = (GD, *SOLVERS, AUTO)
     if not isinstance(name, str) or name not in known:
         raise InputError(f"solver: {shown(name)} is not known; choose {', '.join(known)}")
+    return name

@@ -6,7 +6,8 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,38 +19,28 @@ from fastlr.data.reading import as_dataset
 from fastlr.errors import ConvergenceWarning, DivergenceWarning, InputError
 from fastlr.namespace import library_of
 from fastlr.solvers import GD
+from fastlr.training.checkpoint import NONE, Checkpoint, digest
+from fastlr.training.definition import spread
 from fastlr.training.fit import fit
 from fastlr.training.follow import Callback
 from fastlr.training.run import RegularizationPath, Run
-from fastlr.training.settings import Candidate, Settings, candidates, hidden_units
+from fastlr.training.settings import Candidate, Settings, Target, candidates
 
 L2 = (1e-6, 1e2, 96)  # first, last and number of the values of a path where none are given, each the same times more
 
 
+@spread
 def train(
     data: Any,
     labels: Any = None,
     *,
     test: Any = None,
-    layers: Sequence[int] = (),
-    iterations: int = 2000,
-    learning_rate: float = 0.005,
-    l2: float = 0.0,
-    solver: str = "gd",
-    optimizer: str = "gd",
-    batch_size: int | None = None,
-    standardize: bool = False,
-    seed: int = 0,
-    record_every: int = 100,
-    form: str = "auto",
-    backend: str | None = None,
-    device: str | None = None,
-    dtype: str | None = None,
-    precision: str = "full",
+    candidate: Candidate,
+    settings: Settings,
+    target: Target,
     test_costs: bool = False,
-    tol: float | None = None,
-    scale: float | str = "auto",
     callback: Callable[[int, float], object] | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
 ) -> Run:
     """Train a classifier: logistic regression for two classes, a softmax for more, over hidden layers if asked for.
 
@@ -77,33 +68,27 @@ def train(
     `FASTLR_DTYPE`. Products of float32 are made in float32, `precision` "full", unless "tf32" lets an NVIDIA GPU round
     their factors.
 
+    `checkpoint` names a file in which the state of the training is kept: at each recorded cost while writing it takes
+    less than a tenth of the time, and at least every 30 seconds, or after each iteration where it takes longer. The
+    same call goes on from there, to the bits of a run that was not interrupted; a call with other arguments or other
+    data is refused. The file stays when the run ends.
+
     A run whose cost stops being finite ends there, warns, and returns the last finite parameters.
     Raises InputError for input that cannot be used.
     """
-    models = candidates([learning_rate], [l2], [seed])
-    settings = Settings(
-        iterations,
-        hidden_units(layers),
-        solver,
-        optimizer,
-        batch_size,
-        standardize,
-        seed,
-        record_every,
-        form,
-        tol,
-        scale,
-    )
     follow_one = None if callback is None else lambda iteration, costs: callback(iteration, costs[0])
-    data, target = as_dataset(data), (backend, device, dtype, precision)
-    (run,) = _train(data, labels, test, target, settings, models, test_costs=test_costs, callback=follow_one)
+    data = as_dataset(data)
+    (run,) = _train(
+        data, labels, test, target, settings, [candidate], checkpoint, test_costs=test_costs, callback=follow_one
+    )
     if run.warning:
-        warnings.warn(run.warning, DivergenceWarning, stacklevel=2)
+        warnings.warn(run.warning, DivergenceWarning, stacklevel=3)  # of whoever called what `spread` made
     if run.converged is False:
-        warnings.warn(run.notes[-1], ConvergenceWarning, stacklevel=2)
+        warnings.warn(run.notes[-1], ConvergenceWarning, stacklevel=3)
     return run
 
 
+@spread
 def sweep(
     data: Any,
     labels: Any = None,
@@ -113,23 +98,11 @@ def sweep(
     seeds: Sequence[int] | None = None,
     folds: int | None = None,
     test: Any = None,
-    layers: Sequence[int] = (),
-    iterations: int = 2000,
-    solver: str = "gd",
-    optimizer: str = "gd",
-    batch_size: int | None = None,
-    standardize: bool = False,
-    seed: int = 0,
-    record_every: int = 100,
-    form: str = "auto",
-    backend: str | None = None,
-    device: str | None = None,
-    dtype: str | None = None,
-    precision: str = "full",
+    settings: Settings,
+    target: Target,
     test_costs: bool = False,
-    tol: float | None = None,
-    scale: float | str = "auto",
     callback: Callback | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
 ) -> list[Run]:
     """Train one model for each learning rate, l2 and seed, all in one pass over the data, and return their runs.
 
@@ -142,27 +115,13 @@ def sweep(
     that of the whole. `callback(iteration, costs)` is given the cost of each model, folds apart, NaN where it diverged.
     All else is as in `train`.
     """
-    models = candidates(learning_rates, l2, [seed] if seeds is None else seeds)
-    settings = Settings(
-        iterations,
-        hidden_units(layers),
-        solver,
-        optimizer,
-        batch_size,
-        standardize,
-        seed,
-        record_every,
-        form,
-        tol,
-        scale,
-    )
+    models = candidates(learning_rates, l2, [settings.seed] if seeds is None else seeds)
     if settings.converges and len(models) > len(l2):
         raise InputError(
             f"learning rate: solver {settings.solver!r} has none, and no seed either; give several of l2 alone"
         )
-    data, target = as_dataset(data), (backend, device, dtype, precision)
     more = {"folds": folds, "test_costs": test_costs, "callback": callback}
-    return _train(data, labels, test, target, settings, models, **more)
+    return _train(as_dataset(data), labels, test, target, settings, models, checkpoint, **more)
 
 
 def path(
@@ -193,24 +152,51 @@ def _train(
     data: Any,
     labels: Any,
     test: Any,
-    target: tuple[str | None, str | None, str | None, str],
+    target: Target,
     settings: Settings,
     models: Sequence[Candidate],
+    checkpoint: str | os.PathLike[str] | None,
     **more: Any,
 ) -> list[Run]:
     """Train all models on the backend that is asked for, or that goes with the data."""
-    backend = _backend_for(data, *target)
+    backend = _backend_for(data, target)
     with backend.scope():
         started = time.perf_counter()
         train_data = training_set(data, labels)
-        runs = fit(backend, train_data, test_set(as_dataset(test, "test"), train_data), settings, models, **more)
+        test_data = test_set(as_dataset(test, "test"), train_data)
+        with _open(checkpoint, backend, train_data, test_data, settings, models, **more) as kept:
+            runs = fit(backend, train_data, test_data, settings, models, checkpoint=kept, **more)
         seconds = time.perf_counter() - started
     return [replace(run, seconds=seconds) for run in runs]
 
 
-def _backend_for(data: Any, backend: str | None, device: str | None, dtype: str | None, precision: str) -> Backend:
+def _open(
+    path: str | os.PathLike[str] | None,
+    backend: Backend,
+    train_data: Dataset,
+    test_data: Dataset | None,
+    settings: Settings,
+    models: Sequence[Candidate],
+    *,
+    folds: Any = None,
+    test_costs: bool = False,
+    callback: Any = None,
+) -> Checkpoint:
+    """Return the checkpoint of a run, which is known by its settings, its models, its data and its backend."""
+    if path is None:
+        return NONE
+    each: dict[str, list[Any]] = {name: [getattr(model, name) for model in models] for name in asdict(models[0])}
+    run = settings.as_dict() | each
+    run |= {"folds": folds, "test costs": test_costs, "backend": backend.name, "device": backend.device}
+    run |= {"dtype": backend.dtype, "precision": backend.precision, "data": digest(train_data, backend)}
+    run |= {"test data": None if test_data is None else digest(test_data, backend)}
+    return Checkpoint(Path(path), backend, {name.replace("_", " "): value for name, value in run.items()})
+
+
+def _backend_for(data: Any, target: Target) -> Backend:
     if isinstance(data, str | os.PathLike):
         raise InputError(f"data: {os.fspath(data)!r} is a path; give fastlr.open_dataset of it, or an array")
     examples = data.images if isinstance(data, Dataset) else data
     host_data = isinstance(data, Dataset | list | tuple) and library_of(examples) == "numpy"
-    return choose_backend(backend, device, dtype, like=None if host_data else examples, precision=precision)
+    like = None if host_data else examples
+    return choose_backend(target.backend, target.device, target.dtype, like=like, precision=target.precision)

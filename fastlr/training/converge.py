@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
@@ -12,17 +11,19 @@ from fastlr.backends import Backend
 from fastlr.objectives.protocol import Objective, State, rows_of
 from fastlr.solvers import Converging
 from fastlr.solvers.iterate import Iterate
+from fastlr.training.checkpoint import NONE, Checkpoint
 from fastlr.training.follow import Callback, Measure, Path, on_host
+from fastlr.training.packing import packable
 
 FEW = 0.75  # of the models: when no more of them go on, they do so by themselves
 PATIENCE = 3  # steps in a row that lead nowhere, after which rounding is all that is left
 
 
+@packable
 @dataclass
 class Convergence(Path):
     """Where one model's training led, with the objectives on the way and the norm of the last gradient."""
 
-    state: Any  # None while it goes on
     objectives: list[float] = field(default_factory=list)
     norm: float = math.inf
     stalled: bool = False  # rounding let it go no further
@@ -37,15 +38,20 @@ def converge(
     tol: float,
     callback: Callback | None = None,
     measure: Measure | None = None,
+    checkpoint: Checkpoint = NONE,
 ) -> list[Convergence]:
     """Step until the norm of each model's gradient is at most `tol`, or for so many iterations.
 
     Models that are done end there, and what the others do does not change them. The cost J of every iterate is
     recorded; `callback(iteration, costs)` is given each model's last.
     """
-    going = list(range(iterate.stalled.shape[0]))
-    paths = [Convergence(None) for _ in going]
-    for done in range(iterations + 1):
+    going, begun = list(range(iterate.stalled.shape[0])), 0
+    paths = [Convergence() for _ in going]
+    if (kept := checkpoint.restored("convergence")) is not None:
+        paths, going, begun, iterate = kept
+        objective = objective.rows(going) if len(going) < len(paths) else objective
+    for done in range(begun, iterations + 1):
+        checkpoint.offer(lambda: {"convergence": ([path.so_far() for path in paths], going, done, iterate)})  # noqa: B023
         values = (iterate.at.cost, iterate.at.objective, iterate.at.norm, iterate.stalled)
         # One way to the host for all of them.
         costs, objectives, norms, stalled = backend.to_host(backend.xp.stack(values))[..., 0, 0].tolist()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -23,10 +23,12 @@ from fastlr.objectives.network import Layer, one_hot, outputs_for, unstandardize
 from fastlr.objectives.primal import PrimalForm
 from fastlr.objectives.protocol import State
 from fastlr.objectives.streamed import DataObjective, Streamed
+from fastlr.training.checkpoint import NONE, Checkpoint
 from fastlr.training.converge import Convergence
 from fastlr.training.folds import assign, fold_weights
 from fastlr.training.follow import Callback, Measure, Path, follow
 from fastlr.training.inputs import set_up
+from fastlr.training.packing import packable
 from fastlr.training.ranges import check_range
 from fastlr.training.run import Run
 from fastlr.training.settings import Candidate, Settings
@@ -43,6 +45,7 @@ def fit(
     folds: int | None = None,
     test_costs: bool = False,
     callback: Callback | None = None,
+    checkpoint: Checkpoint = NONE,
 ) -> list[Run]:
     """Train all models side by side, within the backend's scope, and return their runs; `seconds` is left at 0.
 
@@ -60,7 +63,7 @@ def fit(
     fold = None if folds is None else assign(train_data.labels, folds, settings.seed)
     measure = partial(_measure, backend, test_data) if test_costs and test_data is not None else None
     train = _converge if settings.converges else _descend
-    trained = train(backend, train_data, settings, models, fold, measure, callback)
+    trained = train(backend, train_data, settings, models, fold, measure, callback, checkpoint)
     objective, tol = trained.objective, settings.tolerance(backend.dtype)
     moments = objective.moments
     # What came from the host goes back there; what came on a device stays.
@@ -81,7 +84,7 @@ def fit(
             class_of=train_data.class_of,
             moments=None if moments is None else tuple(kept(values) for values in moments),
             settings=settings.as_dict()
-            | candidate._asdict()
+            | asdict(candidate)
             | {
                 "solver": trained.solver,
                 "form": objective.name,
@@ -141,15 +144,17 @@ Test = Callable[[DataObjective], Measure]
 
 def _descend(
     backend: Backend, data: Dataset, settings: Settings, models: Sequence[Candidate],
-    fold: NDArray[np.int64] | None, test: Test | None, callback: Callback | None,
+    fold: NDArray[np.int64] | None, test: Test | None, callback: Callback | None, checkpoint: Checkpoint,
 ) -> _Trained:  # fmt: skip
     """Follow the trajectories of all models at once."""
-    objective, state = set_up(backend, data, settings, models, fold)
+    objective, state = set_up(backend, data, settings, models, fold, checkpoint)
     k = len(models)
     measure = None if test is None else test(objective)
     watch = None if callback is None else lambda iteration, costs: callback(iteration, costs[:k])
     descent = settings.choose_descent()
-    paths = follow(backend, descent, objective, state, settings.iterations, settings.record_every, watch, measure)
+    paths = follow(
+        backend, descent, objective, state, settings.iterations, settings.record_every, watch, measure, checkpoint
+    )
     # All the weights at once: the Gram form reads the data for them.
     mine = objective if fold is None else objective.rows(range(k))
     W = mine.weights(backend.xp.concat([path.state.W for path in paths[:k]], axis=0))
@@ -161,13 +166,16 @@ def _descend(
 
 def _converge(
     backend: Backend, data: Dataset, settings: Settings, models: Sequence[Candidate],
-    fold: NDArray[np.int64] | None, test: Test | None, callback: Callback | None,
+    fold: NDArray[np.int64] | None, test: Test | None, callback: Callback | None, checkpoint: Checkpoint,
 ) -> _Trained:  # fmt: skip
     """Fit every model, and those of its folds, to its minimum."""
     weightings = None if fold is None else fold_weights(fold)[0]
     copies = 1 if weightings is None else len(weightings)
     l2 = np.repeat([[model.l2] for model in models], copies, axis=1)
-    latest = [math.inf] * len(models)  # of those whose turn has not come
+    fitted: dict[int, _Fitted] = checkpoint.restored("fitted") or {}
+    checkpoint.beside(fitted=dict(fitted))
+    # inf is the cost of those whose turn has not come.
+    latest = [fitted[i].path.costs[-1] if i in fitted else math.inf for i in range(len(models))]
 
     def watch(numbers: Sequence[int], iteration: int, costs: list[float]) -> None:
         for number, cost in zip(numbers, costs, strict=True):
@@ -175,26 +183,36 @@ def _converge(
         if callback is not None:
             callback(iteration, list(latest))
 
-    paths: dict[int, Convergence] = {}
-    found, notes, accuracies, by_fold = {}, {}, {}, {}
     outputs = outputs_for(len(data.classes))
     for fit in fit_each(
         backend, data.rows, data.labels, outputs, l2, settings,
-        weightings=weightings, scale=settings.scale_of(data.images), watch=watch, measure=test,
+        weightings=weightings, scale=settings.scale_of(data.images), watch=watch, measure=test, checkpoint=checkpoint,
     ):  # fmt: skip
         for place, number in enumerate(fit.numbers):
             mine = slice(place * copies, (place + 1) * copies)
             path, predicted = fit.paths[mine.start], fit.predicted[mine]
-            # Of all examples nothing is kept but the scores.
-            paths[number] = replace(path, state=path.state._replace(Z=()))
-            found[number], notes[number] = fit.W[mine.start, ...], fit.notes[mine.start]
-            accuracies[number] = percent_correct(predicted[0], data.labels)
-            by_fold[number] = _on_folds(predicted[1:], data.labels, fold)
-    order = range(len(models))
+            fitted[number] = _Fitted(
+                replace(path, state=path.state._replace(Z=())), fit.W[mine.start, ...], list(fit.notes[mine.start]),
+                percent_correct(predicted[0], data.labels), _on_folds(predicted[1:], data.labels, fold),
+            )  # fmt: skip
+        checkpoint.beside(fitted=dict(fitted))
+    each = [fitted[i] for i in range(len(models))]
     return _Trained(
-        [paths[i] for i in order], [accuracies[i] for i in order], [by_fold[i] for i in order],
-        [found[i] for i in order], [notes[i] for i in order], fit.objective, fit.solver,
+        [one.path for one in each], [one.accuracy for one in each], [one.by_fold for one in each],
+        [one.W for one in each], [one.notes for one in each], fit.objective, fit.solver,
     )  # fmt: skip
+
+
+@packable
+@dataclass(frozen=True)
+class _Fitted:
+    """What is kept of a model at its minimum: of all examples nothing but the scores."""
+
+    path: Convergence
+    W: Array  # of the first layer, (units, n)
+    notes: list[str]
+    accuracy: float
+    by_fold: tuple[float, ...]
 
 
 def _on_folds(predicted: NDArray[Any], labels: NDArray[np.int64], fold: Any) -> tuple[float, ...]:

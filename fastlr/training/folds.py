@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastlr.errors import InputError
-from fastlr.training.settings import whole
+from fastlr.training.checks import whole
 
 
 def assign(labels: NDArray[np.int64], folds: Any, seed: int) -> NDArray[np.int64]:

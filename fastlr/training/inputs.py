@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,7 @@ from fastlr.objectives.primal import PrimalForm
 from fastlr.objectives.resident import Resident
 from fastlr.objectives.streamed import DataObjective, SampleWeight, Streamed, moments_of
 from fastlr.solvers import SOLVERS
+from fastlr.training.checkpoint import NONE, Checkpoint
 from fastlr.training.folds import fold_weights
 from fastlr.training.ranges import check_range, check_spread
 from fastlr.training.settings import Candidate, Settings
@@ -40,24 +41,28 @@ def network_of(settings: Settings, classes: int, intercept: bool = True) -> Netw
     return Network(settings.layers, outputs_for(classes), intercept)
 
 
-def resolve(backend: Backend, settings: Settings, size: Size) -> Settings:
-    """Return the settings with the solver and the form that are taken where "auto" was asked for."""
+class Choice(NamedTuple):
+    """What is taken where "auto" was asked for, and whether the examples come in blocks."""
+
+    solver: str
+    form: str
+    streams: bool
+
+
+def choose(backend: Backend, settings: Settings, size: Size) -> Choice:
+    """Return the solver and the form that are asked for, or are the least work, in the memory that there is."""
     if settings.converges:
         solver, form = choose_solver_and_form(settings.solver, settings.form, size, backend.costs)
-        return replace(settings, solver=solver, form=form)
-    if settings.needs_primal:
-        return replace(settings, form=PrimalForm.name)
-    n, m, k, outputs, itemsize = size[:5]
-    rows = k * (settings.layers[0] if settings.layers else outputs)
-    memory = size.memory - size.copy
-    form = choose_form(settings.form, n, m, rows, settings.iterations, backend.costs, itemsize, memory)
-    return replace(settings, form=form)
-
-
-def size_of(backend: Backend, data: Dataset, models: Sequence[Candidate], copies: int = 1) -> Size:
-    """Return what is counted of so many copies of the models on a data set."""
-    penalized = all(model.l2 > 0 for model in models)
-    return measured(backend, data.rows, copies * len(models), outputs_for(len(data.classes)), penalized)
+    elif settings.needs_primal:
+        solver, form = settings.solver, PrimalForm.name
+    else:
+        n, m, k, outputs, itemsize = size[:5]
+        rows = k * (settings.layers[0] if settings.layers else outputs)
+        memory = size.memory - size.copy
+        solver = settings.solver
+        form = choose_form(settings.form, n, m, rows, settings.iterations, backend.costs, itemsize, memory)
+    units = sum(settings.layers) + size.outputs
+    return Choice(solver, form, form == PrimalForm.name and solver != "newton" and size.streams(units, solver))
 
 
 def measured(backend: Backend, rows: Array, k: int, outputs: int, penalized: bool = True) -> Size:
@@ -81,6 +86,7 @@ def set_up(
     settings: Settings,
     models: Sequence[Candidate],
     fold: NDArray[np.int64] | None = None,
+    checkpoint: Checkpoint = NONE,
 ) -> tuple[DataObjective, Any]:
     """Return the objective of all models on the backend's device, and where their solver starts.
 
@@ -88,7 +94,9 @@ def set_up(
     """
     weight = None if fold is None else SampleWeight(*fold_weights(fold, len(models)))
     models = [*models, *(model for model in models for _ in range(0 if fold is None else fold.max() + 1))]
-    settings = resolve(backend, settings, size_of(backend, data, models))
+    outputs, penalized = outputs_for(len(data.classes)), all(model.l2 > 0 for model in models)
+    size = measured(backend, data.rows, len(models), outputs, penalized)
+    choice = Choice(*checkpoint.choose(lambda: choose(backend, settings, size)))
     network, n = network_of(settings, len(data.classes)), data.n_features
     drawn = {seed: network.draw(n, seed) for seed in {model.seed for model in models}}
     layers = [
@@ -101,6 +109,7 @@ def set_up(
         data.labels,
         network,
         settings,
+        choice,
         models,
         layers,
         scale=settings.scale_of(data.images),
@@ -114,6 +123,7 @@ def assemble(
     labels: NDArray[np.int64],
     network: Network,
     settings: Settings,
+    choice: Choice,
     models: Sequence[Candidate],
     layers: Sequence[Layer],
     *,
@@ -123,12 +133,12 @@ def assemble(
 ) -> tuple[DataObjective, Any]:
     """Return the objective of k models on the examples `rows (m, n)`, and where their solver starts: at these layers.
 
-    The settings' form and solver are known; `more` models will follow on the same examples. The examples, and the
-    logits of all models, are kept in the backend's memory where they fit, else the examples come in blocks.
+    `more` models will follow on the same examples. The examples, and the logits of all models, are kept in the
+    backend's memory, or the examples come in blocks, as was chosen.
     """
     k, units = len(models), sum(network.units)
     # Converted once where every step would have to convert all of it; K is computed from what is there.
-    squares = settings.converges or settings.form == GramForm.name
+    squares = settings.converges or choice.form == GramForm.name
     if settings.standardize:
         check_spread("features", rows)
     else:
@@ -139,23 +149,21 @@ def assemble(
     rates = backend.floats(np.reshape([model.learning_rate for model in models], (k, 1, 1)))
     penalties = backend.floats(np.reshape([model.l2 for model in models], (k, 1, 1)))
     objective: DataObjective
-    size = measured(backend, rows, k, network.outputs)
-    # Newton's method was chosen where there was memory for it, which may be less by now.
-    if settings.form == PrimalForm.name and settings.solver != "newton" and size.streams(units, settings.solver):
+    if choice.streams:
         n = rows.shape[1]
         blocks = Blocks(rows, labels, max(FEWEST, min(MOST, BLOCK // (n + k * units))))
         moments = moments_of(backend, blocks, scale) if settings.standardize else None
         objective = Streamed(backend, blocks, layers[0].W, scale, moments, rates, penalties, network, sample_weight)
     else:
         kept = (*backend.reads, *HALVES)
-        as_it_is = settings.form == GramForm.name or settings.batch_size is not None or dtype_name(rows) in kept
+        as_it_is = choice.form == GramForm.name or settings.batch_size is not None or dtype_name(rows) in kept
         X = (backend.asarray(rows) if as_it_is else backend.floats(rows)).T
         moments = core.moments(X, backend.float_dtype, scale) if settings.standardize else None
-        form = FORMS[settings.form].of(X, layers[0].W, scale, backend.kernels, moments)
+        form = FORMS[choice.form].of(X, layers[0].W, scale, backend.kernels, moments)
         Y = backend.floats(one_hot(labels, network.outputs)[np.newaxis])
         counts = None if sample_weight is None else backend.floats(sample_weight.counts())
         objective = Resident(form, Y, rates, penalties, network, counts)
     if settings.converges:
         objective = objective.prepared(k + more)
-        return objective, SOLVERS[settings.solver].start(objective, layers[0].b)
+        return objective, SOLVERS[choice.solver].start(objective, layers[0].b)
     return objective, settings.choose_descent().start(objective, layers[0].b, tuple(layers[1:]))

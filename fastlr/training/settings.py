@@ -1,71 +1,117 @@
-"""What a training is told to do, checked before anything is done."""
+"""What a training is told to do, each setting defined once, and checked before anything is done.
+
+The command line reads these definitions for its help, so no library is loaded before a value is checked.
+"""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+from fastlr.errors import InputError
+from fastlr.training import texts
+from fastlr.training.checks import (
+    at_least,
+    hidden_units,
+    not_negative,
+    optional,
+    positive,
+    scale_or_auto,
+    several,
+    truth,
+)
+from fastlr.training.definition import Group, setting
 
-from fastlr.errors import InputError, shown
-from fastlr.namespace import dtype_name
-from fastlr.objectives.choose import choose_form_name
-from fastlr.objectives.primal import PrimalForm
-from fastlr.solvers import AUTO, GD, Solver, check_solver, choose_descent
-from fastlr.solvers.optimizers import choose_optimizer
+if TYPE_CHECKING:
+    from fastlr.solvers import Solver
 
-MOST_UNITS = 2**20  # of a hidden layer
+AUTO, GD, PRIMAL = "auto", "gd", "primal"
 PIXEL_SCALE = 1 / 255  # of uint8, unless another is asked for
 TOLERANCES = {"float64": 1e-6, "float32": 1e-4}  # of the gradient's norm, where none is asked for
 
 
-@dataclass(frozen=True)
-class Settings:
-    """The arguments of `fastlr.train` that say how, but for the rates, of which a sweep has many."""
+def _seed(name: str, value: Any) -> Any:
+    from fastlr.data.dataset import check_seed
 
-    iterations: int = 2000
-    layers: tuple[int, ...] = ()
-    solver: str = "gd"
-    optimizer: str = "gd"
-    batch_size: int | None = None
-    standardize: bool = False
-    seed: int = 0
-    record_every: int = 100
-    form: str = "auto"
-    tol: float | None = None
-    scale: float | str = AUTO
+    return check_seed(value)
+
+
+def _solver(name: str, value: Any) -> Any:
+    from fastlr.solvers import check_solver
+
+    return check_solver(value)
+
+
+def _optimizer(name: str, value: Any) -> Any:
+    from fastlr.solvers.optimizers import choose_optimizer
+
+    return choose_optimizer(value).name
+
+
+def _form(name: str, value: Any) -> Any:
+    from fastlr.objectives.choose import choose_form_name
+
+    return choose_form_name(value)
+
+
+SEED = (0, "Seed of all that is drawn: initial weights, shuffles.", _seed)  # a model's is the training's, or its own
+
+
+@dataclass(frozen=True)
+class Settings(Group):
+    """How models are trained. The model file holds them, with those of its `Candidate`."""
+
+    iterations: int = setting(2000, "Updates, or the most steps of a solver that goes to the minimum.", at_least(1))
+    layers: tuple[int, ...] = setting(
+        (),
+        "Units of hidden ReLU layers, such as 4,3,2; by default none.",
+        hidden_units,
+        metavar="N[,N]",
+        read=texts.hidden_units,
+    )
+    solver: str = setting(GD, "gd, or to the minimum: newton, newton-cg, lbfgs, auto (the least work).", _solver)
+    tol: float | None = setting(
+        None,
+        "Norm of the gradient at which all solvers but gd stop; by default 1e-6, or 1e-4 in float32.",
+        optional(positive),
+    )
+    optimizer: str = setting(GD, "gd, momentum, nesterov or adam.", _optimizer)
+    batch_size: int | None = setting(None, "Examples a step looks at; by default all.", optional(at_least(1)))
+    standardize: bool = setting(False, "Bring each feature to mean 0 and standard deviation 1.", truth)
+    scale: float | str = setting(
+        AUTO,
+        "What the numbers are multiplied by; auto: 1/255 for uint8, 1 for all else.",
+        scale_or_auto,
+        metavar="F",
+        read=texts.scale,
+    )
+    seed: int = setting(*SEED)
+    record_every: int = setting(100, "Iterations between two recorded costs.", at_least(1))
+    form: str = setting(AUTO, "auto, primal or gram.", _form)
 
     def __post_init__(self) -> None:
         """Check each value, and what goes with what."""
-        for name, least in (("iterations", 1), ("seed", 0), ("record_every", 1)):
-            object.__setattr__(self, name, whole(name.replace("_", " "), getattr(self, name), least))
-        if self.batch_size is not None:
-            object.__setattr__(self, "batch_size", whole("batch size", self.batch_size, 1))
-        choose_optimizer(self.optimizer)
-        check_solver(self.solver)
-        choose_form_name(self.form)
+        super().__post_init__()
         own = self._needs_descent
         if self.solver == AUTO and own:
             object.__setattr__(self, "solver", GD)
         if self.converges and own:
             raise InputError(f"solver: {self.solver!r} is not for {own}; leave it out, or take {GD!r}")
-        object.__setattr__(self, "scale", check_scale(self.scale))
-        if self.tol is not None:
-            object.__setattr__(self, "tol", real("tol", self.tol, above=0.0))
-            if not self.converges:
-                raise InputError(
-                    f"tol: {self.tol}, but {GD!r} does as many iterations as it is told to; take another solver, "
-                    f"such as {AUTO!r}"
-                )
-        if self.form not in ("auto", PrimalForm.name) and (reason := self.needs_primal):
-            raise InputError(f"form: {self.form!r} cannot be had: {reason}; take 'primal', or leave it out")
+        if self.tol is not None and not self.converges:
+            raise InputError(
+                f"tol: {self.tol}, but {GD!r} does as many iterations as it is told to; take another solver, "
+                f"such as {AUTO!r}"
+            )
+        if self.form not in (AUTO, PRIMAL) and (reason := self.needs_primal):
+            raise InputError(f"form: {self.form!r} cannot be had: {reason}; take {PRIMAL!r}, or leave it out")
 
     @property
     def needs_primal(self) -> str | None:
         """Return why there is no Gram form, None where there is."""
+        from fastlr.solvers.optimizers import choose_optimizer
+
         if not choose_optimizer(self.optimizer).has_gram_form:
             return f"{self.optimizer} scales each weight by itself and has no Gram form"
         if self.batch_size is not None:
@@ -88,6 +134,9 @@ class Settings:
 
     def choose_descent(self) -> Solver:
         """Return the gradient descent that is asked for."""
+        from fastlr.solvers import choose_descent
+        from fastlr.solvers.optimizers import choose_optimizer
+
         return choose_descent(self.batch_size, self.seed, choose_optimizer(self.optimizer))
 
     def scale_of(self, examples: Any) -> float:
@@ -103,75 +152,38 @@ class Settings:
         return asdict(self) | {"layers": list(self.layers)}
 
 
-def check_scale(scale: Any) -> float | str:
-    """Return a scale as a number, or "auto"; raise InputError for any other."""
-    if isinstance(scale, str) and scale == AUTO:
-        return scale
-    try:
-        return real("scale", math.nan if isinstance(scale, str | bool) else scale, above=0.0)
-    except InputError:
-        raise InputError(
-            f"scale: {scale!r}; a positive number is needed, or {AUTO!r}: 1/255 for uint8, 1 for all else"
-        ) from None
+@dataclass(frozen=True)
+class Target(Group):
+    """Where the work is done. What is None comes from the environment, else from the data."""
+
+    backend: str | None = setting(None, "Array library; by default FASTLR_BACKEND, else that of the data.")
+    device: str | None = setting(None, "By default FASTLR_DEVICE, else that of the data, or the library's first.")
+    dtype: str | None = setting(None, "float64 or float32; by default FASTLR_DTYPE, else float64.")
+    precision: str = setting("full", "full, or tf32 for float32 products on an NVIDIA GPU.")
+
+
+@dataclass(frozen=True)
+class Candidate(Group):
+    """What is the model's own among those that are trained side by side."""
+
+    learning_rate: float = setting(0.005, "Step of the gradient descent.", positive, option="--lr")
+    l2: float = setting(0.0, "Weight decay: adds l2/2 ‖W‖² to the objective.", not_negative)
+    seed: int = setting(*SEED)
 
 
 def scale_of(scale: float | str, examples: Any) -> float:
     """Return what the examples' numbers are multiplied by: with "auto" 1/255 for uint8, which is pixels, else 1."""
+    from fastlr.namespace import dtype_name
+
     if isinstance(scale, str):
         return PIXEL_SCALE if dtype_name(examples) == "uint8" else 1.0
     return float(scale)
 
 
-class Candidate(NamedTuple):
-    """One of the models that are trained side by side."""
-
-    learning_rate: float
-    l2: float = 0.0
-    seed: int = 0
-
-
 def candidates(learning_rates: Sequence[Any], l2: Sequence[Any], seeds: Sequence[Any]) -> list[Candidate]:
     """Return one for each learning rate, for each of them each l2, and for each of these each seed."""
-    rates = [real("learning rate", rate, above=0.0) for rate in several("learning_rates", learning_rates)]
-    penalties = [real("l2", penalty, least=0.0) for penalty in several("l2", l2)]
-    numbers = [whole("seed", seed, 0) for seed in several("seeds", seeds)]
-    if not (rates and penalties and numbers):
+    given = (("learning_rates", learning_rates), ("l2", l2), ("seeds", seeds))
+    found = [Candidate(*values) for values in product(*(several(name, values) for name, values in given))]
+    if not found:
         raise InputError("sweep: at least one learning rate, one l2 and one seed are needed")
-    return [Candidate(*values) for values in product(rates, penalties, numbers)]
-
-
-def several(name: str, values: Any) -> list[Any]:
-    """Return several values as a list, or say that there is one alone, or none."""
-    try:
-        return list(values)
-    except TypeError:
-        raise InputError(f"{name}: {shown(values)}; a list is needed, such as [{shown(values)}]") from None
-
-
-def whole(name: str, value: Any, least: int, most: int | None = None) -> int:
-    """Return a whole number, or say that it is none, too small or too large."""
-    is_whole = not isinstance(value, bool) and isinstance(value, int | np.integer)
-    if not is_whole or value < least or (most is not None and value > most):
-        wanted = f"of at most {most}" if is_whole and value >= least else f"of at least {least}"
-        raise InputError(f"{name}: {shown(value)}; a whole number {wanted} is needed")
-    return int(value)
-
-
-def real(name: str, value: Any, least: float = -math.inf, above: float = -math.inf) -> float:
-    """Return a finite number, or say that it is none or too small."""
-    try:
-        number = float(value)
-    except (TypeError, ValueError, OverflowError):
-        number = math.nan
-    if not math.isfinite(number) or number < least or number <= above:
-        wanted = "a positive number" if above == 0 else "a number of at least 0"
-        raise InputError(f"{name}: {shown(value)}; {wanted} is needed")
-    return number
-
-
-def hidden_units(layers: Any) -> tuple[int, ...]:
-    """Return the units of the hidden layers, or say what is none."""
-    is_list = isinstance(layers, Sequence) and not isinstance(layers, str | bytes)
-    if not is_list and not (isinstance(layers, np.ndarray) and layers.ndim == 1):
-        raise InputError(f"layers: {shown(layers)}; the units of each hidden layer are needed, such as (4, 3, 2)")
-    return tuple(whole("layers", units, 1, MOST_UNITS) for units in layers)
+    return found

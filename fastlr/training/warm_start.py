@@ -20,9 +20,10 @@ from fastlr.core import Array
 from fastlr.objectives.network import Layer, Network
 from fastlr.objectives.streamed import DataObjective, SampleWeight
 from fastlr.solvers import SOLVERS
+from fastlr.training.checkpoint import NONE, Checkpoint
 from fastlr.training.converge import Convergence, converge, findings
 from fastlr.training.follow import Measure
-from fastlr.training.inputs import assemble, measured, resolve
+from fastlr.training.inputs import Choice, assemble, choose, measured
 from fastlr.training.settings import Candidate, Settings
 
 Watch = Callable[[Sequence[int], int, list[float]], object]
@@ -63,6 +64,7 @@ def fit_each(
     initial: Layer | None = None,
     watch: Watch | None = None,
     measure: Callable[[DataObjective], Measure] | None = None,
+    checkpoint: Checkpoint = NONE,
 ) -> Iterator[Fit]:
     """Fit to the examples `rows (m, n)`, within the backend's scope, the models of `l2 (values, weightings)`.
 
@@ -75,32 +77,34 @@ def fit_each(
     itemsize = np.dtype(backend.dtype).itemsize
     at_once = max(1, min(values, AT_ONCE, WORKSPACE // (copies * outputs * m * itemsize)))
     size = measured(backend, rows, at_once * copies, outputs, bool(l2.min() > 0))
-    settings = resolve(backend, settings, size)
-    solver, tol = SOLVERS[settings.solver], settings.tolerance(backend.dtype)
+    choice = Choice(*checkpoint.choose(lambda: choose(backend, settings, size)))
+    solver, tol = SOLVERS[choice.solver], settings.tolerance(backend.dtype)
     zero = Layer(np.zeros((outputs, n)), np.zeros((outputs, 1)))
     layer = Layer(*(np.broadcast_to(part, (at_once * copies, *part.shape)) for part in initial or zero))
     weight = None if weightings is None else SampleWeight(weightings, np.tile(np.arange(copies), at_once))
     order = np.argsort(-l2[:, 0], kind="stable")
-    first = [Candidate(0.0, penalty) for penalty in l2[order[:at_once]].reshape(-1)]
+    first = [Candidate(l2=penalty) for penalty in l2[order[:at_once]].reshape(-1)]
     network = Network((), outputs, intercept)
     more = l2.size - len(first)
     objective, iterate = assemble(
-        backend, rows, labels, network, settings, first, [layer], scale=scale, sample_weight=weight, more=more
+        backend, rows, labels, network, settings, choice, first, [layer], scale=scale, sample_weight=weight, more=more
     )
     paths: list[Convergence] = []
-    for start in range(0, values, at_once):
+    for start in range(checkpoint.restored("start") or 0, values, at_once):
+        checkpoint.beside(start=start)
         numbers = order[start : start + at_once].tolist()
         penalties = l2[numbers].reshape(-1)
-        if paths:
-            objective = objective if len(paths) == len(penalties) else objective.rows(range(len(penalties)))
+        if start > 0:
+            objective = objective if len(first) == len(penalties) else objective.rows(range(len(penalties)))
             objective = replace(objective, l2=backend.floats(penalties.reshape(-1, 1, 1)))
+        if paths:  # else the iterate is the first, or what the checkpoint holds
             W, b = _stack(backend, paths[-copies:] * len(numbers))
             iterate = solver.start(objective, b, W)
         callback = None if watch is None else partial(_tell, watch, numbers, copies)
         test = None if measure is None else measure(objective)
-        paths = converge(backend, solver, objective, iterate, settings.iterations, tol, callback, test)
+        paths = converge(backend, solver, objective, iterate, settings.iterations, tol, callback, test, checkpoint)
         W, b = _stack(backend, paths)
-        fit = Fit(numbers, objective.weights(W), b, paths, notes := [], objective, settings.solver)
+        fit = Fit(numbers, objective.weights(W), b, paths, notes := [], objective, choice.solver)
         for row, (path, penalty) in enumerate(zip(paths, penalties, strict=True)):
             separates = penalty == 0 and bool((fit.predicted[row] == labels).all())
             notes.append(findings(path, separates, tol))

@@ -1,0 +1,230 @@
+"""Where a training is, kept in a file: a run that was ended at any moment goes on from there, to the same bits.
+
+The loops of a training offer what they need to go on. It is written at every recording as long as writing takes no more
+than a tenth of the time, and in any case once in `EVERY` seconds; and when the run is interrupted. The file is
+safetensors, written beside and renamed. Whose run it is stands in it: another run refuses it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from fastlr.backends import Backend
+from fastlr.data.dataset import Dataset, in_pieces
+from fastlr.errors import InputError, escaped
+from fastlr.files import UnwrittenError, check_writable, whole_file
+from fastlr.namespace import dtype_name
+from fastlr.training.packing import pack, unpack
+
+LOG = logging.getLogger("fastlr")
+
+FORMAT = 1
+KEY = "fastlr-checkpoint"
+EVERY = 30.0  # seconds, at most, from one writing to the next
+SHARE = 0.1  # of the time, which writing more often may take
+PAUSE = 0.05  # seconds from one offer that is taken to the next
+
+under_way: set[Checkpoint] = set()  # of trainings in this process
+
+
+class Checkpoint:
+    """A file of that kind; without a path it is none, and all that is offered is let go."""
+
+    def __init__(self, path: Path | None = None, backend: Backend | None = None, run: Mapping[str, Any] | None = None):
+        """Read the file where it is there; `run` says, in plain values, whose it is. Raises InputError."""
+        self.path, self._backend, self._run = path, backend, dict(run or {})
+        self._found: dict[str, Any] = {}
+        self._beside: dict[str, Any] = {}
+        self._latest: dict[str, Any] | None = None  # what was offered last, unless it is written
+        self._lock = threading.RLock()  # of the one who writes
+        self._writing = False
+        self._next = self._spent = 0.0
+        self._began = self._written = time.monotonic()
+        self._pace: tuple[int, float] | None = None
+        if path is not None:
+            check_writable(path)
+            self._read(path)
+
+    def __enter__(self) -> Checkpoint:
+        """Let signals find it."""
+        if self.path is not None:
+            under_way.add(self)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Write what was offered last, also where the training ends with an error or is interrupted."""
+        self.write()
+        under_way.discard(self)
+
+    @property
+    def is_kept(self) -> bool:
+        """Return whether there is a file."""
+        return self.path is not None
+
+    def restored(self, name: str) -> Any:
+        """Return what the file held under a name, once; then, and where there is nothing, None."""
+        return self._found.pop(name, None)
+
+    def choose(self, make: Callable[[], tuple[Any, ...]]) -> tuple[Any, ...]:
+        """Return a choice that is made but once in a run, however often it is begun anew: it may hang on the memory."""
+        found = self.restored("choice")
+        chosen: tuple[Any, ...] = make() if found is None else found
+        self.beside(choice=chosen)
+        return chosen
+
+    def beside(self, **values: Any) -> None:
+        """Keep what outer loops need, to be written with what is offered next."""
+        self._beside = {**self._beside, **values}
+
+    def offer(self, make: Callable[[], dict[str, Any]]) -> None:
+        """Take what a loop needs to go on, which must not change afterwards, and write it when it is time."""
+        now = time.monotonic()
+        if self.path is None or now < self._next:
+            return
+        self._latest = {**self._beside, **make()}
+        if now - self._written >= EVERY or self._spent <= SHARE * (now - self._began):
+            self.write()
+        self._next = time.monotonic() + PAUSE
+
+    def steps(self, left: int, state: Any) -> int:
+        """Return how many of the steps that are left to do before the next offer, whose time they shall not pass.
+
+        `state` is the result of the steps before.
+        """
+        if self.path is None or self._backend is None:
+            return left
+        self._backend.synchronize(state)
+        now = time.monotonic()
+        count = 1  # as long as it is not known what a step takes
+        if self._pace is not None:
+            done, since = self._pace
+            count = max(1, int(EVERY * done / max(now - since, 1e-9)))
+        count = min(left, count)
+        self._pace = count, now
+        return count
+
+    def write(self) -> bool:
+        """Write what was offered last, and return whether it is written."""
+        if self.path is None:
+            return True
+        with self._lock:
+            if self._writing:  # this thread is at it, and was interrupted
+                return False
+            latest, self._latest = self._latest, None
+            if latest is None:
+                return True
+            self._writing, began = True, time.monotonic()
+            try:
+                self._save(self.path, latest)
+            except UnwrittenError as error:
+                LOG.warning("fastlr: %s; the training goes on", error)
+                self._latest = latest
+                return False
+            finally:
+                self._writing, self._written = False, time.monotonic()
+                self._spent += self._written - began
+            return True
+
+    def _save(self, path: Path, values: dict[str, Any]) -> None:
+        from safetensors.numpy import save
+
+        assert self._backend is not None
+        description, arrays = pack(values, self._backend.to_host)
+        meta = {"format": FORMAT, "run": self._run, "values": description}
+        text = json.dumps(meta, sort_keys=True)
+        with whole_file(path) as beside:
+            beside.write_bytes(save(arrays, {KEY: text, "digest": _digest_of(text, arrays)}))
+
+    def _read(self, path: Path) -> None:
+        from safetensors import SafetensorError, safe_open
+
+        if not path.exists():
+            return
+        assert self._backend is not None
+        try:
+            with safe_open(path, framework="numpy") as file:
+                metadata = file.metadata() or {}
+                if KEY not in metadata:
+                    raise InputError(f"{path}: is there already, and is no checkpoint; give another name")
+                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is not a mapping)
+        except (SafetensorError, OSError, ValueError, TypeError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(
+                f"{path}: cannot be read as a checkpoint ({error}); give another name, or delete it"
+            ) from None
+        text = metadata[KEY]
+        try:
+            if metadata["digest"] != _digest_of(text, arrays):
+                raise ValueError
+            meta = json.loads(text)
+            if meta["format"] != FORMAT:
+                raise InputError(f"{path}: is of another version of fastlr; give another name, or delete it")
+            self._check(path, meta["run"])
+            self._found = dict(unpack(meta["values"], arrays, self._backend.asarray))
+        except InputError:
+            raise
+        except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+            raise InputError(f"{path}: the checkpoint is damaged; delete it to begin anew") from None
+        LOG.warning("going on from %s", path)
+
+    def _check(self, path: Path, other: dict[str, Any]) -> None:
+        """Raise InputError that names what differs where the file is another run's."""
+        mine = json.loads(json.dumps(self._run))
+        for name in dict.fromkeys((*mine, *other)):
+            if mine.get(name) != other.get(name):
+                values = [json.dumps(run.get(name)) for run in (other, mine)]
+                short = all(len(value) <= 60 for value in values) and "data" not in name
+                how = f"{name} {values[0]}, not {values[1]}" if short else f"another {name}"
+                raise InputError(
+                    f"{path}: is the checkpoint of a run with {how}; give what it had, or another file, or delete it"
+                )
+
+
+NONE = Checkpoint()
+
+
+def _digest_of(text: str, arrays: Mapping[str, Any]) -> str:
+    """Return a digest of what a checkpoint holds, by which damage is seen."""
+    found = hashlib.sha256(text.encode())
+    for name in sorted(arrays):
+        found.update(f"{name} {arrays[name].dtype} {arrays[name].shape}".encode())
+        found.update(_bytes_of(arrays[name]))
+    return found.hexdigest()
+
+
+def _bytes_of(array: Any) -> memoryview:
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
+
+
+def digest(data: Dataset, backend: Backend) -> str:
+    """Return a digest of examples, labels and class names, in one pass over them."""
+    found = hashlib.sha256(repr((data.rows.shape, dtype_name(data.rows), data.classes)).encode())
+    found.update(_bytes_of(data.labels))
+    for _, some in in_pieces(data.rows):
+        some = some if isinstance(some, np.ndarray) else backend.to_host(some)
+        found.update(_bytes_of(some))
+    return found.hexdigest()
+
+
+def write_all() -> list[str]:
+    """Write every checkpoint of a training that is under way, and return what is to be said of them."""
+    said = []
+    for checkpoint in tuple(under_way):
+        with contextlib.suppress(Exception):
+            if checkpoint.write():
+                said.append(escaped(f"the same command goes on from {checkpoint.path}"))
+    return said

@@ -1,0 +1,88 @@
+"""How a setting is defined, once: its name, type, default, help and check.
+
+A group of settings is a dataclass whose fields are made by `setting`. Functions and commands take a group as one
+parameter, and callers give its fields: `spread` makes the Python signature and its documentation of them,
+`fastlr.cli.options` the options of a command. So a setting is added, everywhere, by adding a field.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import Field, dataclass, field, fields
+from typing import Any, TypeVar, get_type_hints
+
+from fastlr.training.checks import Check
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Definition:
+    """What is known of a setting beside its name, type and default."""
+
+    help: str
+    check: Check | None = None
+    option: str | None = None  # on the command line, where it has another name there
+    metavar: str | None = None  # what stands for its value in the command's help
+    read: Callable[[str], Any] | None = None  # makes the value of the text on the command line
+
+
+def setting(default: Any, help: str, check: Check | None = None, **more: Any) -> Any:
+    """Return the dataclass field of a setting."""
+    return field(default=default, metadata={"definition": Definition(help, check, **more)})
+
+
+def definition_of(one: Field[Any]) -> Definition:
+    """Return the definition of a group's field."""
+    found: Definition = one.metadata["definition"]
+    return found
+
+
+class Group:
+    """The base of the dataclasses whose fields are settings: each value is checked when one is made."""
+
+    def __post_init__(self) -> None:
+        """Check each value, and keep what its check makes of it."""
+        for one in fields(self):  # type: ignore[arg-type]  # every group is a dataclass
+            if check := definition_of(one).check:
+                object.__setattr__(self, one.name, check(one.name.replace("_", " "), getattr(self, one.name)))
+
+
+def groups_of(function: Callable[..., Any]) -> tuple[dict[str, Any], dict[str, type[Group]]]:
+    """Return the annotations of a function, and those of its parameters that are groups of settings."""
+    hints = get_type_hints(function, include_extras=True)
+    return hints, {name: hint for name, hint in hints.items() if inspect.isclass(hint) and issubclass(hint, Group)}
+
+
+def spread(function: Callable[..., T]) -> Callable[..., T]:
+    """Return the function with the fields of its groups of settings as keyword parameters, in the groups' places."""
+    hints, groups = groups_of(function)
+    parameters: dict[str, inspect.Parameter] = {}
+    told: dict[str, str] = {}
+    for name, parameter in inspect.signature(function).parameters.items():
+        if name not in groups:
+            parameters[name] = parameter
+            continue
+        types = get_type_hints(groups[name])
+        for one in fields(groups[name]):  # type: ignore[arg-type]  # two groups may have one setting in common
+            parameters[one.name] = inspect.Parameter(
+                one.name, inspect.Parameter.KEYWORD_ONLY, default=one.default, annotation=types[one.name]
+            )
+            told[one.name] = f"{one.name} ({one.default!r}): {definition_of(one).help}"
+
+    @functools.wraps(function)
+    def with_fields(*positional: Any, **named: Any) -> T:
+        made = {
+            name: group(**{one.name: named[one.name] for one in fields(group) if one.name in named})  # type: ignore[arg-type]
+            for name, group in groups.items()
+            if name not in named  # or it is given whole
+        }
+        left = {name: value for name, value in named.items() if name not in told}
+        return function(*positional, **left, **made)
+
+    with_fields.__signature__ = inspect.Signature(list(parameters.values()), return_annotation=hints.get("return"))  # type: ignore[attr-defined]
+    settings = "\n".join(f"        {line}" for line in told.values())
+    with_fields.__doc__ = f"{inspect.cleandoc(function.__doc__ or '')}\n\nSettings, with their defaults:\n{settings}\n"
+    return with_fields

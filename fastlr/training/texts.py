@@ -1,0 +1,61 @@
+"""Settings as the command line writes them."""
+
+from __future__ import annotations
+
+import math
+
+from fastlr.errors import InputError
+
+MOST = 10_000  # models of a sweep's one option
+
+
+def numbers(option: str, text: str) -> list[float]:
+    """Return "0.1,0.01" as numbers, and "1e-6:1e2:9" as nine from the first to the last, each the same times more."""
+    found: list[float] = []
+    for part in text.split(","):
+        try:
+            if ":" in part:
+                first, last, count = part.split(":")
+                found += _powers(float(first), float(last), int(count))
+            else:
+                found.append(float(part))
+        except ValueError:
+            raise InputError(
+                f"{option}: {text!r}; numbers are needed, such as 0.1,0.01, or FIRST:LAST:COUNT for a geometric row"
+            ) from None
+    return found
+
+
+def _powers(first: float, last: float, count: int) -> list[float]:
+    if not (0 < first < math.inf and 0 < last < math.inf and 2 <= count <= MOST):
+        raise ValueError
+    return [first * (last / first) ** (i / (count - 1)) for i in range(count - 1)] + [last]
+
+
+def scale(text: str) -> float | str:
+    """Return "0.5" as a number, and "auto" as it is."""
+    if text == "auto":
+        return text
+    try:
+        return float(text)
+    except ValueError:
+        raise InputError(f"--scale: {text!r}; a positive number is needed, or auto") from None
+
+
+def seeds(text: str) -> list[int]:
+    """Return "0-7" or "0,3,5" as numbers."""
+    found: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()) or not 0 <= int(last or first) - int(first) < MOST:
+            raise InputError(f"--seeds: {text!r}; whole numbers are needed, such as 0-7 or 0,3,5")
+        found += range(int(first), int(last or first) + 1)
+    return found
+
+
+def hidden_units(text: str) -> tuple[int, ...]:
+    """Return "4,3,2" as numbers."""
+    parts = text.split(",") if text else []
+    if any(not part.strip().isdecimal() or int(part) < 1 for part in parts):
+        raise InputError(f"--layers: {text!r}; whole numbers of at least 1 are needed, such as 4,3,2")
+    return tuple(int(part) for part in parts)

@@ -1,0 +1,286 @@
+"""A run that was ended at any moment goes on from its checkpoint, to the bits of one that was not."""
+
+import contextlib
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from conftest import every_backend
+
+import fastlr
+from fastlr.errors import InputError
+from fastlr.namespace import same_values
+from fastlr.training import checkpoint as module
+
+RNG = np.random.default_rng(7)
+PIXELS = RNG.integers(0, 256, (90, 6, 5, 3), dtype=np.uint8)
+FEATURES = RNG.normal(size=(120, 7))
+TWO, THREE = RNG.integers(0, 2, 120), RNG.integers(0, 3, 120)
+
+
+class Ended(Exception):
+    """What ends a run in these tests."""
+
+
+@pytest.fixture(autouse=True)
+def _every_offer(monkeypatch):
+    monkeypatch.setattr(module, "PAUSE", 0.0)
+    monkeypatch.setattr(module, "SHARE", 1e9)
+
+
+def ended_at(call, moments, path, data, **settings):
+    """Return what a call comes to that is ended at so many callbacks, begun anew each time."""
+    for moment in moments:
+        calls = 0
+
+        def count(*_, last=moment):
+            nonlocal calls
+            calls += 1
+            if calls > last:
+                raise Ended
+
+        with pytest.raises(Ended):
+            call(*data, checkpoint=path, callback=count, **settings)
+    return call(*data, checkpoint=path, **settings)
+
+
+def same(one, other):
+    for a, b in zip(one, other, strict=True):
+        assert a == b
+        for mine, theirs in zip(a.model.layers, b.model.layers, strict=True):
+            assert same_values(tuple(mine), tuple(theirs))
+
+
+DESCENTS = [
+    {"form": "primal"},
+    {"form": "gram"},
+    {"form": "gram", "optimizer": "nesterov", "standardize": True},
+    {"optimizer": "adam", "batch_size": 16},
+    {"layers": (4, 3), "form": "primal"},
+    {"layers": (4,), "optimizer": "adam", "batch_size": 50},
+]
+
+
+@pytest.mark.parametrize("backend", every_backend())
+@pytest.mark.parametrize("settings", DESCENTS, ids=str)
+@pytest.mark.parametrize("classes", [2, 3])
+def test_descent(tmp_path, backend, settings, classes):
+    data = (FEATURES, TWO if classes == 2 else THREE)
+    settings = {"iterations": 95, "record_every": 10, "learning_rate": 0.1, "backend": backend, **settings}
+    whole = fastlr.train(*data, **settings)
+    again = ended_at(fastlr.train, (1, 0, 4, 3), tmp_path / "c", data, **settings)
+    same([again], [whole])
+    assert [path.name for path in tmp_path.iterdir()] == ["c"]
+    same([fastlr.train(*data, checkpoint=tmp_path / "c", **settings)], [whole])
+
+
+@pytest.mark.parametrize("backend", every_backend())
+@pytest.mark.parametrize("solver", ["newton", "newton-cg", "lbfgs"])
+@pytest.mark.parametrize("form", ["primal", "gram"])
+def test_convergence(tmp_path, backend, solver, form):
+    data = (PIXELS, TWO[:90])
+    settings = {"solver": solver, "form": form, "l2": 1e-3, "backend": backend, "iterations": 60, "tol": 1e-4}
+    whole = fastlr.train(*data, **settings)
+    same([ended_at(fastlr.train, (1, 0, 2), tmp_path / "c", data, **settings)], [whole])
+
+
+@pytest.mark.parametrize(("memory", "moments"), [("1G", (2, 3, 0, 1)), ("1000", (5, 8, 0, 3))])
+def test_path(tmp_path, memory, moments, monkeypatch):
+    monkeypatch.setenv("FASTLR_MEMORY", memory)
+    settings = {"l2": np.geomspace(1e-4, 10, 11), "folds": 3, "iterations": 60, "tol": 1e-5}
+    data = (FEATURES, THREE)
+    whole = fastlr.path(*data, **settings)
+    again = ended_at(fastlr.path, moments, tmp_path / "c", data, **settings)
+    same(again.runs, whole.runs)
+
+
+def test_a_sweep_some_of_which_diverge(tmp_path):
+    data = (FEATURES * 40, TWO)
+    test = (FEATURES[:20] * 40, TWO[:20])
+    settings = {"learning_rates": [1e-4, 1e300, 1e-3], "iterations": 60, "record_every": 10, "folds": 2}
+    settings |= {"test": test, "test_costs": True, "seeds": [1], "l2": [0.0, 1e-2]}
+    whole = fastlr.sweep(*data, **settings)
+    assert any(run.warning for run in whole)
+    same(ended_at(fastlr.sweep, (2, 1, 2), tmp_path / "c", data, **settings), whole)
+
+
+def test_between_recordings(tmp_path, monkeypatch):
+    """Where it is long until the next recording it is written before that, after steps that take as long as allowed."""
+    monkeypatch.setattr(module, "EVERY", 0.002)
+    data = (RNG.normal(size=(2000, 40)), RNG.integers(0, 2, 2000))
+    settings = {"iterations": 400, "record_every": 400, "form": "primal", "backend": "numpy"}
+    whole = fastlr.train(*data, **settings)
+    written = []
+    save = module.Checkpoint._save
+
+    def watched(self, path, values):
+        save(self, path, values)
+        written.append(values["descent"][2])
+        if len(written) % 5 == 0:
+            raise Ended
+
+    monkeypatch.setattr(module.Checkpoint, "_save", watched)
+    again = None
+    while again is None:
+        with contextlib.suppress(Ended):
+            again = fastlr.train(*data, checkpoint=tmp_path / "c", **settings)
+    assert len({done for done in written if 0 < done < 400}) > 3
+    same([again], [whole])
+
+
+def test_the_choice_stays_when_the_memory_is_another(tmp_path, monkeypatch):
+    data, settings = (FEATURES, THREE), {"solver": "lbfgs", "iterations": 60, "l2": 1e-3, "tol": 1e-4}
+    whole = fastlr.train(*data, **settings)
+    assert whole.logits == "kept"
+
+    def end(*_):
+        raise Ended
+
+    with pytest.raises(Ended):
+        fastlr.train(*data, checkpoint=tmp_path / "c", callback=end, **settings)
+    monkeypatch.setenv("FASTLR_MEMORY", "1000")
+    assert fastlr.train(*data, **settings).logits == "recomputed"
+    same([fastlr.train(*data, checkpoint=tmp_path / "c", **settings)], [whole])
+
+
+OTHERS = {
+    "learning rate [0.005], not [0.01]": {"learning_rate": 0.01},
+    "iterations 20, not 30": {"iterations": 30},
+    "l2 [0.0], not [0.5]": {"l2": 0.5},
+    "seed": {"seed": 3},
+    'optimizer "gd", not "adam"': {"optimizer": "adam"},
+    'backend "numba", not "numpy"': {"backend": "numpy"},
+    'dtype "float64", not "float32"': {"dtype": "float32"},
+    "another test data": {"test": (FEATURES[:9], TWO[:9])},
+}
+
+
+@pytest.mark.parametrize("differs", OTHERS, ids=str)
+def test_other_arguments_are_refused(tmp_path, differs):
+    fastlr.train(FEATURES, TWO, iterations=20, backend="numba", checkpoint=tmp_path / "c")
+    before = (tmp_path / "c").read_bytes()
+    with pytest.raises(InputError) as refused:
+        fastlr.train(
+            FEATURES, TWO, **{"iterations": 20, "backend": "numba", "checkpoint": tmp_path / "c", **OTHERS[differs]}
+        )
+    assert differs in str(refused.value)
+    assert (tmp_path / "c").read_bytes() == before
+
+
+@pytest.mark.parametrize("what", ["examples", "labels", "dtype", "order", "classes"])
+def test_other_data_are_refused(tmp_path, what):
+    fastlr.train(FEATURES, TWO, iterations=20, checkpoint=tmp_path / "c")
+    X, y = FEATURES.copy(), TWO.copy()
+    if what == "examples":
+        X[-1, -1] += 1e-9
+    elif what == "labels":
+        y[7] = 1 - y[7]
+    elif what == "dtype":
+        X = X.astype(np.float32)
+    elif what == "order":
+        X, y = X[::-1], y[::-1]
+    else:
+        y = y + 5
+    with pytest.raises(InputError, match="is the checkpoint of a run with another data"):
+        fastlr.train(X, y, iterations=20, checkpoint=tmp_path / "c")
+
+
+def test_what_is_no_checkpoint_is_kept(tmp_path):
+    run = fastlr.train(FEATURES, TWO, iterations=20, checkpoint=tmp_path / "c")
+    run.model.save(tmp_path / "m.safetensors")
+    (tmp_path / "text").write_text("precious")
+    (tmp_path / "folder").mkdir()
+    content = (tmp_path / "c").read_bytes()
+    (tmp_path / "short").write_bytes(content[: len(content) // 2])
+    (tmp_path / "turned").write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    for name, said in [
+        ("m.safetensors", "is no checkpoint"),
+        ("text", "cannot be read as a checkpoint"),
+        ("folder", "is a folder"),
+        ("nowhere/c", "there is no folder"),
+        ("short", "cannot be read as a checkpoint"),
+        ("turned", "the checkpoint is damaged"),
+    ]:
+        there = (tmp_path / name).read_bytes() if (tmp_path / name).is_file() else None
+        with pytest.raises(InputError, match=said) as refused:
+            fastlr.train(FEATURES, TWO, iterations=20, checkpoint=tmp_path / name)
+        assert str(refused.value).startswith(f"{tmp_path / name}: ")
+        assert there is None or (tmp_path / name).read_bytes() == there
+
+
+def test_a_checkpoint_is_no_model_and_no_data(tmp_path):
+    fastlr.train(FEATURES, TWO, iterations=20, checkpoint=tmp_path / "c.safetensors")
+    with pytest.raises(InputError, match="not one that fastlr saved"):
+        fastlr.load(tmp_path / "c.safetensors")
+    with pytest.raises(InputError, match="is a checkpoint"):
+        fastlr.open_dataset(tmp_path / "c.safetensors")
+
+
+def test_a_disk_that_is_full_does_not_end_the_training(tmp_path, monkeypatch, caplog):
+    from fastlr.files import UnwrittenError
+
+    def full(self, path, values):
+        raise UnwrittenError(f"{path}: could not be written (No space left on device); nothing was changed there")
+
+    monkeypatch.setattr(module.Checkpoint, "_save", full)
+    run = fastlr.train(FEATURES, TWO, iterations=300, checkpoint=tmp_path / "c")
+    assert len(run.costs) == 3
+    assert "No space left" in caplog.text
+    assert "the training goes on" in caplog.text
+
+
+ENDS = {"SIGINT": (130, "interrupted"), "SIGTERM": (143, "terminated"), "SIGKILL": (-9, "")}
+
+
+@pytest.mark.parametrize("name", ENDS)
+def test_a_process_that_is_ended(tmp_path, name):
+    """It goes on when it is started again, ends with the same bytes, and leaves nothing else behind."""
+    rng = np.random.default_rng(1)
+    np.savez(tmp_path / "x.npz", X=rng.normal(size=(1000, 50)), y=rng.integers(0, 2, 1000))
+
+    def command(folder):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        line = ["train", "x.npz", "--iterations", "20000", "--record-every", "20000", "--form", "primal", "--quiet"]
+        line += ["--model", f"{folder}/m.safetensors", "--checkpoint", f"{folder}/c"]
+        return subprocess.Popen(
+            [sys.executable, "-m", "fastlr", *line], cwd=tmp_path, stderr=subprocess.PIPE, text=True
+        )
+
+    whole = command("whole")
+    assert (whole.communicate(timeout=100)[1], whole.returncode) == ("", 0)
+    struck = command("struck")
+    while not (tmp_path / "struck" / "c").exists():
+        assert struck.poll() is None
+        time.sleep(0.005)
+    struck.send_signal(getattr(signal, name))
+    said, (status, word) = struck.communicate(timeout=100)[1], ENDS[name]
+    assert struck.returncode == status
+    assert said == (f"fastlr: {word}; the same command goes on from struck/c\n" if word else "")
+    assert not (tmp_path / "struck" / "m.safetensors").exists()
+    again = command("struck")
+    assert (again.communicate(timeout=100)[1], again.returncode) == ("", 0)
+    assert {path.name for path in (tmp_path / "struck").iterdir()} == {"m.safetensors", "c"}
+    files = [(tmp_path / folder / "m.safetensors").read_bytes() for folder in ("whole", "struck")]
+    assert files[0] == files[1]
+
+
+def test_the_command_keeps_files_apart(tmp_path, fastlr_command):
+    data = tmp_path / "x.npz"
+    np.savez(data, X=FEATURES, y=TWO)
+    model = tmp_path / "m.safetensors"
+    same = fastlr_command("train", data, "--model", model, "--checkpoint", model)
+    assert (same.status, same.err) == (
+        2, f"fastlr: {model}: is the name of the model too; give --checkpoint another\n",
+    )  # fmt: skip
+    read = fastlr_command("train", data, "--checkpoint", data)
+    assert read.status == 2
+    assert "is read by this command and would be lost" in read.err
+    for command in ("train", "sweep"):
+        place = tmp_path / command
+        for seed, status in ((0, 0), (0, 0), (1, 2)):
+            said = fastlr_command(command, data, "--iterations", 9, "--checkpoint", place, "--seed", seed)
+            assert said.status == status, said.err
+    assert "is the checkpoint of a run with seed" in said.err
