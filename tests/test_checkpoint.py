@@ -11,9 +11,11 @@ import pytest
 from conftest import every_backend
 
 import fastlr
+from fastlr.backends import choose_backend
 from fastlr.errors import InputError
 from fastlr.namespace import same_values
 from fastlr.training import checkpoint as module
+from fastlr.training.packing import pack, unpack
 
 RNG = np.random.default_rng(7)
 PIXELS = RNG.integers(0, 256, (90, 6, 5, 3), dtype=np.uint8)
@@ -95,6 +97,58 @@ def test_path(tmp_path, memory, moments, monkeypatch):
     whole = fastlr.path(*data, **settings)
     again = ended_at(fastlr.path, moments, tmp_path / "c", data, **settings)
     same(again.runs, whole.runs)
+
+
+@pytest.mark.parametrize("name", every_backend())
+def test_arrays_lie_in_memory_as_they_did(name):
+    """Or sums of them are rounded otherwise."""
+    backend = choose_backend(name)
+    xp = backend.xp
+    whole = backend.asarray(RNG.normal(size=(3, 4, 5)))
+    turned = [(0, 2, 1), (2, 0, 1)]
+    views = [whole, whole[1:, :, ::2], *(xp.permute_dims(whole, axes) for axes in turned)]
+    views += [xp.broadcast_to(whole[:1, ...], (3, 4, 5))]
+    views += [xp.permute_dims(xp.broadcast_to(whole[:, :1, :], (3, 4, 5)), axes) for axes in turned]
+    description, arrays = pack(views, backend.to_host)
+    for view, again in zip(views, unpack(description, arrays, backend), strict=True):
+        np.testing.assert_array_equal(backend.to_host(again), backend.to_host(view))
+        if isinstance(view, np.ndarray):
+            order, kept = (sorted(range(3), key=lambda axis: -some.strides[axis]) for some in (view, again))
+            assert order == kept
+            assert [stride == 0 for stride in view.strides] == [stride == 0 for stride in again.strides]
+
+
+@pytest.mark.parametrize("solver", ["newton-cg", "lbfgs"])
+@pytest.mark.parametrize("memory", ["1G", "1000"])
+def test_each_state_leads_to_the_next(tmp_path, monkeypatch, solver, memory):
+    monkeypatch.setenv("FASTLR_MEMORY", memory)
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(800, 64))
+    y = (X @ rng.normal(size=(64, 20)) + 8 * rng.normal(size=(800, 20))).argmax(axis=1)
+    settings = {"l2": np.geomspace(1e-5, 10, 24), "folds": 3, "solver": solver, "checkpoint": tmp_path / "c"}
+    files: list[bytes] = []
+    save = module.Checkpoint._save
+
+    def kept(self, path, values):
+        save(self, path, values)
+        files.append(path.read_bytes())
+
+    monkeypatch.setattr(module.Checkpoint, "_save", kept)
+    fastlr.path(X, y, **settings)
+    states = list(dict.fromkeys(files))
+    assert len(states) > 5
+    for number in [0, 1, 2, 3, *range(4, len(states) - 1, len(states) // 3)]:
+        (tmp_path / "c").write_bytes(states[number])
+        files.clear()
+
+        def until_two(*_):
+            if len(files) >= 2:
+                raise Ended
+
+        with contextlib.suppress(Ended):
+            fastlr.path(X, y, callback=until_two, **settings)
+        assert files[0] == states[number]
+        assert files[1] == states[number + 1], f"state {number} of {len(states)}"
 
 
 def test_a_sweep_some_of_which_diverge(tmp_path):

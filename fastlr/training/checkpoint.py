@@ -31,6 +31,7 @@ LOG = logging.getLogger("fastlr")
 
 FORMAT = 1
 KEY = "fastlr-checkpoint"
+DIGITS = 64  # of the digest, before the description
 EVERY = 30.0  # seconds, at most, from one writing to the next
 SHARE = 0.1  # of the time, which writing more often may take
 PAUSE = 0.05  # seconds from one offer that is taken to the next
@@ -146,7 +147,8 @@ class Checkpoint:
         meta = {"format": FORMAT, "run": self._run, "values": description}
         text = json.dumps(meta, sort_keys=True)
         with whole_file(path) as beside:
-            beside.write_bytes(save(arrays, {KEY: text, "digest": _digest_of(text, arrays)}))
+            # One key: safetensors writes several of them in a random order.
+            beside.write_bytes(save(arrays, {KEY: _digest_of(text, arrays) + text}))
 
     def _read(self, path: Path) -> None:
         from safetensors import SafetensorError, safe_open
@@ -166,15 +168,15 @@ class Checkpoint:
             raise InputError(
                 f"{path}: cannot be read as a checkpoint ({error}); give another name, or delete it"
             ) from None
-        text = metadata[KEY]
+        digest, text = metadata[KEY][:DIGITS], metadata[KEY][DIGITS:]
         try:
-            if metadata["digest"] != _digest_of(text, arrays):
+            if digest != _digest_of(text, arrays):
                 raise ValueError
             meta = json.loads(text)
             if meta["format"] != FORMAT:
                 raise InputError(f"{path}: is of another version of fastlr; give another name, or delete it")
             self._check(path, meta["run"])
-            self._found = dict(unpack(meta["values"], arrays, self._backend.asarray))
+            self._found = dict(unpack(meta["values"], arrays, self._backend))
         except InputError:
             raise
         except (ValueError, TypeError, LookupError, AttributeError, RecursionError):

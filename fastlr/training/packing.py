@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from fastlr.backends import Backend
 from fastlr.objectives.network import Layer
 from fastlr.objectives.protocol import Evaluation, State, Vector
 from fastlr.solvers.iterate import Iterate
@@ -31,14 +32,15 @@ def packable(one: C) -> C:
 def pack(value: Any, to_host: Callable[[Any], NDArray[Any]]) -> tuple[Any, dict[str, NDArray[Any]]]:
     """Return a description of the value that JSON can hold, and the arrays that it names, on the host."""
     arrays: dict[str, NDArray[Any]] = {}
-    seen: dict[int, tuple[str, Any]] = {}  # the same array is kept once
+    seen: dict[int, tuple[dict[str, Any], Any]] = {}  # the same array is kept once
 
-    def keep(array: Any) -> dict[str, str]:
+    def keep(array: Any) -> dict[str, Any]:
         if id(array) not in seen:
             name = str(len(arrays))
-            arrays[name] = np.array(array if isinstance(array, np.ndarray) else to_host(array), order="C")
-            seen[id(array)] = name, array  # which keeps its number from another array
-        return {"array": seen[id(array)][0]}
+            there = array if isinstance(array, np.ndarray) else to_host(array)
+            layout, arrays[name] = _in_order(there)
+            seen[id(array)] = {"array": name} | layout, array  # which keeps its number from another array
+        return seen[id(array)][0]
 
     def walk(some: Any) -> Any:
         if some is None or isinstance(some, bool | int | float | str):
@@ -62,13 +64,27 @@ def pack(value: Any, to_host: Callable[[Any], NDArray[Any]]) -> tuple[Any, dict[
     return walk(value), arrays
 
 
-def unpack(description: Any, arrays: Mapping[str, NDArray[Any]], asarray: Callable[[Any], Any]) -> Any:
+def _in_order(array: NDArray[Any]) -> tuple[dict[str, Any], NDArray[Any]]:
+    """Return how an array lies in memory, and its numbers in that order: sums of it are rounded by that order."""
+    if array.flags.c_contiguous:
+        return {}, array.copy()
+    once = array[tuple(slice(1) if stride == 0 else slice(None) for stride in array.strides)]
+    axes = np.argsort([-abs(stride) for stride in array.strides], kind="stable").tolist()
+    return {"axes": axes, "shape": list(array.shape)}, np.array(once.transpose(axes), order="C")
+
+
+def unpack(description: Any, arrays: Mapping[str, NDArray[Any]], backend: Backend) -> Any:
     """Return what was packed, its arrays on a backend's device."""
     made: dict[str, Any] = {}
 
-    def take(name: str) -> Any:
+    def take(some: dict[str, Any]) -> Any:
+        name = some["array"]
         if name not in made:
-            made[name] = asarray(arrays[name])
+            array = backend.asarray(arrays[name])
+            if "axes" in some:
+                array = backend.xp.permute_dims(array, tuple(np.argsort(some["axes"]).tolist()))
+                array = backend.xp.broadcast_to(array, tuple(some["shape"]))
+            made[name] = array
         return made[name]
 
     def walk(some: Any) -> Any:
@@ -80,7 +96,7 @@ def unpack(description: Any, arrays: Mapping[str, NDArray[Any]], asarray: Callab
             (name, some[name]) for name in ("array", "list", "pairs", "class", "tuple") if name in some
         )
         if kind == "array":
-            return take(content)
+            return take(some)
         if kind == "list":
             return arrays[content["array"]].tolist()
         if kind == "pairs":
