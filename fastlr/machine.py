@@ -27,6 +27,7 @@ OWN_CGROUPS = Path("/proc/self/cgroup")
 TASKS = Path("/proc/self/task")
 CPU_FILES = {1: ("cpu.cfs_quota_us", "cpu.cfs_period_us"), 2: ("cpu.max",)}
 MEMORY_FILES = {1: ("memory.limit_in_bytes", "memory.usage_in_bytes"), 2: ("memory.max", "memory.current")}
+NO_LIMIT = 2**60  # bytes: what the first version writes where it sets none
 UNKNOWN_MEMORY = 2**32  # bytes that are taken to be free where the system does not say
 UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
@@ -90,10 +91,9 @@ def free_memory() -> int:
     with contextlib.suppress(OSError, ValueError, StopIteration):
         lines = Path("/proc/meminfo").read_text().splitlines()
         free = 1024 * int(next(line for line in lines if line.startswith("MemAvailable:")).split()[1])
-    for version, folder in _control_groups("memory"):
-        limit, used = MEMORY_FILES[version]
-        with contextlib.suppress(OSError, ValueError):  # "max", which is no number, is no limit
-            free = min(free, int((folder / limit).read_text()) - int((folder / used).read_text()))
+    for limit, used in _memory_limits():
+        with contextlib.suppress(OSError, ValueError):
+            free = min(free, int(limit.read_text()) - int(used.read_text()))
     with contextlib.suppress(ImportError, OSError, StopIteration):
         import resource
 
@@ -102,6 +102,18 @@ def free_memory() -> int:
             lines = Path("/proc/self/status").read_text().splitlines()
             free = min(free, most - 1024 * int(next(line for line in lines if line.startswith("VmData:")).split()[1]))
     return int(max(0, free)) if math.isfinite(free) else UNKNOWN_MEMORY
+
+
+@functools.cache
+def _memory_limits() -> list[tuple[Path, Path]]:
+    """Return, for each control group of this process that limits memory, the files of the limit and of what is used."""
+    found = []
+    for version, folder in _control_groups("memory"):
+        limit, used = (folder / name for name in MEMORY_FILES[version])
+        with contextlib.suppress(OSError, ValueError):  # "max", which is no number, is no limit
+            if int(limit.read_text()) < NO_LIMIT:
+                found.append((limit, used))
+    return found
 
 
 class Running:

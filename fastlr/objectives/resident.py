@@ -100,7 +100,7 @@ class Resident:
 
     def curved(self, at: Evaluation) -> Evaluation:
         """Return the evaluation with its probabilities and their mean curvature."""
-        A = core.sigmoid(at.x.Z) if self.network.outputs == 1 else core.softmax(at.x.Z)
+        A = self._probabilities(at)
         return at._replace(kept=(A, mean_curvature(A, self.counts)))
 
     def product(self, at: Evaluation, p: Vector) -> Vector:
@@ -113,8 +113,12 @@ class Resident:
 
     def newton(self, at: Evaluation) -> Vector:
         """Return the direction of Newton's method."""
-        A = self.curved(at).kept[0]
-        return self.form.newton(A, at.x.W, at.gradient, self.l2, self.counts, self.network.intercept)
+        return self.form.newton(
+            self._probabilities(at), at.x.W, at.gradient, self.l2, self.counts, self.network.intercept
+        )
+
+    def _probabilities(self, at: Evaluation) -> Array:
+        return core.sigmoid(at.x.Z) if self.network.outputs == 1 else core.softmax(at.x.Z)
 
     def conjugate_gradients(self, at: Evaluation, longest: int, share: float) -> Vector | None:
         """Return that direction by conjugate gradients, None where no kernel does all of them."""
@@ -200,7 +204,8 @@ class Resident:
     def steps(self, state: State, count: int) -> State | None:
         """Return the state after `count` steps by a kernel that does many at once, None where there is none."""
         kind = "steps" if self.network.is_logistic_regression else "network_steps"
-        return self._by_kernel(f"{self.form.name}_{kind}", state, count)
+        moved = self._by_kernel(f"{self.form.name}_{kind}", state, count)
+        return self.arrive(moved) if moved is not None and moved.Z is None else moved
 
     def batch(self, examples: Array) -> Resident:
         """Return the objective of some of the examples, given by an array of their indices."""
@@ -217,7 +222,10 @@ class Resident:
         return None if moved is None else moved._replace(Z=state.Z, t=state.t + batches.shape[0])
 
     def _by_kernel(self, name: str, state: State, what: Any) -> State | None:
-        """Return the state after the steps of a kernel, of the examples as they are; None where it does not do them."""
+        """Return the state after the steps of a kernel, of the examples as they are; None where it does not do them.
+
+        Z is None where the kernel does not keep it.
+        """
         kernel = self.form.kernels.get(name)
         if kernel is None or not self.form.has_kernels or self.counts is not None:
             return None
@@ -229,8 +237,7 @@ class Resident:
             return None
         W, b, deeper, Z = moved
         layers = tuple(type(layer)(*arrays) for layer, arrays in zip(state.deeper, deeper, strict=True))
-        state = state._replace(W=W, b=b, deeper=layers, Z=Z)
-        return self.arrive(state) if Z is None else state
+        return state._replace(W=W, b=b, deeper=layers, Z=Z)
 
     def predicted(self, states: Sequence[State]) -> NDArray[Any]:
         """Return the most probable class of each example by models `(k, m)`, a state each, on the host."""
