@@ -1,6 +1,7 @@
 """A run that was ended at any moment goes on from its checkpoint, to the bits of one that was not."""
 
 import contextlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -209,7 +210,7 @@ OTHERS = {
     'optimizer "gd", not "adam"': {"optimizer": "adam"},
     'backend "numba", not "numpy"': {"backend": "numpy"},
     'dtype "float64", not "float32"': {"dtype": "float32"},
-    "another test data": {"test": (FEATURES[:9], TWO[:9])},
+    "other test data": {"test": (FEATURES[:9], TWO[:9])},
 }
 
 
@@ -239,7 +240,7 @@ def test_other_data_are_refused(tmp_path, what):
         X, y = X[::-1], y[::-1]
     else:
         y = y + 5
-    with pytest.raises(InputError, match="is the checkpoint of a run with another data"):
+    with pytest.raises(InputError, match="is the checkpoint of a run with other data"):
         fastlr.train(X, y, iterations=20, checkpoint=tmp_path / "c")
 
 
@@ -274,17 +275,43 @@ def test_a_checkpoint_is_no_model_and_no_data(tmp_path):
         fastlr.open_dataset(tmp_path / "c.safetensors")
 
 
-def test_a_disk_that_is_full_does_not_end_the_training(tmp_path, monkeypatch, caplog):
-    from fastlr.files import UnwrittenError
+def test_a_file_that_cannot_be_written_does_not_end_the_training(tmp_path, caplog):
+    place = tmp_path / "folder"
+    place.mkdir()
 
-    def full(self, path, values):
-        raise UnwrittenError(f"{path}: could not be written (No space left on device); nothing was changed there")
+    def lose(iteration, cost):
+        if place.exists():
+            shutil.rmtree(place)
 
-    monkeypatch.setattr(module.Checkpoint, "_save", full)
-    run = fastlr.train(FEATURES, TWO, iterations=300, checkpoint=tmp_path / "c")
+    run = fastlr.train(FEATURES, TWO, iterations=300, checkpoint=place / "c", callback=lose)
     assert len(run.costs) == 3
-    assert "No space left" in caplog.text
+    assert "there is no folder" in caplog.text
     assert "the training goes on" in caplog.text
+    assert caplog.text.count("the training goes on") == 1, "it is said once"
+    assert caplog.records[-1].levelname == "ERROR", "also where --quiet leaves warnings out"
+
+
+def test_a_file_that_another_run_writes_is_left_to_it(tmp_path, caplog):
+    def other(iteration, cost):
+        if iteration == 100:
+            fastlr.train(FEATURES, THREE, iterations=9, checkpoint=tmp_path / "d")
+            (tmp_path / "d").replace(tmp_path / "c")
+
+    run = fastlr.train(FEATURES, TWO, iterations=300, checkpoint=tmp_path / "c", callback=other)
+    assert len(run.costs) == 3
+    assert "another run writes this file too" in caplog.text
+    fastlr.train(FEATURES, THREE, iterations=9, checkpoint=tmp_path / "c")
+
+
+def test_numbers_of_numpy_are_plain_in_the_file(tmp_path):
+    for _ in range(2):
+        fastlr.sweep(FEATURES, TWO, iterations=9, folds=np.int64(3), seed=np.int64(3), checkpoint=tmp_path / "c")
+
+
+@pytest.mark.parametrize("name", [5, True, [], b"x", ""])
+def test_what_is_no_name_of_a_file(name):
+    with pytest.raises(InputError, match=r"checkpoint: .*; the name of a file is needed"):
+        fastlr.train(FEATURES, TWO, checkpoint=name)
 
 
 ENDS = {"SIGINT": (130, "interrupted"), "SIGTERM": (143, "terminated"), "SIGKILL": (-9, "")}
@@ -330,6 +357,14 @@ def test_the_command_keeps_files_apart(tmp_path, fastlr_command):
     assert (same.status, same.err) == (
         2, f"fastlr: {model}: is the name of the model too; give --checkpoint another\n",
     )  # fmt: skip
+    for folder in ("pics", "rep"):
+        (tmp_path / folder).mkdir()
+    inside = fastlr_command("train", tmp_path / "pics", "--checkpoint", tmp_path / "pics" / "c")
+    assert (inside.status, inside.err) == (
+        2, f"fastlr: {tmp_path / 'pics' / 'c'}: lies within {tmp_path / 'pics'}; give --checkpoint another place\n",
+    )  # fmt: skip
+    report = ("--report", tmp_path / "rep", "--checkpoint", tmp_path / "rep" / "report.html")
+    assert "lies within" in fastlr_command("train", data, *report).err
     read = fastlr_command("train", data, "--checkpoint", data)
     assert read.status == 2
     assert "is read by this command and would be lost" in read.err
@@ -338,4 +373,6 @@ def test_the_command_keeps_files_apart(tmp_path, fastlr_command):
         for seed, status in ((0, 0), (0, 0), (1, 2)):
             said = fastlr_command(command, data, "--iterations", 9, "--checkpoint", place, "--seed", seed)
             assert said.status == status, said.err
-    assert "is the checkpoint of a run with seed" in said.err
+    assert "is the checkpoint of a run with seed [0], not [1]" in said.err
+    several = fastlr_command("sweep", data, "--iterations", 9, "--checkpoint", tmp_path / "sweep", "--lr", "0.1,0.2")
+    assert "with learning rate [0.005], not [0.1, 0.2]" in several.err

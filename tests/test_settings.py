@@ -100,3 +100,27 @@ def test_what_is_no_setting_is_a_type_error():
 def test_what_is_neither_true_nor_false(value):
     with pytest.raises(InputError, match=r"standardize: .*; True or False is needed"):
         fastlr.train(np.eye(4), [0, 1, 0, 1], standardize=value)
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("settings", [{"layers": (2,)}, {"batch_size": 4}, {"optimizer": "adam"}], ids=str)
+def test_a_path_goes_to_the_minimum(settings):
+    with pytest.raises(InputError, match=r"path: goes to the minimum, which is not for "):
+        fastlr.path(np.eye(4), [0, 1, 0, 1], **settings)
+
+
+@pytest.mark.quick
+def test_a_path_names_its_settings():
+    parameters = inspect.signature(fastlr.path).parameters
+    assert (parameters["iterations"].default, parameters["solver"].default) == (200, "auto")
+    with pytest.raises(TypeError, match=r"path.* unexpected keyword argument 'lr'"):
+        fastlr.path(np.eye(4), [0, 1, 0, 1], lr=0.1)
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("values", ["0.1,0.2", 0.1], ids=str)
+def test_a_list_is_no_text(values):
+    for name in ("learning_rates", "l2"):
+        with pytest.raises(InputError, match=f"{name}: .*; a list is needed"):
+            fastlr.sweep(np.eye(4), [0, 1, 0, 1], **{name: values})
+    assert len(fastlr.sweep(np.eye(4), [0, 1, 0, 1], l2=(10.0**-i for i in range(3)), solver="lbfgs")) == 3

@@ -160,6 +160,9 @@ def check_outputs(model: Path | None, checkpoint: Path | None, report: Path | No
         check_output(model, *inputs)
     if checkpoint is not None:
         check_output(checkpoint, *inputs)
+        for folder in (*inputs, report):  # in which it would be read as data, or be written over
+            if folder is not None and Path(os.path.realpath(folder)) in Path(os.path.realpath(checkpoint)).parents:
+                raise InputError(f"{checkpoint}: lies within {folder}; give --checkpoint another place")
         if model is not None and os.path.realpath(model) == os.path.realpath(checkpoint):
             raise InputError(f"{checkpoint}: is the name of the model too; give --checkpoint another")
     if report is not None:

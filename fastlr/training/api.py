@@ -16,15 +16,17 @@ from fastlr.backends import Backend, choose_backend
 from fastlr.data.dataset import Dataset
 from fastlr.data.given import test_set, training_set
 from fastlr.data.reading import as_dataset
-from fastlr.errors import ConvergenceWarning, DivergenceWarning, InputError
+from fastlr.errors import ConvergenceWarning, DivergenceWarning, InputError, shown
+from fastlr.files import check_writable
 from fastlr.namespace import library_of
-from fastlr.solvers import GD
+from fastlr.solvers import AUTO, GD
 from fastlr.training.checkpoint import NONE, Checkpoint, digest
+from fastlr.training.checks import several
 from fastlr.training.definition import spread
 from fastlr.training.fit import fit
 from fastlr.training.follow import Callback
 from fastlr.training.run import RegularizationPath, Run
-from fastlr.training.settings import Candidate, Settings, Target, candidates
+from fastlr.training.settings import Candidate, PathSettings, Settings, Target, candidates
 
 L2 = (1e-6, 1e2, 96)  # first, last and number of the values of a path where none are given, each the same times more
 
@@ -115,6 +117,7 @@ def sweep(
     that of the whole. `callback(iteration, costs)` is given the cost of each model, folds apart, NaN where it diverged.
     All else is as in `train`.
     """
+    l2 = several("l2", l2)
     models = candidates(learning_rates, l2, [settings.seed] if seeds is None else seeds)
     if settings.converges and len(models) > len(l2):
         raise InputError(
@@ -124,28 +127,36 @@ def sweep(
     return _train(as_dataset(data), labels, test, target, settings, models, checkpoint, **more)
 
 
+@spread
 def path(
     data: Any,
     labels: Any = None,
     *,
     l2: Sequence[float] | None = None,
     folds: int | None = 5,
-    solver: str = "auto",
-    iterations: int = 200,
-    **settings: Any,
+    test: Any = None,
+    settings: PathSettings,
+    target: Target,
+    test_costs: bool = False,
+    callback: Callback | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
 ) -> RegularizationPath:
     """Fit a linear model for each l2 to its minimum, and cross-validate it on so many folds.
 
     `l2` are 96 values from 1e-6 to 1e2 unless given, each of which is fitted from the minimum of the larger one. All
-    other settings are those of `fastlr.sweep`: `test`, `tol`, `standardize`, `seed`, `form`, `backend`, and so on.
+    other settings are those of `fastlr.sweep`.
     Raises InputError for what cannot be used.
     """
-    if solver == GD:
-        raise InputError(f"solver: {GD!r} does not go to the minimum; take 'auto', or fastlr.sweep")
-    values = np.geomspace(*L2).tolist() if l2 is None else l2
-    return RegularizationPath(
-        sweep(data, labels, l2=values, folds=folds, solver=solver, iterations=iterations, **settings)
-    )
+    if not settings.converges:
+        if reason := settings.needs_descent:
+            raise InputError(
+                f"path: goes to the minimum, which is not for {reason}; leave it out, or take fastlr.sweep"
+            )
+        raise InputError(f"solver: {GD!r} does not go to the minimum; take {AUTO!r}, or fastlr.sweep")
+    values = np.geomspace(*L2).tolist() if l2 is None else several("l2", l2)
+    models = candidates([Candidate().learning_rate], values, [settings.seed])
+    more = {"folds": folds, "test_costs": test_costs, "callback": callback}
+    return RegularizationPath(_train(as_dataset(data), labels, test, target, settings, models, checkpoint, **more))
 
 
 def _train(
@@ -160,6 +171,8 @@ def _train(
 ) -> list[Run]:
     """Train all models on the backend that is asked for, or that goes with the data."""
     backend = _backend_for(data, target)
+    if checkpoint is not None:
+        check_writable(_path_of(checkpoint))  # before the data are read
     with backend.scope():
         started = time.perf_counter()
         train_data = training_set(data, labels)
@@ -186,11 +199,18 @@ def _open(
     if path is None:
         return NONE
     each: dict[str, list[Any]] = {name: [getattr(model, name) for model in models] for name in asdict(models[0])}
-    run = settings.as_dict() | each
-    run |= {"folds": folds, "test costs": test_costs, "backend": backend.name, "device": backend.device}
+    run: dict[str, Any] = each | {name: value for name, value in settings.as_dict().items() if name not in each}
+    run |= {"folds": folds, "backend": backend.name, "device": backend.device}
     run |= {"dtype": backend.dtype, "precision": backend.precision, "data": digest(train_data, backend)}
     run |= {"test data": None if test_data is None else digest(test_data, backend)}
-    return Checkpoint(Path(path), backend, {name.replace("_", " "): value for name, value in run.items()})
+    run["costs of the test data, which a report asks for,"] = bool(test_costs)
+    return Checkpoint(_path_of(path), backend, {name.replace("_", " "): value for name, value in run.items()})
+
+
+def _path_of(checkpoint: Any) -> Path:
+    if not isinstance(checkpoint, str | os.PathLike) or not os.fspath(checkpoint):
+        raise InputError(f"checkpoint: {shown(checkpoint)}; the name of a file is needed")
+    return Path(checkpoint)
 
 
 def _backend_for(data: Any, target: Target) -> Backend:

@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import json
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -49,8 +50,10 @@ class Checkpoint:
         self._beside: dict[str, Any] = {}
         self._latest: dict[str, Any] | None = None  # what was offered last, unless it is written
         self._lock = threading.RLock()  # of the one who writes
-        self._writing = False
+        self._writing = self._is_ours = False  # whether this thread writes; whether the file is this run's
+        self._identity: tuple[int, int] | None = None  # of the file as it was read or written last
         self._next = self._spent = 0.0
+        self._said = ""
         self._began = self._written = time.monotonic()
         self._pace: tuple[int, float] | None = None
         if path is not None:
@@ -71,9 +74,9 @@ class Checkpoint:
         under_way.discard(self)
 
     @property
-    def is_kept(self) -> bool:
-        """Return whether there is a file."""
-        return self.path is not None
+    def has_state(self) -> bool:
+        """Return whether something was offered that is not written."""
+        return self._latest is not None
 
     def restored(self, name: str) -> Any:
         """Return what the file held under a name, once; then, and where there is nothing, None."""
@@ -118,20 +121,22 @@ class Checkpoint:
         return count
 
     def write(self) -> bool:
-        """Write what was offered last, and return whether it is written."""
+        """Write what was offered last, and return whether the file holds it."""
         if self.path is None:
-            return True
+            return False
         with self._lock:
             if self._writing:  # this thread is at it, and was interrupted
                 return False
             latest, self._latest = self._latest, None
             if latest is None:
-                return True
+                return self._is_ours
             self._writing, began = True, time.monotonic()
             try:
                 self._save(self.path, latest)
-            except UnwrittenError as error:
-                LOG.warning("fastlr: %s; the training goes on", error)
+            except (InputError, OSError) as error:
+                if str(error) != self._said:  # once, not at each recording
+                    LOG.error("fastlr: %s; the training goes on", error)
+                self._said = str(error)
                 self._latest = latest
                 return False
             finally:
@@ -143,12 +148,18 @@ class Checkpoint:
         from safetensors.numpy import save
 
         assert self._backend is not None
+        if _identity(path) not in (None, self._identity):
+            raise UnwrittenError(f"{path}: another run writes this file too; nothing was changed there")
         description, arrays = pack(values, self._backend.to_host)
         meta = {"format": FORMAT, "run": self._run, "values": description}
-        text = json.dumps(meta, sort_keys=True)
-        with whole_file(path) as beside:
-            # One key: safetensors writes several of them in a random order.
-            beside.write_bytes(save(arrays, {KEY: _digest_of(text, arrays) + text}))
+        text = json.dumps(meta, sort_keys=True, default=_plain)
+        # One key: safetensors writes several of them in a random order.
+        content = save(arrays, {KEY: _digest_of(text, arrays) + text})
+        with whole_file(path) as beside, beside.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())  # or the new name may stand before the content where the power fails
+        self._identity, self._is_ours = _identity(path), True
 
     def _read(self, path: Path) -> None:
         from safetensors import SafetensorError, safe_open
@@ -177,6 +188,7 @@ class Checkpoint:
                 raise InputError(f"{path}: is of another version of fastlr; give another name, or delete it")
             self._check(path, meta["run"])
             self._found = dict(unpack(meta["values"], arrays, self._backend))
+            self._identity, self._is_ours = _identity(path), True
         except InputError:
             raise
         except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
@@ -185,14 +197,18 @@ class Checkpoint:
 
     def _check(self, path: Path, other: dict[str, Any]) -> None:
         """Raise InputError that names what differs where the file is another run's."""
-        mine = json.loads(json.dumps(self._run))
+        mine = json.loads(json.dumps(self._run, default=_plain))
         for name in dict.fromkeys((*mine, *other)):
             if mine.get(name) != other.get(name):
                 values = [json.dumps(run.get(name)) for run in (other, mine)]
-                short = all(len(value) <= 60 for value in values) and "data" not in name
-                how = f"{name} {values[0]}, not {values[1]}" if short else f"another {name}"
+                how = f"{name} {values[0]}, not {values[1]}"
+                if "data" in name:
+                    how = f"other {name}, or the same read with other options"
+                elif max(map(len, values)) > 60:
+                    how = f"other values of {name}"
                 raise InputError(
-                    f"{path}: is the checkpoint of a run with {how}; give what it had, or another file, or delete it"
+                    f"{path}: is the checkpoint of a run with {how}; to go on, give what that run was given; "
+                    "to begin anew, delete the file or name another"
                 )
 
 
@@ -208,13 +224,27 @@ def _digest_of(text: str, arrays: Mapping[str, Any]) -> str:
     return found.hexdigest()
 
 
+def _plain(value: Any) -> Any:
+    """Return a number of NumPy's as one of Python's."""
+    return value.item() if hasattr(value, "item") else str(value)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return what tells a file from one that took its place, None where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns
+
+
 def _bytes_of(array: Any) -> memoryview:
     return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
 
 
 def digest(data: Dataset, backend: Backend) -> str:
     """Return a digest of examples, labels and class names, in one pass over them."""
-    found = hashlib.sha256(repr((data.rows.shape, dtype_name(data.rows), data.classes)).encode())
+    found = hashlib.sha256(repr((data.images.shape, dtype_name(data.images), data.classes)).encode())
     found.update(_bytes_of(data.labels))
     for _, some in in_pieces(data.rows):
         some = some if isinstance(some, np.ndarray) else backend.to_host(some)
@@ -229,4 +259,6 @@ def write_all() -> list[str]:
         with contextlib.suppress(Exception):
             if checkpoint.write():
                 said.append(escaped(f"the same command goes on from {checkpoint.path}"))
+            elif checkpoint.has_state:
+                said.append(escaped(f"{checkpoint.path} could not be written"))
     return said

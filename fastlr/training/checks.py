@@ -26,7 +26,7 @@ def whole(name: str, value: Any, least: int, most: int | None = None) -> int:
 def real(name: str, value: Any, least: float = -math.inf, above: float = -math.inf) -> float:
     """Return a finite number, or say that it is none or too small."""
     try:
-        number = float(value)
+        number = math.nan if isinstance(value, str | bool) else float(value)
     except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number) or number < least or number <= above:
@@ -38,6 +38,8 @@ def real(name: str, value: Any, least: float = -math.inf, above: float = -math.i
 def several(name: str, values: Any) -> list[Any]:
     """Return several values as a list, or say that there is one alone, or none."""
     try:
+        if isinstance(values, str):
+            raise TypeError
         return list(values)
     except TypeError:
         raise InputError(f"{name}: {shown(values)}; a list is needed, such as [{shown(values)}]") from None
@@ -76,7 +78,7 @@ def scale_or_auto(name: str, scale: Any) -> float | str:
     if isinstance(scale, str) and scale == "auto":
         return scale
     try:
-        return real(name, math.nan if isinstance(scale, str | bool) else scale, above=0.0)
+        return real(name, scale, above=0.0)
     except InputError:
         raise InputError(
             f"{name}: {scale!r}; a positive number is needed, or 'auto': 1/255 for uint8, 1 for all else"

@@ -94,7 +94,7 @@ class Settings(Group):
     def __post_init__(self) -> None:
         """Check each value, and what goes with what."""
         super().__post_init__()
-        own = self._needs_descent
+        own = self.needs_descent
         if self.solver == AUTO and own:
             object.__setattr__(self, "solver", GD)
         if self.converges and own:
@@ -124,7 +124,7 @@ class Settings(Group):
         return self.solver != GD
 
     @property
-    def _needs_descent(self) -> str | None:
+    def needs_descent(self) -> str | None:
         """Return what only gradient descent does, None where nothing of that is asked for."""
         if self.layers:
             return "hidden layers"
@@ -150,6 +150,14 @@ class Settings(Group):
     def as_dict(self) -> dict[str, Any]:
         """Return the settings as plain values, for a model file."""
         return asdict(self) | {"layers": list(self.layers)}
+
+
+@dataclass(frozen=True)
+class PathSettings(Settings):
+    """Those of `fastlr.path`, which goes to the minimum."""
+
+    iterations: int = setting(200, "The most steps of a solver.", at_least(1))
+    solver: str = setting(AUTO, "newton, newton-cg, lbfgs, auto (the least work).", _solver)
 
 
 @dataclass(frozen=True)
