@@ -3,7 +3,7 @@
 import os
 import sys
 
-from fastlr.cli.signals import listen
+from fastlr.cli.signals import ignore, listen
 
 ENOUGH = 1000  # processes and threads of a user, with which nobody asks whether a few more can be started
 COPIES = 3  # of OpenBLAS, NumPy's and SciPy's, and our own threads
@@ -34,6 +34,7 @@ def run() -> int:
         return main()
     finally:
         gc.freeze()
+        ignore()
 
 
 def allow_for_few_threads() -> None:

@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 import sys
+import time
 from typing import Any
 
 ENDS = {"SIGINT": "interrupted", "SIGTERM": "terminated"}
@@ -49,7 +50,23 @@ def listen() -> None:
         listener.start()
         for number in signals:
             if signal.getsignal(number) not in (signal.SIG_IGN, None):
-                signal.signal(number, lambda number, frame: None)  # the thread has heard it, and ends the process
+                signal.signal(number, _stand_still)
+
+
+def _stand_still(number: int, frame: Any) -> None:
+    """Let the main thread do no more: the listener has heard it too, and ends the process.
+
+    But for a checkpoint that the main thread is writing, for which the listener waits.
+    """
+    if not getattr(sys.modules.get("fastlr.training.checkpoint"), "is_writing", bool)():
+        while True:
+            time.sleep(1)
+
+
+def ignore() -> None:
+    """Ignore the signals from now on: the work is done, and as the interpreter ends they would kill it silently."""
+    for number in (getattr(signal, name) for name in ENDS if hasattr(signal, name)):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _end(number: int) -> Any:

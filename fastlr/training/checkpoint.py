@@ -38,6 +38,7 @@ SHARE = 0.1  # of the time, which writing more often may take
 PAUSE = 0.05  # seconds from one offer that is taken to the next
 
 under_way: set[Checkpoint] = set()  # of trainings in this process
+ending: set[int] = set()  # the thread that ends the process after a signal
 
 
 class Checkpoint:
@@ -50,7 +51,7 @@ class Checkpoint:
         self._beside: dict[str, Any] = {}
         self._latest: dict[str, Any] | None = None  # what was offered last, unless it is written
         self._lock = threading.RLock()  # of the one who writes
-        self._writing = self._is_ours = False  # whether this thread writes; whether the file is this run's
+        self._writer, self._is_ours = 0, False  # the thread that writes, and whether the file is this run's
         self._identity: tuple[int, int] | None = None  # of the file as it was read or written last
         self._next = self._spent = 0.0
         self._said = ""
@@ -124,15 +125,22 @@ class Checkpoint:
         """Write what was offered last, and return whether the file holds it."""
         if self.path is None:
             return False
+        try:
+            return self._write(self.path)
+        finally:
+            while ending and threading.get_ident() not in ending:
+                time.sleep(1)  # another thread ends the process, and removes what is half-written
+
+    def _write(self, path: Path) -> bool:
         with self._lock:
-            if self._writing:  # this thread is at it, and was interrupted
+            if self._writer:  # this thread is at it, and was interrupted
                 return False
             latest, self._latest = self._latest, None
             if latest is None:
                 return self._is_ours
-            self._writing, began = True, time.monotonic()
+            self._writer, began = threading.get_ident(), time.monotonic()
             try:
-                self._save(self.path, latest)
+                self._save(path, latest)
             except (InputError, OSError) as error:
                 if str(error) != self._said:  # once, not at each recording
                     LOG.error("fastlr: %s; the training goes on", error)
@@ -140,7 +148,7 @@ class Checkpoint:
                 self._latest = latest
                 return False
             finally:
-                self._writing, self._written = False, time.monotonic()
+                self._writer, self._written = 0, time.monotonic()
                 self._spent += self._written - began
             return True
 
@@ -252,9 +260,15 @@ def digest(data: Dataset, backend: Backend) -> str:
     return found.hexdigest()
 
 
+def is_writing() -> bool:
+    """Return whether this thread is writing a checkpoint."""
+    return any(checkpoint._writer == threading.get_ident() for checkpoint in tuple(under_way))
+
+
 def write_all() -> list[str]:
     """Write every checkpoint of a training that is under way, and return what is to be said of them."""
     said = []
+    ending.add(threading.get_ident())
     for checkpoint in tuple(under_way):
         with contextlib.suppress(Exception):
             if checkpoint.write():
