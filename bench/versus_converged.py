@@ -44,15 +44,26 @@ class Task:
     y: np.ndarray
     pixels: np.ndarray | None = None
     source: str = "drawn"
+    penalty: float | None = None  # l2; None is 1 / m, which is C = 1
 
     @property
     def classes(self) -> int:
         """Return how many classes there are."""
         return int(self.y.max()) + 1
 
+    @property
+    def l2(self) -> float:
+        """Return l2."""
+        return 1 / len(self.y) if self.penalty is None else self.penalty
+
+    @property
+    def C(self) -> float:
+        """Return scikit-learn's C, 1 / (m l2)."""
+        return 1 / (len(self.y) * self.l2)
+
     def objective(self, W: np.ndarray, b: np.ndarray) -> float:
-        """Return the mean loss plus ‖W‖² / (2 m), in float64."""
-        return objective(self.X, self.y, np.asarray(W, np.float64), np.asarray(b, np.float64), 1 / len(self.y))
+        """Return the mean loss plus l2/2 ‖W‖², in float64."""
+        return objective(self.X, self.y, np.asarray(W, np.float64), np.asarray(b, np.float64), self.l2)
 
 
 def objective(X: np.ndarray, y: np.ndarray, W: np.ndarray, b: np.ndarray, l2: float) -> float:
@@ -119,9 +130,9 @@ Fit = Callable[[Task, float], Coefficients]
 def ours(task: Task, tol: float) -> Coefficients:
     """Fit with `fastlr`: `train` on pixels, the estimator on features."""
     if task.pixels is None:
-        clf = fastlr.LogisticRegression(tol=tol, max_iter=1000).fit(task.X, task.y)
+        clf = fastlr.LogisticRegression(C=task.C, tol=tol, max_iter=1000).fit(task.X, task.y)
         return clf.coef_, clf.intercept_
-    run = fastlr.train(task.pixels, task.y, solver="auto", l2=1 / len(task.y), tol=tol)
+    run = fastlr.train(task.pixels, task.y, solver="auto", l2=task.l2, tol=tol)
     (layer,) = run.model.layers
     return layer.W, layer.b[:, 0]
 
@@ -131,7 +142,7 @@ def scikit_learn(solver: str, module: str = "sklearn.linear_model") -> Fit:
 
     def fit(task: Task, tol: float) -> Coefficients:
         estimator = importlib.import_module(module).LogisticRegression
-        clf = estimator(solver=solver, tol=tol, max_iter=10_000).fit(task.X, task.y)
+        clf = estimator(C=task.C, solver=solver, tol=tol, max_iter=10_000).fit(task.X, task.y)
         return clf.coef_, clf.intercept_
 
     return fit
@@ -143,7 +154,7 @@ def cyanure(task: Task, tol: float) -> Coefficients:
 
     loss = "logistic" if task.classes == 2 else "multiclass-logistic"
     clf = Classifier(
-        loss=loss, penalty="l2", lambda_1=1 / len(task.y), tol=tol, max_iter=2000, fit_intercept=True, verbose=False
+        loss=loss, penalty="l2", lambda_1=task.l2, tol=tol, max_iter=2000, fit_intercept=True, verbose=False
     )
     clf.fit(task.X, task.y)
     W = np.atleast_2d(np.asarray(clf.coef_))
@@ -171,7 +182,7 @@ def torch(task: Task, tol: float) -> Coefficients:
             loss = library.nn.functional.binary_cross_entropy_with_logits(Z[:, 0], y)
         else:
             loss = library.nn.functional.cross_entropy(Z, y)
-        value = loss + (W * W).sum() / (2 * len(y))
+        value = loss + task.l2 / 2 * (W * W).sum()
         value.backward()
         return value
 
@@ -215,7 +226,7 @@ def search(task: Task, fit: Fit, enough: float = -np.inf) -> list[Trial]:
     return found
 
 
-def compare(task: Task, runs: int) -> dict[str, Any]:
+def compare(task: Task, runs: int, qualities: Sequence[float] = QUALITIES) -> dict[str, Any]:
     """Find each one's tolerance for each quality, and time it in turn with `fastlr`.
 
     What takes more than twice as long as the fastest of the others keeps the seconds of its one trial.
@@ -224,13 +235,14 @@ def compare(task: Task, runs: int) -> dict[str, Any]:
     ours(task, TOLERANCES[0])  # compiles
     found = {"fastlr": search(task, ours)}
     lowest = min(trial.objective for trial in found["fastlr"])
-    found |= {name: search(task, fit, lowest * (1 + QUALITIES[-1])) for name, fit in fits.items() if fit is not ours}
+    found |= {name: search(task, fit, lowest * (1 + qualities[-1])) for name, fit in fits.items() if fit is not ours}
     best = min(trial.objective for each in found.values() for trial in each)
     row: dict[str, Any] = {
         "problem": task.name, "data": task.source, "m": len(task.y), "n": task.X.shape[1], "classes": task.classes,
-        "dtype": str(task.X.dtype), "objective": best, "qualities": {},
+        "dtype": str((task.X if task.pixels is None else task.pixels).dtype), "l2": task.l2, "objective": best,
+        "qualities": {},
     }  # fmt: skip
-    for quality in QUALITIES:
+    for quality in qualities:
         within = best * (1 + quality)
         first = {name: next((t for t in each if t.objective <= within), None) for name, each in found.items()}
         able = {name: trial for name, trial in first.items() if trial is not None}

@@ -164,6 +164,7 @@ def assemble(
         counts = None if sample_weight is None else backend.floats(sample_weight.counts())
         objective = Resident(form, Y, rates, penalties, network, counts)
     if settings.converges:
-        objective = objective.prepared(k + more)
+        if choice.solver != "newton":  # which needs no preconditioner
+            objective = objective.prepared(k + more)
         return objective, SOLVERS[choice.solver].start(objective, layers[0].b)
     return objective, settings.choose_descent().start(objective, layers[0].b, tuple(layers[1:]))
