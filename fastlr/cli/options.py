@@ -58,7 +58,7 @@ CheckpointFile = Annotated[
     typer.Option(
         "--checkpoint",
         metavar="FILE",
-        help="Keep the state of the training here; the same command goes on from there, to the same bits.",
+        help="Save the state of the training in this file; the same command continues from it.",
     ),
 ]
 Positive = Annotated[str | None, typer.Option(metavar="NAME[,NAME]", help="Classes that count as 1.")]

@@ -69,7 +69,7 @@ class Rows:
 
 
 class InOrder(Rows):
-    """Rows that can be read in their order alone, as those of a compressed table; what was read last is not kept.
+    """Rows that are read one after another, as in a compressed table. To go back is to begin anew.
 
     `begin(row)` returns the number of a row at or before this one, and the arrays of the rows from there on.
     """
@@ -130,7 +130,7 @@ def in_file(path: Path, shape: Sequence[int], dtype: np.dtype[Any], offset: int)
 
 
 def by_bands(read: Read, height: int, m: int) -> Read:
-    """Return what reads rows that are compressed so many together: of fewer, all are read and kept for the next."""
+    """Return a reader of rows that are compressed `height` together: it keeps the last such band for the next call."""
     kept: tuple[int, NDArray[Any] | None] = -1, None
 
     def some(start: int, stop: int) -> NDArray[Any]:

@@ -70,10 +70,10 @@ def train(
     `FASTLR_DTYPE`. Products of float32 are made in float32, `precision` "full", unless "tf32" lets an NVIDIA GPU round
     their factors.
 
-    `checkpoint` names a file in which the state of the training is kept: at each recorded cost while writing it takes
-    less than a tenth of the time, and at least every 30 seconds, or after each iteration where it takes longer. The
-    same call goes on from there, to the bits of a run that was not interrupted; a call with other arguments or other
-    data is refused. The file stays when the run ends.
+    `checkpoint` names a file for the state of the training. It is written at each recorded cost, as long as writing
+    takes less than a tenth of the training's time. Gradient descent writes it at least every 30 seconds. The same call
+    continues from the file and returns the same bits as a run that was not interrupted. A call with other arguments or
+    other data raises InputError. The file stays when the run ends.
 
     A run whose cost stops being finite ends there, warns, and returns the last finite parameters.
     Raises InputError for input that cannot be used.

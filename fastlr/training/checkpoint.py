@@ -1,8 +1,8 @@
-"""Where a training is, kept in a file: a run that was ended at any moment goes on from there, to the same bits.
+"""A file with the state of a training, from which an interrupted run continues and ends with the same bits.
 
-The loops of a training offer what they need to go on. It is written at every recording as long as writing takes no more
-than a tenth of the time, and in any case once in `EVERY` seconds; and when the run is interrupted. The file is
-safetensors, written beside and renamed. Whose run it is stands in it: another run refuses it.
+The loops of a training offer what they need to continue. An offer is written if writing has taken at most a tenth of
+the time so far, or if the last writing was `EVERY` seconds ago, and when the run is interrupted. The file is
+safetensors, written beside and renamed. It holds the run's settings and a digest of its data; another run refuses it.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ ending: set[int] = set()  # the thread that ends the process after a signal
 
 
 class Checkpoint:
-    """A file of that kind; without a path it is none, and all that is offered is let go."""
+    """The checkpoint of a run. Without a path there is no file, and offers do nothing."""
 
     def __init__(self, path: Path | None = None, backend: Backend | None = None, run: Mapping[str, Any] | None = None):
         """Read the file where it is there; `run` says, in plain values, whose it is. Raises InputError."""
@@ -84,7 +84,7 @@ class Checkpoint:
         return self._found.pop(name, None)
 
     def choose(self, make: Callable[[], tuple[Any, ...]]) -> tuple[Any, ...]:
-        """Return a choice that is made but once in a run, however often it is begun anew: it may hang on the memory."""
+        """Return a choice that depends on the free memory: the first start makes it, later starts keep it."""
         found = self.restored("choice")
         chosen: tuple[Any, ...] = make() if found is None else found
         self.beside(choice=chosen)
@@ -95,7 +95,7 @@ class Checkpoint:
         self._beside = {**self._beside, **values}
 
     def offer(self, make: Callable[[], dict[str, Any]]) -> None:
-        """Take what a loop needs to go on, which must not change afterwards, and write it when it is time."""
+        """Take what a loop needs to continue, and write it when it is time. The values must not change afterwards."""
         now = time.monotonic()
         if self.path is None or now < self._next:
             return
@@ -105,9 +105,9 @@ class Checkpoint:
         self._next = time.monotonic() + PAUSE
 
     def steps(self, left: int, state: Any) -> int:
-        """Return how many of the steps that are left to do before the next offer, whose time they shall not pass.
+        """Return how many of the steps that are left fit into `EVERY` seconds.
 
-        `state` is the result of the steps before.
+        `state` is the result of the steps before; the time of these is measured.
         """
         if self.path is None or self._backend is None:
             return left
@@ -204,7 +204,7 @@ class Checkpoint:
         LOG.warning("going on from %s", path)
 
     def _check(self, path: Path, other: dict[str, Any]) -> None:
-        """Raise InputError that names what differs where the file is another run's."""
+        """Raise InputError that names the difference if the file belongs to another run."""
         mine = json.loads(json.dumps(self._run, default=_plain))
         for name in dict.fromkeys((*mine, *other)):
             if mine.get(name) != other.get(name):
