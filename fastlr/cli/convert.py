@@ -34,12 +34,14 @@ def convert(
         raise InputError(f"{out}: its name must end in .h5 or .npz")
     check_output(out, data)
     parts: dict[str, Dataset] = {}
+    first: Dataset | None = None
     for split in splits_of(data) or ("",):
         with only_our_lines():
             part = open_dataset(
-                data, split, size=size, resample=resample, skip_bad=skip_bad, max_expansion=max_expansion
-            )
-        first = next(iter(parts.values()), part)
+                data, split, size=size, resample=resample, skip_bad=skip_bad, max_expansion=max_expansion,
+                channels=None if first is None else first.channels,
+            )  # fmt: skip
+        first = part if first is None else first
         parts[split] = part.aligned(first.classes, first.class_of)
     with whole_file(out) as beside:
         writer(beside, parts)

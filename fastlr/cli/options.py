@@ -147,6 +147,7 @@ def read_data(data: Path, test: Path | None, reading: Reading, seed: int) -> tup
     train_set = open_dataset(data, "train", positive=positive, balance=balance, **pictures)
     if holdout is not None:
         return train_set.holdout(holdout, seed)
+    pictures["channels"] = train_set.channels
     if test is not None:
         return train_set, open_dataset(test, "test", **pictures)
     return train_set, open_dataset(data, "test", **pictures) if "test" in splits_of(data) else None

@@ -67,6 +67,11 @@ class Dataset:
         return int(np.prod(self.images.shape[1:]))
 
     @property
+    def channels(self) -> int | None:
+        """Return the channels as which its picture files were read, None where it has no picture files."""
+        return int(self.images.shape[3]) if self.resample and self.images.ndim == 4 else None
+
+    @property
     def rows(self) -> Array:
         """Return the examples as `(m, n)`."""
         return as_rows(self.images)

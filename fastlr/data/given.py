@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from fastlr.data.dataset import Dataset, from_arrays
 from fastlr.errors import InputError
-from fastlr.namespace import dtype_name, library_of
+from fastlr.namespace import array_namespace, dtype_name, library_of
 
 
 def training_set(data: Any, labels: Any) -> Dataset:
@@ -51,9 +52,21 @@ def test_set(test: Any, train_set: Dataset) -> Dataset | None:
             f"{chosen.source}: its examples are of {theirs}, those of {train_set.source} of {ours}; "
             "bring both to one library"
         )
+    pictures = chosen.images.ndim == train_set.images.ndim == 4
+    if pictures and chosen.n_features != train_set.n_features:
+        chosen = replace(chosen, images=with_channels(chosen.images, train_set.images.shape[3]))
     if chosen.n_features != train_set.n_features:
+        grey = pictures and chosen.images.shape[1:3] == train_set.images.shape[1:3]
         raise InputError(
             f"{chosen.source}: its examples have {chosen.n_features} numbers each, "
-            f"those of {train_set.source} have {train_set.n_features}; they must be alike"
+            f"those of {train_set.source} have {train_set.n_features}; "
+            f"{'open both with channels=1, or both with channels=3' if grey else 'they must be alike'}"
         )
     return chosen
+
+
+def with_channels(images: Any, channels: int) -> Any:
+    """Return the pictures in that many channels where it is plain how: alpha is dropped, grey becomes RGB."""
+    if images.shape[3] in (2, 4) and channels in (1, 3):
+        images = images[..., :-1]
+    return array_namespace(images).concat([images] * 3, axis=3) if images.shape[3] == 1 and channels == 3 else images

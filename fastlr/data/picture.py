@@ -8,7 +8,7 @@ import math
 import stat
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -22,6 +22,7 @@ from fastlr.errors import InputError, ShortageError, shortage
 from fastlr.machine import in_threads, usable_cpus
 
 MODES = {1: "L", 3: "RGB"}  # channels to Pillow's name for such pictures
+GREY = ("1", "L", "LA", "La")  # Pillow's modes of 8 bits or fewer without colours
 T = TypeVar("T")
 
 WIDTH_OF_TILE, HEIGHT_OF_TILE = 322, 323  # tags of a TIFF file
@@ -53,11 +54,18 @@ def decode_examples(
 
     The batches hold `count` pictures in all; one batch is decoded at a time, so only its bytes need be in memory.
     """
-    images = np.empty((count, *pictures.shape), dtype=np.uint8)
+    wanted = replace(pictures, shape=(*pictures.shape[:2], 1)) if pictures.grey else pictures
+    images = np.empty((count, *wanted.shape), dtype=np.uint8)
     problems: list[str | None] = []
     for batch in batches:
         try:
-            problems += decode_all(batch, pictures, images[len(problems) :])[1]
+            try:
+                problems += decode_all(batch, wanted, images[len(problems) :])[1]
+            except _ColourError:
+                wanted, grey = replace(pictures, grey=False), images[: len(problems)]
+                images = np.empty((count, *wanted.shape), dtype=np.uint8)
+                images[: len(grey)] = grey  # the same in each channel
+                problems += decode_all(batch, wanted, images[len(problems) :])[1]
         except ShortageError:
             raise
         except InputError as error:
@@ -75,7 +83,7 @@ def decode_all(
 
     Decoded in threads, since Pillow releases Python's lock; each writes its own row (of `out` where it
     is given), so the order is that of the files. Without `skip_bad` the first bad file ends the reading with an
-    InputError.
+    InputError. Where grey pictures are wanted, the first of colour ends it with a _ColourError.
     """
     if pictures.shape[2] not in MODES:
         raise InputError(f"model: it takes examples of {pictures.shape[2]} channels; picture files are read as 1 or 3")
@@ -84,9 +92,7 @@ def decode_all(
 
     def decode(index: int) -> str | None:
         try:
-            images[index] = _load(
-                files[index], pictures.shape[2], pictures.expansion, shared, lambda image: to_pixels(image, pictures)
-            )
+            images[index] = _load(files[index], pictures, shared, lambda image: to_pixels(image, pictures))
         except InputError as error:
             if not pictures.skip_bad or isinstance(error, ShortageError):
                 raise
@@ -103,14 +109,18 @@ def load_picture(picture: Picture, channels: int = 3, expansion: Expansion = DEF
     Raises InputError, with the file's name, for whatever is not a whole picture, and for one that expands to more than
     it may.
     """
-    return _load(picture, channels, expansion, _Shared(AT_ONCE), lambda image: image)
+    pictures = Pictures((*Pictures().shape[:2], channels), expansion=expansion)
+    return _load(picture, pictures, _Shared(AT_ONCE), lambda image: image)
 
 
-def _load(
-    picture: Picture, channels: int, expansion: Expansion, shared: _Shared, then: Callable[[Image.Image], T]
-) -> T:
+class _ColourError(Exception):
+    """A picture has colours where only grey ones are expected."""
+
+
+def _load(picture: Picture, pictures: Pictures, shared: _Shared, then: Callable[[Image.Image], T]) -> T:
     """Return what `then` makes of a picture; threads that decode at the same time share the memory for it."""
     name = picture.name if isinstance(picture, Encoded) else picture
+    expansion, mode = pictures.expansion, MODES[pictures.shape[2]]
     try:
         with _source(picture) as (file, stored):
             # Pillow takes the memory for all of a WebP picture as soon as it opens it.
@@ -123,8 +133,10 @@ def _load(
                 with shared.of(2 * expanded):  # turning it, and bringing it to 8 bits, make copies
                     image.load()
                     upright = eight_bit(_upright(image))
-                    return then(upright if upright.mode == MODES[channels] else upright.convert(MODES[channels]))
-    except InputError:
+                    if pictures.grey and upright.mode not in GREY:
+                        raise _ColourError
+                    return then(upright if upright.mode == mode else upright.convert(mode))
+    except (InputError, _ColourError):
         raise
     except FileNotFoundError:
         raise InputError(f"{name}: no such file") from None

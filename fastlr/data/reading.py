@@ -27,6 +27,7 @@ def open_dataset(
     skip_bad: bool = False,
     threads: int | None = None,
     max_expansion: float | str | None = None,
+    channels: int | None = None,
 ) -> Dataset:
     """Read one split of a folder of pictures, or of a file of any of the formats, or of a folder of such files.
 
@@ -36,13 +37,17 @@ def open_dataset(
     classes 1 and all others 0; `balance` then keeps as many zeros as there are ones. With `skip_bad`, files
     that are not pictures are left out and listed in `skipped`. `max_expansion` is how many times its size a file may
     expand to (1000), or how many bytes ("4G"), or both ("1000,4G"); by default 100 times its size or 128 MiB,
-    whichever is larger.
+    whichever is larger. `channels` is 1 to read picture files as grey, 3 as RGB; by default they are grey where all of
+    them are, else RGB.
 
     Raises InputError where the path cannot be read as data.
     """
     if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= MAX_SIZE:
         raise InputError(f"--size: {size!r} pixels; it must be a whole number from 1 to {MAX_SIZE}")
-    pictures = Pictures((size, size, 3), resample, skip_bad, threads, as_expansion(max_expansion))
+    if isinstance(channels, bool) or channels not in (None, 1, 3):
+        raise InputError(f"channels: {channels!r}; picture files are read as 1 (grey) or 3 (RGB)")
+    shape = (size, size, channels or 3)
+    pictures = Pictures(shape, resample, skip_bad, threads, as_expansion(max_expansion), grey=channels is None)
     if huggingface.is_huggingface(path):
         data = huggingface.from_huggingface(path, split, pictures)
     else:

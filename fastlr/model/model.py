@@ -16,9 +16,10 @@ from fastlr.backends import Backend, choose_backend
 from fastlr.core import Array
 from fastlr.data.dataset import Dataset, Name, check_finite, check_mask, is_real
 from fastlr.data.expansion import as_expansion
+from fastlr.data.given import with_channels
 from fastlr.errors import InputError
 from fastlr.model.evaluation import Results
-from fastlr.namespace import array_namespace, as_rows, compared, dtype_name, is_lazy, library_of, same_values, to_host
+from fastlr.namespace import as_rows, compared, dtype_name, is_lazy, library_of, same_values, to_host
 from fastlr.objectives.network import Layer, Network
 
 if TYPE_CHECKING:
@@ -197,7 +198,7 @@ class Model:
         if images.ndim == 3 and self.image_shape:
             images = images[..., np.newaxis]
         if images.ndim == 4 and self.image_shape:
-            images = _with_channels(images, self.image_shape[2])
+            images = with_channels(images, self.image_shape[2])
         if images.ndim < 2 or (self.image_shape and images.ndim == 4 and images.shape[1:] != self.image_shape):
             raise InputError(f"{source}: they have shape {tuple(images.shape)}; (m, {self._wanted()}) is needed")
         rows: Array = as_rows(images)
@@ -212,10 +213,3 @@ class Model:
 
 def _is_on_host(images: Any) -> bool:
     return library_of(images.images if isinstance(images, Dataset) else images) == "numpy"
-
-
-def _with_channels(images: Array, channels: int) -> Array:
-    """Return the pictures in that many channels where it is plain how: alpha is dropped, grey becomes RGB."""
-    if images.shape[3] in (2, 4) and channels in (1, 3):
-        images = images[..., :-1]
-    return array_namespace(images).concat([images] * 3, axis=3) if images.shape[3] == 1 and channels == 3 else images
