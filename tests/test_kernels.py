@@ -11,6 +11,8 @@ from fastlr.kernels.cpu import arrays, starting
 from fastlr.kernels.cpu import dispatch as steps
 from fastlr.objectives import FORMS
 from fastlr.objectives.network import Layer, Network, one_hot
+from fastlr.objectives.primal import PrimalForm
+from fastlr.objectives.protocol import Vector
 from fastlr.objectives.resident import Resident
 from fastlr.solvers import choose_descent, minibatch, newton_cg
 
@@ -226,6 +228,42 @@ def test_curvature_along(team, k, units, m, work):
     # It is the derivative of D.
     D = [core.losses_and_residuals(Z + t * V, np.zeros_like(Z), weights)[1] for t in (-1e-6, 1e-6)]
     np.testing.assert_allclose(core.curvature_along(Z, V, weights), (D[1] - D[0]) / 2e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("work", [np.float64, np.float32])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64])
+@pytest.mark.parametrize(("k", "units", "m", "n"), [(1, 2, 1, 1), (2, 3, 9, 5), (1, 10, 203, 65), (3, 64, 41, 33)])
+def test_loss_and_gradient(team, k, units, m, n, dtype, work):
+    X, rng = examples(m, n, dtype), np.random.default_rng(m)
+    scale = 1 / 255 if dtype is np.uint8 else 2.0
+    W, b = (20 * rng.normal(size=shape).astype(work) for shape in ((k, units, n), (k, units, 1)))
+    labels, weights = rng.integers(0, units, m), rng.uniform(0, 2, (k, 1, m)).astype(work)
+    moments = rng.normal(size=(1, n)).astype(work), rng.uniform(0.5, 2, (1, n)).astype(work)
+    for standardized in (None, moments):
+        fused = PrimalForm(X.T, W, scale, {"loss_and_gradient": arrays.loss_and_gradient}, standardized)
+        exactly = standardized and tuple(values.astype(float) for values in standardized)
+        plain = PrimalForm(X.T.astype(float), W.astype(float), scale, {}, exactly)
+        for counts in (None, weights, weights[:1]):
+            found = fused.loss_and_gradient(Vector(W, b), labels, counts)
+            expected = plain.loss_and_gradient(
+                Vector(W.astype(float), b.astype(float)), labels, None if counts is None else counts.astype(float)
+            )
+            for array, twin in zip(found, expected, strict=True):
+                assert array.dtype == work
+                assert array.shape == twin.shape
+                np.testing.assert_allclose(array, twin, rtol=RTOL[work], atol=RTOL[work] * np.abs(twin).max())
+
+
+def test_a_pass_takes_what_the_kernel_does_not_read_and_keeps_what_is_no_number():
+    X, labels = np.asfortranarray(examples(9, 5, np.float64)), np.arange(9) % 3
+    x = Vector(np.ones((1, 3, 5)), np.zeros((1, 3, 1)))
+    assert arrays.loss_and_gradient(*x[:2], X.T, labels, 1.0, None, 8) is None
+    form = PrimalForm(X.T, x.W, 1.0, {"loss_and_gradient": arrays.loss_and_gradient}, None)
+    plain = PrimalForm(X.T, x.W, 1.0, {}, None)
+    for found, expected in zip(form.loss_and_gradient(x, labels), plain.loss_and_gradient(x, labels), strict=True):
+        np.testing.assert_array_equal(found, expected)
+    J, dW, db, _ = arrays.loss_and_gradient(*x[:2], np.full((5, 9), np.nan, order="F"), labels, 1.0, None, 8)
+    assert all(np.isnan(array).all() for array in (J, dW, db))
 
 
 def test_what_is_no_number_is_none_in_its_loss():

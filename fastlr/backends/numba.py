@@ -21,6 +21,7 @@ KERNELS: Kernels = {
     "gram_product": arrays.gram_product,
     "losses_and_residuals": arrays.losses_and_residuals,
     "curvature_along": arrays.curvature_along,
+    "loss_and_gradient": arrays.loss_and_gradient,
     "gram_conjugate_gradients": arrays.gram_conjugate_gradients,
     "gram_solve": arrays.gram_solve,
     "gram_diagonal": arrays.gram_diagonal,
@@ -57,7 +58,7 @@ def open_backend(device: str, dtype: str, precision: str) -> Backend:
         plain.open_backend(device, dtype, precision),
         name="numba",
         asarray=np.ascontiguousarray,
-        costs=Costs(primal=0.13, gram=0.06, product=0.005),
+        costs=Costs(primal=0.13, gram=0.06, product=0.005, fused=0.045),
         kernels=KERNELS,
         reads=arrays.READS,
     )

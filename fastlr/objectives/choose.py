@@ -59,6 +59,7 @@ class Size(NamedTuple):
     memory: int = MEMORY_LIMIT  # bytes that it may all take
     copy: int = 0  # bytes of a copy of the data, where one is needed to have them in the backend's memory
     logits: float = math.inf  # bytes of logits from which a solver is as fast without keeping them
+    fused: bool = False  # whether a reading of the data as they are makes the loss of a softmax and its gradient
 
     def streams(self, units: int, solver: str = GD) -> bool:
         """Return whether the data come in blocks, and the logits of so many units are not kept.
@@ -66,7 +67,8 @@ class Size(NamedTuple):
         That is so where they do not fit into the memory, and where a solver gains nothing by keeping them.
         """
         logits = self.k * units * self.m * self.itemsize
-        return self.copy + KEPT * logits > self.memory or (logits > self.logits and solver in STREAMING)
+        gains = (logits > self.logits and solver in STREAMING) or (self.fused and solver == "lbfgs")
+        return gains or self.copy + KEPT * logits > self.memory
 
 
 def choose_solver_and_form(solver: str, form: str, size: Size, costs: Costs) -> tuple[str, str]:
@@ -111,7 +113,8 @@ def _work(solver: str, form: str, size: Size, costs: Costs) -> float:
         products = STEPS * PRODUCTS
         if not gram and preconditioner.pays(n, m, k * outputs):
             once, products = costs.dense * preconditioner.spectrum_work(n, m), STEPS * ROUND
-        product = CALLS + k * outputs * (costs.gram * m * m if gram else costs.primal * n * m)
+        each = costs.fused if size.fused and solver == "lbfgs" else costs.primal
+        product = CALLS + k * outputs * (costs.gram * m * m if gram else each * n * m)
         if solver == "lbfgs":
             products = EVALUATIONS
         elif not gram and size.streams(outputs, solver):

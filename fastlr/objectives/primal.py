@@ -9,11 +9,20 @@ from typing import Any, ClassVar
 from array_api_compat import device
 
 from fastlr import core
+from fastlr.backends.record import Kernels
 from fastlr.core import Array
-from fastlr.namespace import array_namespace
+from fastlr.namespace import array_namespace, itemsize_of
 from fastlr.objectives import preconditioner
 from fastlr.objectives.form import Data
 from fastlr.objectives.protocol import Vector
+
+EVERY = 8  # examples of which one is looked at for the mean curvature
+FUSED = 2**19  # bytes of one model's weights that stay in the cache of a CPU's core
+
+
+def fuses(kernels: Kernels, units: int, n: int, itemsize: int) -> bool:
+    """Return whether a softmax's loss and gradient are made in one reading of the examples."""
+    return "loss_and_gradient" in kernels and units > 1 and units * n * itemsize <= FUSED
 
 
 @dataclass(frozen=True)
@@ -45,6 +54,30 @@ class PrimalForm(Data):
     def gradient(self, D: Array) -> Array:
         """Return D (scale X)ᵀ / m."""
         return self.combine(D / D.shape[-1])
+
+    def loss_and_gradient(
+        self, x: Vector, labels: Array, counts: Array | None = None
+    ) -> tuple[Array, Array, Array, Array]:
+        """Return J, dW, db and the mean curvature (k, 1, 1) at weights and intercepts, from labels `(m,)`.
+
+        Labels are 0 and 1 for one unit, else the indices of the units. One reading of X where a kernel does all of it.
+        """
+        xp, kernels, (_, units, n) = array_namespace(x.W), self.kernels, x.W.shape
+        if fuses(kernels, units, n, itemsize_of(x.W)):
+            W = x.W if self.moments is None else x.W / self.moments[1]
+            b = x.b if self.moments is None else x.b - W @ self.moments[0].T
+            if (found := kernels["loss_and_gradient"](W, b, self.X, labels, self.scale, counts, EVERY)) is not None:
+                J, dW, db, c = found
+                dW = dW if self.moments is None else (dW - db * self.moments[0]) / self.moments[1]
+                return J, dW, db, xp.maximum(c, xp.full_like(c, preconditioner.LEAST))
+        first = 1 if units == 1 else 0
+        Y = labels == xp.arange(first, first + units, device=device(labels))[:, None]
+        Z = self.logits(x.W, x.b)
+        J, D = kernels.get("losses_and_residuals", core.losses_and_residuals)(Z, xp.astype(Y, Z.dtype)[None], counts)
+        some = Z[..., ::EVERY]
+        A = core.sigmoid(some) if units == 1 else core.softmax(some)
+        c = preconditioner.mean_curvature(A, None if counts is None else counts[..., ::EVERY])
+        return J, self.gradient(D), core.intercept_gradient(D), c
 
     def dot(self, u: Array, v: Vector) -> Array:
         """Return the inner products of the coordinates: they are the weights."""

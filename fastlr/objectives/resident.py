@@ -19,7 +19,7 @@ from fastlr.namespace import array_namespace, to_host
 from fastlr.objectives.form import Form
 from fastlr.objectives.network import Deeper, Network, classes_of
 from fastlr.objectives.preconditioner import Preconditioner, mean_curvature
-from fastlr.objectives.protocol import Evaluation, State, Vector, plus, ratio, rows_of
+from fastlr.objectives.protocol import Evaluation, State, Vector, plus, rows_of
 
 LOGISTIC_REGRESSION = Network()
 NONE = Preconditioner()
@@ -167,15 +167,6 @@ class Resident:
             return xp.zeros_like(self.l2)
         terms = xp.abs(u.W[..., :-1] * (u.Z - u.b))
         return xp.finfo(u.W.dtype).eps * xp.sum(xp.sum(terms, axis=-1, keepdims=True), axis=1, keepdims=True)
-
-    def mean_curvature(self, D: Array, every: int = 8) -> Array:
-        """Return the mean `(k, 1, 1)` of the loss's second derivatives, from the D of every so many examples.
-
-        With d = a − y and y 0 or 1, a (1 − a) = d (1 − d − 2 y).
-        """
-        xp, D, Y, w = array_namespace(D), D[..., ::every], self.Y[..., ::every], self.counted()[..., ::every]
-        S = D * (1 - ratio(D, w) - 2 * Y)
-        return xp.mean(S, axis=(1, 2), keepdims=True)
 
     def curvature_along(self, Z: Array, V: Array) -> Array:
         """Return the derivative of D along V `(k, units, m)` at logits Z."""

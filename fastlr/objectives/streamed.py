@@ -6,7 +6,7 @@ over the data, and so is every product with the second derivatives, which makes 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, NamedTuple
 
@@ -17,15 +17,16 @@ from fastlr import core
 from fastlr.backends.record import Backend
 from fastlr.core import Array
 from fastlr.data.blocks import Blocks
-from fastlr.namespace import array_namespace, dtype_name
+from fastlr.namespace import array_namespace, dtype_name, itemsize_of
 from fastlr.objectives import preconditioner
 from fastlr.objectives.network import Deeper, Network, one_hot
 from fastlr.objectives.preconditioner import Preconditioner
-from fastlr.objectives.primal import PrimalForm
+from fastlr.objectives.primal import PrimalForm, fuses
 from fastlr.objectives.protocol import Evaluation, State, Vector, joined, plus, rows_of
 from fastlr.objectives.resident import Resident
 
 NONE = Preconditioner()
+TOGETHER = 4  # blocks that a kernel is given at once
 
 
 def moments_of(backend: Backend, blocks: Blocks, scale: float) -> tuple[Array, Array]:
@@ -112,19 +113,32 @@ class Streamed:
         X = backend.asarray(rows) if dtype_name(rows) in backend.reads else backend.floats(rows)
         return PrimalForm(X.T, self.W, self.scale, backend.kernels, self.moments)
 
-    def _parts(self) -> Iterator[tuple[float, Resident]]:
-        """Give the objective of each block, with its share of the examples."""
+    def _parts(self) -> Iterator[Resident]:
+        """Give the objective of each block."""
         for which, rows in self.blocks:
-            labels = self.blocks.labels[which]
-            yield len(labels) / self.m, self._part(rows, labels, which)
+            yield self._part(rows, self.blocks.labels[which], which)
 
     def _sum(self, made: Callable[[Resident], tuple[Array, ...]]) -> tuple[Array, ...]:
-        """Return the sums of the arrays that `made` makes of each block, each times its share."""
+        """Return the sums of the arrays that `made` makes of each block, each times its share of the examples."""
+        return self._sum_of((part.m, made(part)) for part in self._parts())
+
+    def _sum_of(self, blocks: Iterable[tuple[int, tuple[Array, ...]]]) -> tuple[Array, ...]:
+        """Return the sums of arrays of each block, each times its share of the examples."""
         total: tuple[Array, ...] = ()
-        for share, part in self._parts():
-            here = [share * array for array in made(part)]
+        for examples, arrays in blocks:
+            here = [examples / self.m * array for array in arrays]
             total = tuple(a + b for a, b in zip(total, here, strict=True)) if total else tuple(here)
         return total
+
+    def _passed(self, x: Vector) -> Iterator[tuple[int, tuple[Array, ...]]]:
+        """Give the examples of each block, and its cost, gradient and mean curvature at a point."""
+        backend, weight, blocks = self.backend, self.sample_weight, self.blocks
+        if fuses(backend.kernels, self.network.outputs, blocks.shape[1], itemsize_of(x.W)):  # no logits are made
+            blocks = replace(blocks, size=TOGETHER * blocks.size)
+        for which, rows in blocks:
+            labels = self.blocks.labels[which]
+            counts = None if weight is None else backend.floats(weight.counts(which))
+            yield len(labels), self._form(rows).loss_and_gradient(x, backend.asarray(labels), counts)
 
     # What converges.
 
@@ -139,16 +153,9 @@ class Streamed:
     def evaluate(self, x: Vector) -> Evaluation:
         """Return cost, objective, gradient and mean curvature at a point, in one pass over the data."""
         xp = self.backend.xp
-
-        def made(part: Resident) -> tuple[Array, ...]:
-            J, D = part.value(part.form.logits(x.W, x.b))
-            c = part.mean_curvature(D) if self.preconditioner.spectrum is not None else xp.ones_like(J)
-            return J, part.form.gradient(D), core.intercept_gradient(D), c
-
-        J, W, b, c = self._sum(made)
+        J, W, b, c = self._sum_of(self._passed(x))
         gradient = Vector(W + self.l2 * x.W, b if self.network.intercept else 0 * b)
         norm = xp.sqrt(self.inner(gradient, gradient))
-        c = xp.maximum(c, xp.full_like(c, preconditioner.LEAST))
         return Evaluation(x, J, J + self.l2 / 2 * _inner(x.W, x.W), gradient, norm, (c,))
 
     def curved(self, at: Evaluation) -> Evaluation:
@@ -216,20 +223,20 @@ class Streamed:
 
     def stable_rate(self) -> float:
         """Return a learning rate that diverges on none of the blocks, or nan where none was found."""
-        return float(np.min([part.stable_rate() for _, part in self._parts()]))
+        return float(np.min([part.stable_rate() for part in self._parts()]))
 
     # What is known of a model at the end.
 
     def predicted(self, states: Sequence[State]) -> NDArray[Any]:
         """Return the most probable class of each example by models `(k, m)`, a state each, on the host: in one pass."""
         state = joined(states)
-        return np.concatenate([part.predicted([part.arrive(state)]) for _, part in self._parts()], axis=1)
+        return np.concatenate([part.predicted([part.arrive(state)]) for part in self._parts()], axis=1)
 
     def dead_layers(self, state: State) -> set[int]:
         """Return the hidden layers, from 1, of one network whose units are off for every example."""
         if not state.deeper:
             return set()
-        return set.intersection(*(part.dead_layers(part.arrive(state)) for _, part in self._parts()))
+        return set.intersection(*(part.dead_layers(part.arrive(state)) for part in self._parts()))
 
 
 DataObjective = Resident | Streamed  # what data and settings make; all that solvers know of it is in `protocol`

@@ -126,6 +126,29 @@ def curvature_along(Z: Array, V: Array, weights: Array | None = None) -> Array:
     return out
 
 
+def loss_and_gradient(
+    W: Array, b: Array, X: Array, labels: Array, scale: float, weights: Array | None, every: int
+) -> tuple[Array, Array, Array, Array] | None:
+    """Return J, dW, db and the mean curvature of k softmaxes in one reading of X, None where the kernel does not.
+
+    Twin: `PrimalForm.loss_and_gradient`, where nothing is fused.
+    """
+    (k, units, n), m = W.shape, X.shape[1]
+    if not readable(X):
+        return None
+    work = 2 * W.size * m
+    count = starting.parts_for(work)
+    parts, sums = np.empty((count, k, units, n), W.dtype), np.empty((count, k, units))
+    losses, curvatures = np.empty((count, k)), np.empty((count, k))
+    counted = np.empty((1, 0), W.dtype) if weights is None else np.ascontiguousarray(weights[:, 0, :])
+    starting.run(
+        "loss_and_gradient", work, X.T, scale, np.ascontiguousarray(W), np.ascontiguousarray(b[..., 0]), labels,
+        counted, every, parts, sums, losses, curvatures,
+    )  # fmt: skip
+    J, c = (a.sum(axis=0).astype(W.dtype).reshape(k, 1, 1) for a in (losses / m, curvatures / (units * -(-m // every))))
+    return J, parts.sum(axis=0) * (scale / m), (sums.sum(axis=0) / m).astype(W.dtype)[..., np.newaxis], c
+
+
 def gram_conjugate_gradients(
     K: GramMatrix, scale: float, S: Array, l2: Array, mean: tuple[Array, Array] | None, W: Array, b: Array,
     longest: int, least: float,

@@ -1,0 +1,73 @@
+"""A kernel for the CPU that makes the loss of a softmax and its gradient in one reading of the examples."""
+
+from __future__ import annotations
+
+from math import log
+from typing import Any
+
+import numpy as np
+
+from fastlr.kernels.cpu.compiling import inlined, kernel
+from fastlr.kernels.cpu.products import TILE, add_tile, convert, multiply_tile, share
+from fastlr.kernels.cpu.vector import exp_of_negative
+
+
+@kernel
+def loss_and_gradient(
+    member: int, size: int, counter: Any, rows: Any, scale: float, W: Any, b: Any, labels: Any, weights: Any,
+    every: int, parts: Any, sums: Any, losses: Any, curvatures: Any,
+) -> None:  # fmt: skip
+    """Add up, for each part of the examples, the gradient by W and b, the losses, and Σ a (1 − a) of every so many.
+
+    `W (k, units, n)`, `b (k, units)`, `labels (m,)` are the indices of the units, `weights (1 or k, m)`; without
+    weights their m is 0. What is added up: `parts (count, k, units, n)`, `sums (count, k, units)`, `losses (count, k)`,
+    `curvatures (count, k)`. Four rows at a time stay in the first cache between their logits and their part in the
+    gradient. Twin: `PrimalForm.loss_and_gradient`.
+    """
+    (m, n), (count, k, units), zero = rows.shape, sums.shape, W.dtype.type(0)
+    tile, Z = np.zeros((TILE, n), W.dtype), np.empty((units, TILE), W.dtype)
+    for p in range(member, count, size):
+        start, stop = share(p, count, m, TILE)
+        parts[p] = 0
+        sums[p] = 0
+        losses[p] = 0
+        curvatures[p] = 0
+        for i in range(start, stop, TILE):
+            here = min(TILE, stop - i)
+            for r in range(here):
+                convert(rows[i + r], tile[r])
+            for q in range(k):
+                multiply_tile(tile, W[q], Z)
+                for r in range(TILE):
+                    weight = 1.0
+                    if weights.shape[1] > 0 and r < here:
+                        weight = float(weights[q % weights.shape[0], i + r])
+                    if r < here:
+                        loss, curvature = _softmax(Z[:, r], scale, b[q], labels[i + r], weight)
+                        losses[p, q] += loss
+                        if (i + r) % every == 0:
+                            curvatures[p, q] += curvature
+                    else:
+                        Z[:, r] = zero
+                for u in range(units):
+                    for r in range(TILE):
+                        sums[p, q, u] += Z[u, r]
+                add_tile(tile, Z, parts[p, q])
+
+
+@inlined
+def _softmax(z: Any, scale: float, b: Any, label: int, weight: float) -> tuple[float, float]:
+    """z ← w (softmax(scale z + b) − y); return the loss and Σ a (1 − a), each times w."""
+    units, top, total, curvature = z.shape[0], -np.inf, 0.0, 0.0
+    for u in range(units):
+        z[u] = scale * z[u] + b[u]
+        top = max(top, float(z[u]))
+    excess = top - z[label]
+    for u in range(units):
+        z[u] = exp_of_negative(z[u] - top)
+        total += z[u]
+    for u in range(units):
+        a = z[u] / total
+        curvature += a * (1 - a)
+        z[u] = weight * (a - (1.0 if u == label else 0.0))
+    return weight * (excess + log(total)), weight * curvature
