@@ -188,7 +188,7 @@ def test_between_recordings(tmp_path, monkeypatch):
 
 
 def test_the_choice_stays_when_the_memory_is_another(tmp_path, monkeypatch):
-    data, settings = (FEATURES, THREE), {"solver": "lbfgs", "iterations": 60, "l2": 1e-3, "tol": 1e-4}
+    data, settings = (FEATURES, THREE), {"solver": "newton-cg", "iterations": 60, "l2": 1e-3, "tol": 1e-4}
     whole = fastlr.train(*data, **settings)
     assert whole.logits == "kept"
 

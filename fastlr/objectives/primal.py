@@ -71,9 +71,9 @@ class PrimalForm(Data):
                 dW = dW if self.moments is None else (dW - db * self.moments[0]) / self.moments[1]
                 return J, dW, db, xp.maximum(c, xp.full_like(c, preconditioner.LEAST))
         first = 1 if units == 1 else 0
-        Y = labels == xp.arange(first, first + units, device=device(labels))[:, None]
+        Y = xp.astype(labels == xp.arange(first, first + units, device=device(labels))[:, None], x.W.dtype)
         Z = self.logits(x.W, x.b)
-        J, D = kernels.get("losses_and_residuals", core.losses_and_residuals)(Z, xp.astype(Y, Z.dtype)[None], counts)
+        J, D = kernels.get("losses_and_residuals", core.losses_and_residuals)(Z, Y[None, ...], counts)
         some = Z[..., ::EVERY]
         A = core.sigmoid(some) if units == 1 else core.softmax(some)
         c = preconditioner.mean_curvature(A, None if counts is None else counts[..., ::EVERY])

@@ -55,8 +55,8 @@ def train(
 
     `solver` "gd" follows that trajectory. The others go to the minimum, whatever the learning rate: "newton" (with the
     matrix of second derivatives), "newton-cg" and "lbfgs" (without), or "auto", which takes what is the least work.
-    They end where the norm of the gradient is at most `tol`, by default 1e-6 in float64 and 1e-4 in float32, or after
-    `iterations`, which warns; each of their iterations is recorded.
+    They end where the norm of the gradient is at most `tol`, by default 1e-4, or after `iterations`, which
+    warns; each of their iterations is recorded.
 
     `scale` multiplies the examples, the test set's, and all that the model is given later: "auto" is 1/255 for uint8,
     which is pixels, and 1 for everything else.

@@ -16,7 +16,7 @@ from fastlr.training.follow import Callback, Measure, Path, on_host
 from fastlr.training.packing import packable
 
 FEW = 0.75  # of the models: when no more of them go on, they do so by themselves
-PATIENCE = 3  # steps in a row that lead nowhere, after which rounding is all that is left
+PATIENCE = 5  # steps in a row that lead nowhere, after which rounding is all that is left
 
 
 @packable

@@ -64,7 +64,7 @@ def fit(
     measure = partial(_measure, backend, test_data) if test_costs and test_data is not None else None
     train = _converge if settings.converges else _descend
     trained = train(backend, train_data, settings, models, fold, measure, callback, checkpoint)
-    objective, tol = trained.objective, settings.tolerance(backend.dtype)
+    objective, tol = trained.objective, settings.tolerance
     moments = objective.moments
     # What came from the host goes back there; what came on a device stays.
     kept = backend.to_host if library_of(train_data.images) == "numpy" else lambda array: array

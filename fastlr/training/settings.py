@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 AUTO, GD, PRIMAL = "auto", "gd", "primal"
 PIXEL_SCALE = 1 / 255  # of uint8, unless another is asked for
-TOLERANCES = {"float64": 1e-6, "float32": 1e-4}  # of the gradient's norm, where none is asked for
+TOLERANCE = 1e-4  # of the gradient's norm, where none is asked for
 
 
 def _seed(name: str, value: Any) -> Any:
@@ -74,7 +74,7 @@ class Settings(Group):
     solver: str = setting(GD, "gd, or to the minimum: newton, newton-cg, lbfgs, auto (the least work).", _solver)
     tol: float | None = setting(
         None,
-        "Norm of the gradient at which all solvers but gd stop; by default 1e-6, or 1e-4 in float32.",
+        "Norm of the gradient at which all solvers but gd stop; by default 1e-4.",
         optional(positive),
     )
     optimizer: str = setting(GD, "gd, momentum, nesterov or adam.", _optimizer)
@@ -143,9 +143,10 @@ class Settings(Group):
         """Return what the examples' numbers are multiplied by."""
         return scale_of(self.scale, examples)
 
-    def tolerance(self, dtype: str) -> float:
+    @property
+    def tolerance(self) -> float:
         """Return the norm of the gradient at which a solver that converges stops."""
-        return TOLERANCES[dtype] if self.tol is None else self.tol
+        return TOLERANCE if self.tol is None else self.tol
 
     def as_dict(self) -> dict[str, Any]:
         """Return the settings as plain values, for a model file."""

@@ -78,7 +78,7 @@ def fit_each(
     at_once = max(1, min(values, AT_ONCE, WORKSPACE // (copies * outputs * m * itemsize)))
     size = measured(backend, rows, at_once * copies, outputs, bool(l2.min() > 0))
     choice = Choice(*checkpoint.choose(lambda: choose(backend, settings, size)))
-    solver, tol = SOLVERS[choice.solver], settings.tolerance(backend.dtype)
+    solver, tol = SOLVERS[choice.solver], settings.tolerance
     zero = Layer(np.zeros((outputs, n)), np.zeros((outputs, 1)))
     layer = Layer(*(np.broadcast_to(part, (at_once * copies, *part.shape)) for part in initial or zero))
     weight = None if weightings is None else SampleWeight(weightings, np.tile(np.arange(copies), at_once))
