@@ -147,6 +147,12 @@ def rows(array: Array, chosen: Sequence[int] | Array) -> Array:
     return xp.take(array, chosen, axis=0)
 
 
+def columns(array: Array, chosen: Sequence[int] | Array) -> Array:
+    """Return some of what an array `(k, units, …)` has along its second axis, given by their numbers on the host."""
+    xp = array_namespace(array)
+    return xp.take(array, xp.asarray(chosen, device=device(array)), axis=1)
+
+
 def gram_matrix(X: Array, dtype: Any) -> Array:
     """Return XᵀX (m, m) in `dtype`; for uint8 X it is exact before it is rounded to `dtype`.
 
@@ -195,11 +201,11 @@ def standardized_gram_matrix(X: Array, mean: Array, deviation: Array, scale: flo
     return K
 
 
-def second_moments(X: Array, dtype: Any, weights: Array | None = None) -> Array:
-    """Return X diag(w) Xᵀ / m (n, n), with weights `(1, m)` or none, added up tile by tile."""
+def second_moments(X: Array, dtype: Any) -> Array:
+    """Return XXᵀ / m (n, n), added up tile by tile."""
     total: Array = 0.0
-    for examples, tile in _tiles(X, dtype, axis=1, step=BLOCK // X.shape[0]):
-        total = total + (tile if weights is None else tile * weights[:, examples]) @ tile.T
+    for _, tile in _tiles(X, dtype, axis=1, step=BLOCK // X.shape[0]):
+        total = total + tile @ tile.T
     return total / X.shape[1]
 
 

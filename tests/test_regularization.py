@@ -125,7 +125,20 @@ def test_a_sweep_of_features_on_the_command_line(tmp_path, capsys):
     X, y = drawn(m=120)
     np.savez(tmp_path / "features.npz", features=X.astype(np.float16), labels=y)
     file, out = str(tmp_path / "features.npz"), str(tmp_path / "best.safetensors")
-    arguments = ["sweep", file, "--solver", "auto", "--l2", "1e-6:1e2:9", "--folds", "5", "--model", out]
+    arguments = [
+        "sweep",
+        file,
+        "--solver",
+        "auto",
+        "--l2",
+        "1e-6:1e2:9",
+        "--folds",
+        "5",
+        "--tol",
+        "1e-7",
+        "--model",
+        out,
+    ]
     assert cli.main([*arguments, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert len(found["runs"]) == 9

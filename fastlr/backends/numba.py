@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -43,7 +44,7 @@ def default_device() -> str:
 
 def devices() -> tuple[str, ...]:
     """Return the devices that Numba's CPU kernels run on."""
-    if importlib.util.find_spec("numba") is None:
+    if sys.modules.get("numba") is None and importlib.util.find_spec("numba") is None:  # the latter looks on the disk
         raise UnavailableError("numba is not installed")
     return plain.devices()
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
+import numpy as np
 from array_api_compat import device
 
 from fastlr import core
@@ -109,43 +110,49 @@ class PrimalForm(Data):
 
         With x̃ = [scale x; 1], H_uv = x̃ diag(w a_u (δ_uv − a_v)) x̃ᵀ / m + δ_uv l2 I; the intercept has no l2.
         """
-        xp, g = array_namespace(A), gradient
+        xp, g, place = array_namespace(A), gradient, device(A)
         k, units, n = g.W.shape
         size = n + intercept
-        blocks: dict[tuple[int, int], Array] = {}
-        for u in range(units):
-            for v in range(u, units):
-                S = A[:, u, :] * ((1 if u == v else 0) - A[:, v, :])
-                S = S if counts is None else S * counts[:, 0, :]
-                blocks[u, v] = blocks[v, u] = self.hessian(S, intercept)
-        H = xp.concat([xp.concat([blocks[u, v] for v in range(units)], axis=2) for u in range(units)], axis=1)
-        penalized = xp.astype(xp.arange(units * size, device=device(H)) % size < n, H.dtype)
-        H = H + xp.eye(units * size, dtype=H.dtype, device=device(H)) * (l2 * penalized)
+        first, second = np.triu_indices(units)  # H_vu is H_uv
+        number = np.zeros((units, units), int)
+        number[first, second] = number[second, first] = np.arange(len(first))
+        diagonal = xp.asarray((first == second)[:, np.newaxis], dtype=A.dtype, device=place)
+        S = core.columns(A, first) * (diagonal - core.columns(A, second))
+        blocks = self.hessian(S if counts is None else S * counts, intercept)
+        H = xp.reshape(core.columns(blocks, number.reshape(-1)), (k, units, units, size, size))
+        H = xp.reshape(xp.permute_dims(H, (0, 1, 3, 2, 4)), (k, units * size, units * size))
+        penalized = xp.astype(xp.arange(units * size, device=place) % size < n, H.dtype)
+        H = H + xp.eye(units * size, dtype=H.dtype, device=place) * (l2 * penalized)
         if units > 1:
             # A shift of all units alike is seen by l2 alone, and for the intercepts by nothing. The gradient has no
             # such part, so that what H is there changes nothing but that it can be inverted.
             mean = xp.mean(xp.reshape(core.diagonal(H), (k, units, size)), axis=1, keepdims=True)
-            same = xp.eye(size, dtype=H.dtype, device=device(H)) * mean
-            H = H + xp.tile(same, (1, units, units))
+            H = H + xp.tile(xp.eye(size, dtype=H.dtype, device=place) * mean, (1, units, units))
         right = xp.concat([g.W, g.b], axis=2) if intercept else g.W
         solved = xp.reshape(self._solve(H, xp.reshape(right, (k, units * size, 1))), (k, units, size))
         W, b = -solved[..., :n], -solved[..., n:] if intercept else 0 * g.b
         return Vector(W, b, self.logits(W, b))
 
     def hessian(self, S: Array, intercept: bool) -> Array:
-        """Return x̃ diag(S) x̃ᵀ / m (k, n + 1, n + 1) of x̃ = [scale x; 1] for S (k, m); without the 1 where not asked."""
-        xp, m = array_namespace(S), S.shape[-1]
-        moments = [core.second_moments(self.X, S.dtype, S[i : i + 1, :]) for i in range(S.shape[0])]
-        H = xp.stack(moments) * self.scale**2
-        sums = self.combine(S[:, None, :] / m)
-        total = xp.mean(S, axis=-1)[:, None, None]
+        """Return x̃ diag(s) x̃ᵀ / m (k, q, n + 1, n + 1) of x̃ = [scale x; 1] for each s of S (k, q, m).
+
+        Without the 1 where not asked.
+        """
+        (k, q, m), n, total = S.shape, self.X.shape[0], 0.0
+        step = max(1, core.BLOCK // (k * q * (n + 1)))
+        for start in range(0, m, step):
+            which = slice(start, min(start + step, m))
+            x = self.examples(which, intercept)
+            total = total + (S[..., None, which] * x) @ x.T
+        return total / m
+
+    def examples(self, which: slice, intercept: bool) -> Array:
+        """Return x̃ (n + 1, …) of some of the examples as floats, scaled or standardized, or without the 1."""
+        xp, X = array_namespace(self.W), self.X[:, which]
+        x = self.scale * xp.astype(X, self.W.dtype, copy=False)
         if self.moments is not None:
-            mean, deviation = self.moments
-            shift = xp.matrix_transpose(sums * deviation) @ mean[None, ...]  # what Σ s x is in excess of Σ s mean
-            H = (H - shift - xp.matrix_transpose(shift) - total * (mean.T @ mean)) / (deviation.T @ deviation)
-        if not intercept:
-            return H
-        return xp.concat([xp.concat([H, sums], axis=1), xp.concat([xp.matrix_transpose(sums), total], axis=1)], axis=2)
+            x = (x - self.moments[0].T) / self.moments[1].T
+        return xp.concat([x, xp.ones_like(x[:1, :])], axis=0) if intercept else x
 
     def _solve(self, H: Array, right: Array) -> Array:
         """Return H⁻¹ right for symmetric H (k, d, d), brought to a diagonal of ones first, and a little more."""
