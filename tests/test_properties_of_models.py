@@ -273,7 +273,7 @@ def test_the_solver_that_is_chosen_ends_at_the_minimum(drawn, l2, standardize):
     It finds a form that is chosen where its rounding is larger than what is asked for.
     """
     X, y = drawn
-    run = fastlr.train(X, y, solver="auto", l2=l2, standardize=standardize, iterations=300)
+    run = fastlr.train(X, y, solver="auto", l2=l2, standardize=standardize, iterations=300, tol=1e-6)
     W = run.model.layers[0].W
     A, Y = run.model.predict_proba(X).T, one_hot(y, len(W))
     D = (A[1:] if len(W) == 1 else A) - Y

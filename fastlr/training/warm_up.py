@@ -25,5 +25,5 @@ def warm_up() -> None:
                     sweep(X, [0, 1, 0], l2=[1e-3], solver=solver, form=form, iterations=2, tol=1e-300, **settings)
             gram_product(np.zeros((1, 3), dtype), gram_matrix(X.T, dtype))  # for advice on the learning rate
             # Three classes.
-            train(np.eye(3, 4, dtype=X.dtype), [0, 1, 2], solver="lbfgs", form="primal", iterations=1, **settings)
+            train(np.eye(3, 4, dtype=X.dtype), [0, 1, 2], solver="lbfgs", form="primal", tol=9.0, **settings)
         curvature_along(*np.zeros((2, 1, 1, 1), dtype))  # of data that come in blocks

@@ -140,11 +140,10 @@ def loss_and_gradient(
     count = starting.parts_for(work)
     parts, sums = np.empty((count, k, units, n), W.dtype), np.empty((count, k, units))
     losses, curvatures = np.empty((count, k)), np.empty((count, k))
-    counted = np.empty((1, 0), W.dtype) if weights is None else np.ascontiguousarray(weights[:, 0, :])
-    starting.run(
-        "loss_and_gradient", work, X.T, scale, np.ascontiguousarray(W), np.ascontiguousarray(b[..., 0]), labels,
-        counted, every, parts, sums, losses, curvatures,
-    )  # fmt: skip
+    counted = np.empty((1, 0), W.dtype) if weights is None else weights[:, 0, :]
+    # An array that may not be written is another type to the compiler.
+    given = (np.require(array, requirements=("C", "W")) for array in (W, b[..., 0], labels, counted))
+    starting.run("loss_and_gradient", work, X.T, scale, *given, every, parts, sums, losses, curvatures)
     J, c = (a.sum(axis=0).astype(W.dtype).reshape(k, 1, 1) for a in (losses / m, curvatures / (units * -(-m // every))))
     return J, parts.sum(axis=0) * (scale / m), (sums.sum(axis=0) / m).astype(W.dtype)[..., np.newaxis], c
 
