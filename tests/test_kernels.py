@@ -14,7 +14,7 @@ from fastlr.objectives.network import Layer, Network, one_hot
 from fastlr.objectives.primal import PrimalForm
 from fastlr.objectives.protocol import Vector
 from fastlr.objectives.resident import Resident
-from fastlr.solvers import choose_descent, minibatch, newton_cg
+from fastlr.solvers import choose_descent, minibatch, newton, newton_cg
 
 descent = choose_descent()
 
@@ -264,6 +264,52 @@ def test_a_pass_takes_what_the_kernel_does_not_read_and_keeps_what_is_no_number(
         np.testing.assert_array_equal(found, expected)
     J, dW, db, _ = arrays.loss_and_gradient(*x[:2], np.full((5, 9), np.nan, order="F"), labels, 1.0, None, 8)
     assert all(np.isnan(array).all() for array in (J, dW, db))
+
+
+@pytest.mark.parametrize("work", [np.float64, np.float32])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float64])
+@pytest.mark.parametrize(("k", "units", "m", "n"), [(1, 1, 2, 1), (2, 1, 60, 5), (1, 3, 45, 9), (3, 4, 70, 7)])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_newton_step(team, k, units, m, n, dtype, work, weighted):
+    X, rng = examples(m, n, dtype), np.random.default_rng(m)
+    scale = 1 / 255 if dtype is np.uint8 else 2.0
+    Y = one_hot(rng.integers(0, max(2, units), m), units)[np.newaxis].astype(work)
+    counts = rng.uniform(0, 2, (k, 1, m)).astype(work) if weighted else None
+    l2 = np.geomspace(1e-2, 1, k).reshape(k, 1, 1).astype(work)
+    W = 2 * rng.normal(size=(k, units, n)).astype(work)  # so far away that whole steps lead too far for some
+    W = W - (units > 1) * W.mean(axis=1, keepdims=True)
+    moments = None if dtype is np.uint8 else (X.mean(axis=0)[None, :].astype(work), X.std(axis=0)[None, :].astype(work))
+    ends = []
+    for kernels, own in (({"newton_step": arrays.newton_step}, work), ({}, np.float64)):
+        exactly = moments and tuple(values.astype(own) for values in moments)
+        form = PrimalForm.of(X.T, W.astype(own), scale, kernels, exactly)
+        given = [None if array is None else array.astype(own) for array in (Y, l2, l2, counts)]
+        objective = Resident(form, *given[:3], Network((), units), given[3])
+        iterate = newton.start(objective, np.zeros((k, units, 1), own), W.astype(own))
+        for _ in range(25):
+            iterate = newton.step(choose_backend("numpy"), objective, iterate)
+        ends.append(iterate.at)
+    fused, plain = ends
+    least = {np.float64: 1e-9, np.float32: 1e-5}[work]
+    for found, expected in ((fused.x, plain.x), (fused.gradient, plain.gradient)):
+        for part, twin in zip(found, expected, strict=True):
+            if not isinstance(twin, tuple):
+                assert part.dtype == work
+                # The loss does not see what all intercepts have in common.
+                part, twin = (array - (units > 1) * array.mean(axis=1, keepdims=True) for array in (part, twin))
+                np.testing.assert_allclose(part, twin, rtol=least, atol=least)
+    np.testing.assert_allclose(fused.cost, plain.cost, rtol=least)
+    np.testing.assert_allclose(fused.objective, plain.objective, rtol=least)
+    assert fused.norm.max() < least
+
+
+def test_newton_step_leaves_a_matrix_without_factors_to_the_plain_way():
+    X = np.full((8, 8), np.nan)
+    rules = (30, 1e-4, 0.9, 10.0, 0.1)
+    V, Y = np.ones((1, 1, 7)), np.ones((1, 1, 8))
+    end, _, _, found = arrays.newton_step(X, Y, np.ones((1, 1, 1)), None, 6, 1e-14, rules, V)
+    assert found[0, 3] == -1
+    assert (end == V).all()
 
 
 def test_what_is_no_number_is_none_in_its_loss():

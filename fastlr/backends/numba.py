@@ -26,6 +26,7 @@ KERNELS: Kernels = {
     "gram_conjugate_gradients": arrays.gram_conjugate_gradients,
     "gram_solve": arrays.gram_solve,
     "gram_diagonal": arrays.gram_diagonal,
+    "newton_step": arrays.newton_step,
     "solve_positive": arrays.solve_positive,
     "gram_steps": steps.gram_steps,
     "primal_steps": steps.primal_steps,

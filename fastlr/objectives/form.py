@@ -19,7 +19,7 @@ from fastlr import core
 from fastlr.backends.record import NO_KERNELS, Kernels
 from fastlr.core import Array
 from fastlr.namespace import array_namespace
-from fastlr.objectives.protocol import Vector
+from fastlr.objectives.protocol import Evaluation, Vector
 
 
 class Form(Protocol):
@@ -74,6 +74,11 @@ class Form(Protocol):
 
     def newton(self, A: Array, W: Array, gradient: Vector, l2: Array, counts: Array | None, intercept: bool) -> Vector:
         """Return the direction of Newton's method at probabilities A, from the whole matrix of second derivatives."""
+
+    def newton_step(
+        self, at: Evaluation, Y: Array, l2: Array, counts: Array | None, intercept: bool, rules: tuple[Any, ...]
+    ) -> tuple[Evaluation, Array] | None:
+        """Return where a kernel's step of Newton's method ends, and whether it was worth it; None without a kernel."""
 
     def conjugate_gradients(self, S: Array, l2: Array, mean: Vector | None, gradient: Vector, *limits: Any) -> Any:
         """Return what a kernel finds of that direction by conjugate gradients, None where there is no kernel."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
@@ -15,9 +16,11 @@ from fastlr.core import Array
 from fastlr.namespace import array_namespace, itemsize_of
 from fastlr.objectives import preconditioner
 from fastlr.objectives.form import Data
-from fastlr.objectives.protocol import Vector
+from fastlr.objectives.protocol import Evaluation, Vector
 
 EVERY = 8  # examples of which one is looked at for the mean curvature
+VECTOR = 8  # numbers of a vector of the CPU
+SMALL = 2**23  # products of a matrix of second derivatives that take no longer than calls
 FUSED = 2**19  # bytes of one model's weights that stay in the cache of a CPU's core
 
 
@@ -132,6 +135,31 @@ class PrimalForm(Data):
         solved = xp.reshape(self._solve(H, xp.reshape(right, (k, units * size, 1))), (k, units, size))
         W, b = -solved[..., :n], -solved[..., n:] if intercept else 0 * g.b
         return Vector(W, b, self.logits(W, b))
+
+    def newton_step(
+        self, at: Evaluation, Y: Array, l2: Array, counts: Array | None, intercept: bool, rules: tuple[Any, ...]
+    ) -> tuple[Evaluation, Array] | None:
+        """Return where a kernel's step ends and whether it was worth it; None where its sums take longer than calls."""
+        kernel, (units, m), dtype = self.kernels.get("newton_step"), Y.shape[1:], at.x.W.dtype
+        n = self.X.shape[0]
+        if kernel is None or not intercept or m * (units * (n + 1)) ** 2 > SMALL:
+            return None
+        V = np.concatenate(at.x[:2], axis=2, dtype=np.float64)
+        given = [None if array is None else np.asarray(array, np.float64) for array in (Y, l2, counts)]
+        V, Z, G, found = kernel(self.in_vectors, *given, n, core.rounding(dtype), rules, V)
+        if (found[:, 3] < 0).any():
+            return None
+        W, b, dW, db, Z = (a.astype(dtype) for a in (V[..., :n], V[..., n:], G[..., :n], G[..., n:], Z))
+        J, f, norm, kept = (found[:, i].astype(dtype).reshape(-1, 1, 1) for i in range(4))
+        return Evaluation(Vector(W, b, Z), J, f, Vector(dW, db), norm), kept > 0
+
+    @functools.cached_property
+    def in_vectors(self) -> Array:
+        """Return few examples as that kernel reads them: float64 rows, then a one, then zeros up to whole vectors."""
+        n, m = self.X.shape
+        rows = np.zeros((m, -(-(n + 1) // VECTOR) * VECTOR))
+        rows[:, : n + 1] = self.examples(slice(None), True).T
+        return rows
 
     def hessian(self, S: Array, intercept: bool) -> Array:
         """Return x̃ diag(s) x̃ᵀ / m (k, q, n + 1, n + 1) of x̃ = [scale x; 1] for each s of S (k, q, m).

@@ -91,6 +91,12 @@ class Objective(Protocol):
     def newton(self, at: Evaluation) -> Vector:
         """Return the direction −(∇²f)⁻¹ ∇f."""
 
+    def newton_step(self, at: Evaluation, rules: tuple[Any, ...]) -> tuple[Evaluation, Array] | None:
+        """Return where a step of Newton's method ends, and whether it was worth it `(k, 1, 1)`, from a kernel.
+
+        None where no kernel does all of it. The rules are those of the line search.
+        """
+
     def conjugate_gradients(self, at: Evaluation, longest: int, share: float) -> Vector | None:
         """Return that direction from a kernel that does all of newton-cg's inner steps, None where there is none."""
 

@@ -117,6 +117,10 @@ class Resident:
             self._probabilities(at), at.x.W, at.gradient, self.l2, self.counts, self.network.intercept
         )
 
+    def newton_step(self, at: Evaluation, rules: tuple[Any, ...]) -> tuple[Evaluation, Array] | None:
+        """Return where a step of Newton's method ends, and whether it was worth it; None where no kernel does all."""
+        return self.form.newton_step(at, self.Y, self.l2, self.counts, self.network.intercept, rules)
+
     def _probabilities(self, at: Evaluation) -> Array:
         return core.sigmoid(at.x.Z) if self.network.outputs == 1 else core.softmax(at.x.Z)
 

@@ -8,14 +8,16 @@ straight φ' would be zero, kept within the bracket.
 from __future__ import annotations
 
 from fastlr import core
+from fastlr.core import Array
 from fastlr.namespace import array_namespace
-from fastlr.objectives.protocol import Objective, Vector, ratio
+from fastlr.objectives.protocol import Evaluation, Objective, Vector, ratio
 from fastlr.solvers.iterate import Iterate
 
 TRIALS = 30
 FALL, FLAT = 1e-4, 0.9  # of the conditions
 FARTHEST = 10.0  # times the last trial
 MARGIN = 0.1  # of the bracket, which the next trial keeps from its ends
+RULES = (TRIALS, FALL, FLAT, FARTHEST, MARGIN)
 
 
 def search(objective: Objective, iterate: Iterate, direction: Vector) -> Iterate:
@@ -43,6 +45,13 @@ def search(objective: Objective, iterate: Iterate, direction: Vector) -> Iterate
     if not bool(xp.all(kept)):
         line.at(xp.where(kept, t, xp.zeros_like(t)))
         f = xp.where(kept, f, f0)
-    new = line.arrive(f)
-    stalled = ~kept | ((f0 - f <= noise) & (new.norm >= start.norm))
+    return arrived(iterate, line.arrive(f), kept)
+
+
+def arrived(iterate: Iterate, new: Evaluation, kept: Array) -> Iterate:
+    """Return the iterate at a new point; `kept (k, 1, 1)` says of which models the step was worth it."""
+    start = iterate.at
+    xp, f0 = array_namespace(start.objective), start.objective
+    hidden = f0 - new.objective <= core.rounding(f0.dtype) * xp.abs(f0)
+    stalled = ~kept | (hidden & (new.norm >= start.norm))
     return Iterate(new, xp.where(stalled, iterate.stalled + 1, xp.zeros_like(f0)))

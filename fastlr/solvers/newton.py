@@ -9,7 +9,7 @@ from fastlr.backends.record import Backend
 from fastlr.objectives.protocol import Objective
 from fastlr.solvers.iterate import Iterate
 from fastlr.solvers.iterate import start as start  # what a solver offers
-from fastlr.solvers.line_search import search
+from fastlr.solvers.line_search import RULES, arrived, search
 
 
 def why_not(form: str, outputs: int) -> str | None:
@@ -21,4 +21,5 @@ def why_not(form: str, outputs: int) -> str | None:
 
 def step(backend: Backend, objective: Objective, iterate: Iterate) -> Iterate:
     """Return the iterate after one step."""
-    return search(objective, iterate, objective.newton(iterate.at))
+    done = objective.newton_step(iterate.at, RULES)
+    return search(objective, iterate, objective.newton(iterate.at)) if done is None else arrived(iterate, *done)

@@ -26,4 +26,5 @@ def warm_up() -> None:
             gram_product(np.zeros((1, 3), dtype), gram_matrix(X.T, dtype))  # for advice on the learning rate
             # Three classes.
             train(np.eye(3, 4, dtype=X.dtype), [0, 1, 2], solver="lbfgs", form="primal", tol=9.0, **settings)
+        train(np.eye(3, 4), [0, 1, 0], solver="newton", form="primal", l2=1.0, **settings)
         curvature_along(*np.zeros((2, 1, 1, 1), dtype))  # of data that come in blocks

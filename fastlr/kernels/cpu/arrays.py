@@ -141,8 +141,7 @@ def loss_and_gradient(
     parts, sums = np.empty((count, k, units, n), W.dtype), np.empty((count, k, units))
     losses, curvatures = np.empty((count, k)), np.empty((count, k))
     counted = np.empty((1, 0), W.dtype) if weights is None else weights[:, 0, :]
-    # An array that may not be written is another type to the compiler.
-    given = (np.require(array, requirements=("C", "W")) for array in (W, b[..., 0], labels, counted))
+    given = _writable(W, b[..., 0], labels, counted)
     starting.run("loss_and_gradient", work, X.T, scale, *given, every, parts, sums, losses, curvatures)
     J, c = (a.sum(axis=0).astype(W.dtype).reshape(k, 1, 1) for a in (losses / m, curvatures / (units * -(-m // every))))
     return J, parts.sum(axis=0) * (scale / m), (sums.sum(axis=0) / m).astype(W.dtype)[..., np.newaxis], c
@@ -183,6 +182,25 @@ def gram_solve(K: GramMatrix, h: Array, l2: Array, right: Array) -> Array:
         starting.run("gram_hessian", R.size, *K, h, l2, R)
         solved = core.solve_positive(R[:, :m, :m], right)
     return solved
+
+
+def newton_step(
+    X: Array, Y: Array, l2: Array, weights: Array | None, penalized: int, rounding: float, rules: Any, V: Array
+) -> tuple[Array, Array, Array, Array]:
+    """Return V (k, units, d), its logits, its gradient and what else is known there, after a step of Newton's method.
+
+    All in float64, X (m, …) as `PrimalForm.in_vectors`. The last are J, the objective, the gradient's norm, and 1 where
+    the step was taken, `(k, 4)`: 0 where it led nowhere, −1 where the matrix has no factors. Twin:
+    `solvers.newton.step`, where nothing is fused.
+    """
+    (k, units, d), (m, width) = V.shape, X.shape
+    padded = np.zeros((k, units, width))
+    padded[..., :d] = V
+    Z, G, found = np.empty((k, units, m)), np.empty_like(padded), np.empty((k, 4))
+    Y, counted, l2 = _writable(Y, np.empty((1, 1, 0)) if weights is None else weights, l2[:, 0, 0])
+    size = min(k, starting.size_for(k * m * (units * d) ** 2))
+    starting.start("newton_step", size, X, Y, counted, penalized, l2, rounding, rules, padded, Z, G, found)
+    return padded[..., :d], Z, G[..., :d], found
 
 
 def solve_positive(H: Array, right: Array) -> Array:
@@ -238,6 +256,11 @@ def pad(C: Array) -> Array:
 def padded_to(m: int, unit: int) -> int:
     """Return m brought up to a multiple of the unit."""
     return -(-m // unit) * unit
+
+
+def _writable(*arrays: Array) -> list[Array]:
+    """Return arrays, copied where they may not be written: such ones are other types, of a kernel of their own."""
+    return [np.require(array, requirements=("C", "W")) for array in arrays]
 
 
 def readable(X: Array) -> bool:

@@ -27,11 +27,12 @@ def factor(member: int, size: int, counter: Any, d: int, R: Any, positive: Any) 
     """
     M = R.shape[2]
     for q in range(member, R.shape[0], size):
-        positive[q] = _factor(R[q].reshape(M * M), uint64(M), d)
+        positive[q] = factor_one(R[q].reshape(M * M), uint64(M), d)
 
 
 @inlined
-def _factor(R: Any, M: Any, d: int) -> bool:
+def factor_one(R: Any, M: Any, d: int) -> bool:
+    """R (M · M) ← its upper Cholesky factor; return whether there was one."""
     for p in range(0, d, PANEL):
         stop, start = min(p + PANEL, d), uint64(p // LANES * LANES)
         for i in range(p, stop):
@@ -85,11 +86,11 @@ def substitute(member: int, size: int, counter: Any, d: int, R: Any, x: Any) -> 
     M = uint64(R.shape[2])
     for q in range(member, R.shape[0], size):
         for r in range(x.shape[1]):
-            _substitute(R[q].reshape(R.shape[2] * R.shape[2]), M, uint64(d), x[q, r])
+            substitute_one(R[q].reshape(R.shape[2] * R.shape[2]), M, uint64(d), x[q, r])
 
 
 @inlined
-def _substitute(R: Any, M: Any, d: Any, x: Any) -> None:
+def substitute_one(R: Any, M: Any, d: Any, x: Any) -> None:
     """x (M,) ← R⁻¹ R⁻ᵀ x."""
     one = uint64(1)
     for i in range(d):

@@ -76,7 +76,7 @@ def start(kernel: str, size: int, *arguments: Any) -> None:
 @functools.cache
 def _imported() -> tuple[Mapping[str, Any], Any]:
     """Return all kernels by their names, and what runs them."""
-    from fastlr.kernels.cpu import conjugate, gram, losses, networks, passes, positive, primal, products  # noqa: F401 (they register)
+    from fastlr.kernels.cpu import conjugate, gram, losses, networks, newton, passes, positive, primal, products  # noqa: F401 (they register)
     from fastlr.kernels.cpu.compiling import KERNELS
     from fastlr.kernels.cpu.team import together
 

@@ -1,0 +1,197 @@
+"""A kernel for the CPU that does a step of Newton's method on few numbers, where calls would take longer than sums."""
+
+from __future__ import annotations
+
+from math import isfinite, sqrt
+from typing import Any
+
+import numpy as np
+from numba import uint64
+
+from fastlr.kernels.cpu.compiling import inlined, kernel
+from fastlr.kernels.cpu.losses import losses_and_residuals
+from fastlr.kernels.cpu.positive import LANES, factor_one, substitute_one
+
+WIDTH = 8  # numbers of a vector, of which the columns are a multiple
+
+
+@kernel
+def newton_step(
+    member: int, size: int, counter: Any, X: Any, Y: Any, weights: Any, penalized: int, l2: Any, rounding: float,
+    rules: Any, V: Any, Z: Any, G: Any, found: Any,
+) -> None:  # fmt: skip
+    """Advance `V (k, units, d)` by a step; Z (k, units, m) and G (k, units, d) ← its logits and gradient.
+
+    `X (m, d)` are the examples, with a column of ones where there is an intercept, and of zeros up to whole vectors; V
+    and G have the same columns. `Y (1, units, m)` are one-hot labels, `weights (1 or k, 1, m)` or of no examples.
+    l2 (k,) is the penalty of the first coordinates of a unit, so many. The rules of the line search are those of
+    `line_search`: trials, fall, flat, farthest and margin. `found (k, 4)` ← J, the objective, the gradient's norm, and
+    whether the step was taken: 1, or 0 where it led nowhere, or −1 where the matrix has no factors, and V is as it was.
+    Twin: `PrimalForm.newton` and `line_search.search`.
+    """
+    (k, units, d), m = V.shape, X.shape[0]
+    M = (units * d + LANES - 1) // LANES * LANES
+    R, x, scales, step = np.empty(M * M), np.empty(M), np.empty(units * d), np.empty((units, d))
+    D, along, nothing, sums = np.empty((1, units, m)), np.empty((units, m)), np.zeros((1, 1, 0)), np.empty((1, 1))
+    for q in range(member, k, size):
+        w = weights[q % weights.shape[0] : q % weights.shape[0] + 1]
+        _project(X, V[q], Z[q])
+        losses_and_residuals(0, 1, counter, Z[q : q + 1], np.zeros_like(D), nothing, sums, D)  # the probabilities
+        _hessian(X, D[0], w[0, 0], penalized, l2[q], rounding, R, uint64(M), scales)
+        losses_and_residuals(0, 1, counter, Z[q : q + 1], Y, w, sums, D)
+        _gradient(X, D[0], V[q], penalized, l2[q], G[q])
+        if not factor_one(R, uint64(M), units * d):
+            found[q, 3] = -1.0
+            continue
+        x[:] = 0
+        for i in range(units * d):
+            x[i] = -G[q, i // d, i % d] * scales[i]
+        substitute_one(R, uint64(M), uint64(units * d), x)
+        for i in range(units * d):
+            step[i // d, i % d] = x[i] * scales[i]
+        _project(X, step, along)
+        start = sums[0, 0] / m, _dot(G[q], step, d), l2[q], _dot(V[q], V[q], penalized), _dot(V[q], step, penalized)
+        t, f, kept = _search(
+            counter, Z[q], along, start, _dot(step, step, penalized), rounding, rules, Y, w, D, np.empty_like(D), sums
+        )
+        for i in range(units * d):
+            V[q, i // d, i % d] += t * step[i // d, i % d]
+        _project(X, V[q], Z[q])
+        losses_and_residuals(0, 1, counter, Z[q : q + 1], Y, w, sums, D)
+        _gradient(X, D[0], V[q], penalized, l2[q], G[q])
+        found[q, 0], found[q, 1], found[q, 2] = sums[0, 0] / m, f, sqrt(_dot(G[q], G[q], d))
+        found[q, 3] = 1.0 if kept else 0.0
+
+
+@inlined
+def _search(
+    counter: Any, Z: Any, along: Any, start: Any, dd: float, rounding: float, rules: Any, Y: Any, w: Any, D: Any,
+    there: Any, sums: Any,
+) -> tuple[float, float, bool]:  # fmt: skip
+    """Return how far to go, the objective there, and whether it is worth going, as `line_search.search` finds it.
+
+    `start` holds J, the slope, l2, ‖V‖² and ⟨V, d⟩, each of the penalized coordinates.
+    """
+    J, slope, l2, VV, Vd = start
+    trials, fall, flat, farthest, margin = rules
+    m, f0, t, low, high = Z.shape[1], J + l2 / 2 * VV, 1.0, 0.0, np.inf
+    noise, f = rounding * abs(f0), f0
+    for trial in range(1, trials + 1):
+        for u in range(Z.shape[0]):
+            for i in range(m):
+                there[0, u, i] = Z[u, i] + t * along[u, i]
+        losses_and_residuals(0, 1, counter, there, Y, w, sums, D)
+        f = sums[0, 0] / m + l2 / 2 * VV + l2 * (t * Vd + t * t / 2 * dd)
+        slope_t = _dot(D[0], along, m) / m + l2 * (Vd + t * dd)
+        fell = f <= f0 + fall * t * slope + noise
+        if (fell and abs(slope_t) <= flat * abs(slope)) or not slope < 0 or trial == trials:
+            break
+        if not fell or not slope_t < 0:
+            high = t
+        else:
+            low = t
+        end = high if isfinite(high) else farthest * t
+        rise = slope_t - slope
+        guess = (low + end) / 2
+        if isfinite(rise):
+            guess = -slope * t / rise if rise > 0 else 0.0
+        t = min(max(guess, low + margin * (end - low)), end - margin * (end - low))
+    if f <= f0 + noise and slope < 0:
+        return t, f, True
+    return 0.0, f0, False
+
+
+@inlined
+def _project(X: Any, V: Any, Z: Any) -> None:
+    """Z (units, m) ← V Xᵀ."""
+    for i in range(X.shape[0]):
+        row = X[i]
+        for u in range(V.shape[0]):
+            v, total = V[u], 0.0
+            for j in range(row.shape[0]):
+                total += row[j] * v[j]
+            Z[u, i] = total
+
+
+@inlined
+def _gradient(X: Any, D: Any, V: Any, penalized: int, l2: float, G: Any) -> None:
+    """G (units, d) ← D X / m + l2 V, the latter for the penalized coordinates."""
+    m = X.shape[0]
+    for u in range(V.shape[0]):
+        g = G[u]
+        g[:] = 0
+        for i in range(m):
+            c, row = D[u, i] / m, X[i]
+            for j in range(row.shape[0]):
+                g[j] += c * row[j]
+        for j in range(penalized):
+            g[j] += l2 * V[u, j]
+
+
+@inlined
+def _hessian(
+    X: Any, A: Any, weights: Any, penalized: int, l2: float, rounding: float, R: Any, M: Any, scales: Any
+) -> None:
+    """R (M · M) ← the upper triangle of the second derivatives at probabilities A (units, m), its diagonal made ones.
+
+    It is multiplied by the scales from both sides; what is added is as in `PrimalForm.newton`.
+    """
+    (m, d), units = X.shape, A.shape[0]
+    R[:] = 0
+    s = np.empty(m)
+    for u in range(units):
+        for v in range(u, units):
+            one = 1.0 if u == v else 0.0
+            for i in range(m):
+                s[i] = A[u, i] * (one - A[v, i]) / m
+            if weights.shape[0] > 0:
+                for i in range(m):
+                    s[i] *= weights[i]
+            for i in range(0, m, 4):
+                _add_four(X, s, i, m - 1, u == v, R, M, uint64(u * d) * M + uint64(v * d))
+    for r in range(d):
+        mean = 0.0
+        for u in range(units):
+            place = uint64(u * d + r) * (M + uint64(1))
+            if r < penalized:
+                R[place] += l2
+            mean += R[place] / units
+        if units > 1:
+            for u in range(units):
+                for v in range(u, units):
+                    R[uint64(u * d + r) * M + uint64(v * d + r)] += mean
+    for p in range(units * d):
+        value = R[uint64(p) * (M + uint64(1))]
+        scales[p] = 1 / sqrt(value) if value > 0 else 1.0
+    for p in range(units * d):
+        start = uint64(p) * M
+        for j in range(units * d):
+            R[start + uint64(j)] *= scales[p] * scales[j]
+        R[start + uint64(p)] += rounding
+
+
+@inlined
+def _add_four(X: Any, s: Any, i: int, last: int, symmetric: bool, R: Any, M: Any, place: Any) -> None:
+    """Add Σ s x xᵀ of rows i … i + 3 to the block of R at a place, two rows at a time; if symmetric, half of it."""
+    x0, x1, x2, x3 = X[i], X[min(i + 1, last)], X[min(i + 2, last)], X[min(i + 3, last)]
+    s0, s1 = s[i], s[i + 1] if i + 1 <= last else 0.0
+    s2, s3 = s[i + 2] if i + 2 <= last else 0.0, s[i + 3] if i + 3 <= last else 0.0
+    for r in range(0, X.shape[1], 2):
+        a0, a1, a2, a3 = s0 * x0[r], s1 * x1[r], s2 * x2[r], s3 * x3[r]
+        b0, b1, b2, b3 = s0 * x0[r + 1], s1 * x1[r + 1], s2 * x2[r + 1], s3 * x3[r + 1]
+        upper = place + uint64(r) * M
+        lower = upper + M
+        for j in range(uint64(r // WIDTH * WIDTH) if symmetric else uint64(0), uint64(X.shape[1])):
+            R[upper + j] += (a0 * x0[j] + a1 * x1[j]) + (a2 * x2[j] + a3 * x3[j])
+            R[lower + j] += (b0 * x0[j] + b1 * x1[j]) + (b2 * x2[j] + b3 * x3[j])
+
+
+@inlined
+def _dot(U: Any, V: Any, stop: int) -> float:
+    """Return the sum of the products of two arrays of units but for their last columns."""
+    total = 0.0
+    for u in range(U.shape[0]):
+        a, b = U[u], V[u]
+        for j in range(stop):
+            total += a[j] * b[j]
+    return total
