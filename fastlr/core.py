@@ -255,6 +255,11 @@ def project(W: Array, X: Array, scale: float = 1.0) -> Array:
     return products[0] if len(products) == 1 else xp.concat(products, axis=1)
 
 
+def multiply(W: Array, V: Array) -> Array:
+    """Return W V, shape (k, units, n), for square V."""
+    return W @ V
+
+
 def _tiles(X: Array, dtype: Any, axis: int, step: int) -> Iterator[tuple[slice, Array]]:
     """Give X whole where it has this dtype, else cut along an axis and converted, one tile at a time."""
     xp = array_namespace(X)

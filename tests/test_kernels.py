@@ -55,6 +55,18 @@ def test_project_and_combine(team, m, n, k, dtype, work):
         np.testing.assert_allclose(got, expected, rtol=RTOL[work], atol=RTOL[work] * np.abs(expected).max())
 
 
+@pytest.mark.parametrize("work", [np.float64, np.float32])
+@pytest.mark.parametrize("order", ["C", "F", "strided"])
+@pytest.mark.parametrize(("k", "units", "n"), [(1, 1, 1), (2, 3, 9), (1, 10, 130), (9, 8, 20)])
+def test_multiply(team, k, units, n, order, work):
+    rng = np.random.default_rng(n)
+    W, V = rng.normal(size=(k, units, n)).astype(work), rng.normal(size=(n, 2 * n)).astype(work)
+    V = V[:, ::2] if order == "strided" else np.asarray(V[:, :n], order=order)
+    found, expected = arrays.multiply(W, V), core.multiply(W.astype(float), V.astype(float))
+    assert (found.dtype, found.shape) == (work, W.shape)
+    np.testing.assert_allclose(found, expected, rtol=RTOL[work], atol=RTOL[work] * np.abs(expected).max())
+
+
 @pytest.mark.parametrize("few", [True, False])
 def test_predict(team, few, monkeypatch):
     if not few:

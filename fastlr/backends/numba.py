@@ -16,6 +16,7 @@ from fastlr.kernels.cpu import dispatch as steps
 KERNELS: Kernels = {
     "project": arrays.project,
     "combine": arrays.combine,
+    "multiply": arrays.multiply,
     "predict": arrays.predict,
     "gram_matrix": arrays.gram_matrix,
     "standardized_gram_matrix": arrays.standardized_gram_matrix,

@@ -15,10 +15,11 @@ from fastlr.solvers import AUTO, GD, SOLVERS
 MEMORY_LIMIT = 2**32  # bytes that K, or a matrix of second derivatives, may take
 STEPS = 8  # of Newton's method, about
 PRODUCTS = 16  # with the second derivatives in each of them, where their matrix is not formed
-ROUND = 4  # of these, where the features' covariance makes the objective rounder
+ROUND = 8  # of these, where the features' covariance makes the objective rounder
 CALLS = 300_000.0  # nanoseconds that a product takes beside its arithmetic, and half of what else a step does
 KEPT = 10  # arrays of the size of the logits that a solver has at the same time
-EVALUATIONS = 30  # of L-BFGS, which a pass over the data makes one of
+EVALUATIONS = 60  # of L-BFGS, which a pass over the data makes one of
+PAIRS = 3  # times the calls of a product, that those of its pairs take
 CANDIDATES = ("newton", "newton-cg")  # of "auto"
 STREAMING = ("newton-cg", "lbfgs")  # what works on data that come in blocks, beside gradient descent
 
@@ -116,7 +117,7 @@ def _work(solver: str, form: str, size: Size, costs: Costs) -> float:
         each = costs.fused if size.fused and solver == "lbfgs" else costs.primal
         product = CALLS + k * outputs * (costs.gram * m * m if gram else each * n * m)
         if solver == "lbfgs":
-            products = EVALUATIONS
+            products, product = EVALUATIONS, product + (PAIRS - 1) * CALLS
         elif not gram and size.streams(outputs, solver):
             product *= 1.5  # the logits are made anew
         return once + products * product

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from fastlr import core
+from fastlr.backends.record import NO_KERNELS, Kernels
 from fastlr.core import Array
 from fastlr.namespace import array_namespace
 from fastlr.objectives.protocol import Vector
@@ -27,14 +28,17 @@ class Preconditioner(NamedTuple):
     mean: Vector | None = None
     spectrum: tuple[Array, Array] | None = None  # eigenvectors (n, n) and eigenvalues (n,)
 
-    def __call__(self, c: Array, l2: Array, r: Vector, dot: Callable[[Array, Vector], Array]) -> Vector:
+    def __call__(
+        self, c: Array, l2: Array, r: Vector, dot: Callable[[Array, Vector], Array], kernels: Kernels = NO_KERNELS
+    ) -> Vector:
         """Return M r, M close to the inverse of ∇²f where the mean curvature is c `(k, 1, 1)`; without logits."""
         W, b = r.W, r.b
         if self.mean is not None:
             W = W - b * self.mean.W
         if self.spectrum is not None:
             V, eigenvalues = self.spectrum
-            W = ((W @ V) / (c * eigenvalues + l2)) @ V.T
+            multiply = kernels.get("multiply", core.multiply)
+            W = multiply(multiply(W, V) / (c * eigenvalues + l2), V.T)
             b = b / c
         if self.mean is not None:
             b = b - dot(W, self.mean)

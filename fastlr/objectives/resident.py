@@ -109,7 +109,7 @@ class Resident:
 
     def precondition(self, at: Evaluation, r: Vector) -> Vector:
         """Return M r, without logits."""
-        return self.preconditioner(at.kept[1], self.l2, r, self.form.dot)
+        return self.preconditioner(at.kept[1], self.l2, r, self.form.dot, self.form.kernels)
 
     def newton(self, at: Evaluation) -> Vector:
         """Return the direction of Newton's method."""

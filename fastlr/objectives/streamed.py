@@ -174,7 +174,8 @@ class Streamed:
 
     def precondition(self, at: Evaluation, r: Vector) -> Vector:
         """Return M r."""
-        return self.preconditioner(at.kept[0], self.l2, r, lambda u, v: _dot(u, v.W))
+        dot = lambda u, v: _dot(u, v.W)  # noqa: E731
+        return self.preconditioner(at.kept[0], self.l2, r, dot, self.backend.kernels)
 
     def newton(self, at: Evaluation) -> Vector:
         """Raise: the choice of the solver leaves it out."""

@@ -22,6 +22,7 @@ FEATURES = 1024
 EXPONENTIAL = 16  # operations that one takes
 SMALL = 512  # rows, up to which LAPACK's threads cost more than they bring
 SHORT = 5_000_000_000  # operations of a Gram matrix that is done before a BLAS stops spinning
+FEW = 64  # rows of a product for which a BLAS gains little
 KEPT = 2**23  # bytes that a thread keeps
 _KEPT = threading.local()
 
@@ -49,6 +50,19 @@ def combine(C: Array, X: Array, scale: float = 1.0) -> Array:
     W = np.empty((C.shape[0], X.shape[0]), dtype=C.dtype)
     starting.run("combine", C.shape[0] * X.size, X.T, np.ascontiguousarray(C * scale), W)
     return W
+
+
+def multiply(W: Array, V: Array) -> Array:
+    """Return W V (k, units, n) for square V, few units at a time. Twin: `core.multiply`.
+
+    The threads of a BLAS go on spinning for a while after their work, and take the CPUs from those that read the data.
+    """
+    C, out = np.ascontiguousarray(W).reshape(-1, W.shape[-1]), np.empty((W.shape[0] * W.shape[1], V.shape[1]), W.dtype)
+    if V.dtype != W.dtype or len(C) > FEW or not (V.flags.c_contiguous or V.T.flags.c_contiguous):
+        return core.multiply(W, V)
+    kernel, rows = ("combine", V) if V.flags.c_contiguous else ("project", V.T)
+    starting.run(kernel, C.shape[0] * V.size, rows, C, out)
+    return out.reshape(*W.shape[:2], -1)
 
 
 class GramMatrix(NamedTuple):
