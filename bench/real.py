@@ -98,7 +98,7 @@ PROBLEMS: dict[str, Callable[[], Data]] = {
     "digits": lambda: shipped("digits"),
     "digits, scaled": lambda: shipped("digits", scaled=True),
     "digits, 3 and 8": lambda: tuple(np.asarray(a)[np.isin(shipped("digits")[1], (3, 8))] for a in shipped("digits")),
-    "cats": lambda: pictures("cats"),
+    "cats": lambda: pictures("cats/train_catvnoncat.h5"),
     "birds": lambda: pictures("cifar10", "bird"),
     "CIFAR-10": lambda: pictures("cifar10"),
     "photographs": lambda: pictures("photos"),

@@ -31,7 +31,7 @@ from fastlr.benchmark.cases import open_problem
 
 QUALITIES = (1e-4, 1e-8)
 LONGEST = 8.0  # seconds after which a solver is not tried with a tighter tolerance
-TOLERANCES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-8, 1e-10)
+TOLERANCES = (1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 1e-5, 1e-6, 1e-8, 1e-10)
 Coefficients = tuple[np.ndarray, np.ndarray]  # W (outputs, n) and b (outputs,)
 
 

@@ -13,9 +13,10 @@ import fastlr
 # One kernel, small to compile, that takes an exponential from another file.
 WORK = """
 import sys, numpy as np
-from fastlr.kernels.cpu import arrays
+from fastlr.kernels.cpu import starting
 from fastlr.kernels.cpu.compiling import KERNELS, cache_folder
-D = arrays.losses_and_residuals(np.full((1, 1, 3), -2.0), np.zeros((1, 1, 3)))[1]
+Y, weights, D = np.zeros((1, 1, 3)), np.empty((1, 1, 0)), np.empty((1, 1, 3))
+starting.run("losses_and_residuals", 0, np.full((1, 1, 3), -2.0), Y, weights, np.empty((1, 1)), D)
 stats = KERNELS["losses_and_residuals"].stats
 print(D[0, 0, 0], cache_folder(), sum(stats.cache_hits.values()), sum(stats.cache_misses.values()))
 """

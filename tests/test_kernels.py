@@ -4,6 +4,7 @@ import threading
 
 import numpy as np
 import pytest
+from drawing import losses_by_kernel
 
 from fastlr import core, textbook
 from fastlr.backends import choose_backend
@@ -218,7 +219,7 @@ def test_losses_and_residuals(team, k, units, m, work):
     weights = rng.uniform(0, 2, (k, 1, m))
     for counted in (None, weights, weights[:1]):
         given = (Z, Y) if counted is None else (Z, Y, counted)
-        J, D = arrays.losses_and_residuals(*(np.ascontiguousarray(array, work) for array in given))
+        J, D = losses_by_kernel(*(np.ascontiguousarray(array, work) for array in given))
         expected_J, expected_D = core.losses_and_residuals(*(array.astype(work).astype(float) for array in given))
         assert J.dtype == D.dtype == work
         np.testing.assert_allclose(J, expected_J, rtol=RTOL[work])
@@ -326,29 +327,10 @@ def test_newton_step_leaves_a_matrix_without_factors_to_the_plain_way():
 
 def test_what_is_no_number_is_none_in_its_loss():
     for Z in (np.array([[[1.0, np.nan]]]), np.array([[[1.0, np.nan], [0, 0]]]), np.array([[[1.0, 0], [0, np.nan]]])):
-        J, D = arrays.losses_and_residuals(Z, np.ones_like(Z))
+        J, D = losses_by_kernel(Z, np.ones_like(Z))
         assert np.isnan(J).all()
         assert np.isfinite(D[..., 0]).all()
         assert np.isnan(D[..., 1]).any()
-
-
-@pytest.mark.parametrize("work", [np.float64, np.float32])
-@pytest.mark.parametrize(("k", "d"), [(1, 1), (1, 2), (2, 5), (1, 16), (3, 30), (2, 67), (1, 530)])
-def test_solving_by_factors_is_solving(team, k, d, work):
-    rng = np.random.default_rng(d)
-    root = rng.normal(size=(k, d, d)).astype(work)
-    H, right = root @ root.swapaxes(1, 2) / d + np.eye(d, dtype=work), rng.normal(size=(k, d, 2)).astype(work)
-    arrays._room((1, 1, 200), work)[...] = np.nan  # what was there before is never read
-    solved = arrays.solve_positive(H, right)
-    assert solved.dtype == work
-    expected = core.solve_positive(H.astype(float), right.astype(float))
-    np.testing.assert_allclose(solved, expected, rtol=RTOL[work], atol=RTOL[work] * np.abs(expected).max())
-
-
-@pytest.mark.parametrize("d", [2, 600])
-def test_what_is_not_positive_is_solved_too(d):
-    indefinite = np.diag([1.0, -1.0] * (d // 2))[np.newaxis]
-    np.testing.assert_allclose(arrays.solve_positive(indefinite, np.ones((1, d, 1)))[0, :2, 0], [1, -1])
 
 
 @pytest.mark.parametrize("work", [np.float64, np.float32])

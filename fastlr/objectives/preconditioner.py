@@ -17,7 +17,7 @@ from fastlr.namespace import array_namespace
 from fastlr.objectives.protocol import Vector
 
 LEAST = 1e-6  # curvature
-PASSES = 50  # over the data, that knowing the covariance is thought to save
+PASSES = 150  # over the data, that knowing the covariance is thought to save
 EIGEN = 10  # n³ operations that its eigenvectors take
 ENOUGH = 8  # examples for each feature, from which the covariance is known well enough
 

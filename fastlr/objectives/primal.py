@@ -77,7 +77,7 @@ class PrimalForm(Data):
         first = 1 if units == 1 else 0
         Y = xp.astype(labels == xp.arange(first, first + units, device=device(labels))[:, None], x.W.dtype)
         Z = self.logits(x.W, x.b)
-        J, D = kernels.get("losses_and_residuals", core.losses_and_residuals)(Z, Y[None, ...], counts)
+        J, D = core.losses_and_residuals(Z, Y[None, ...], counts)
         some = Z[..., ::EVERY]
         A = core.sigmoid(some) if units == 1 else core.softmax(some)
         c = preconditioner.mean_curvature(A, None if counts is None else counts[..., ::EVERY])
@@ -189,9 +189,7 @@ class PrimalForm(Data):
         scale = 1 / xp.sqrt(xp.where(diagonal > 0, diagonal, xp.ones_like(diagonal)))
         ridge = core.rounding(H.dtype) * xp.eye(H.shape[-1], dtype=H.dtype, device=device(H))
         down = xp.matrix_transpose(scale)
-        solve = self.kernels.get("solve_positive", core.solve_positive)
-        solved: Array = down * solve(H * scale * down + ridge, right * down)
-        return solved
+        return down * core.solve_positive(H * scale * down + ridge, right * down)
 
     def conjugate_gradients(self, *arguments: Any) -> None:
         """Return None: there is no kernel for all of it."""

@@ -119,17 +119,6 @@ def gram_diagonal(K: GramMatrix) -> Array:
     return K.diagonal[np.newaxis, :]
 
 
-def losses_and_residuals(Z: Array, Y: Array, weights: Array | None = None) -> tuple[Array, Array]:
-    """Return J (k, 1, 1) and D (k, units, m). Twin: `core.losses_and_residuals`."""
-    k, units, m = Z.shape
-    count = starting.parts_for(EXPONENTIAL * units * m)
-    sums, D = np.empty((k, count)), np.empty_like(Z)
-    counted = np.empty((1, 1, 0), Z.dtype) if weights is None else weights
-    starting.run("losses_and_residuals", EXPONENTIAL * Z.size, Z, Y, counted, sums, D)
-    J = np.sum(sums, axis=1) / m
-    return J.astype(Z.dtype).reshape(k, 1, 1), D
-
-
 def curvature_along(Z: Array, V: Array, weights: Array | None = None) -> Array:
     """Return the derivative of D along V at logits Z, (k, units, m). Twin: `core.curvature_along`."""
     _, units, m = Z.shape
@@ -215,16 +204,6 @@ def newton_step(
     size = min(k, starting.size_for(k * m * (units * d) ** 2))
     starting.start("newton_step", size, X, Y, counted, penalized, l2, rounding, rules, padded, Z, G, found)
     return padded[..., :d], Z, G[..., :d], found
-
-
-def solve_positive(H: Array, right: Array) -> Array:
-    """Return H⁻¹ right by Cholesky's factors: half the work of any other. Twin: `core.solve_positive`."""
-    k, d, _ = H.shape
-    M = padded_to(d, PANEL)
-    R = _room((k, M, M), H.dtype)
-    R[:, :d, :d], R[:, :d, d:] = H, 0
-    solved = _solve(R, right)
-    return core.solve_positive(H, right) if solved is None else solved
 
 
 def _solve(R: Array, right: Array) -> Array | None:
