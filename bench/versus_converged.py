@@ -252,8 +252,8 @@ def compare(task: Task, runs: int, qualities: Sequence[float] = QUALITIES) -> di
         times = dict(zip(timed, measure.in_turn(jobs, runs), strict=True))
         cells: dict[str, Any] = dict.fromkeys(fits)
         for name, trial in able.items():
-            seconds = times.get(name, [trial.seconds])
-            mine = times["fastlr"] if name in times else [statistics.median(times["fastlr"])]
+            seconds, mine = times.get(name, [trial.seconds]), times.get("fastlr", [np.nan])
+            mine = mine if len(mine) == len(seconds) else [statistics.median(mine)] * len(seconds)
             cells[name] = {"tol": trial.tol, "seconds": seconds, "ratio": ratio(seconds, mine)}
         row["qualities"][f"{quality:.0e}"] = cells
     return row
