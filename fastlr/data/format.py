@@ -27,7 +27,7 @@ class Pictures:
     skip_bad: bool = False
     threads: int | None = None  # None: one for each CPU that this process may use
     expansion: Expansion = DEFAULT
-    grey: bool = False  # whether they get one channel where all of a data set are grey
+    grey: bool = False  # whether a data set gets one channel if none of its pictures has colours
 
     def __post_init__(self) -> None:
         """Check the values."""

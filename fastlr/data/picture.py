@@ -83,7 +83,7 @@ def decode_all(
 
     Decoded in threads, since Pillow releases Python's lock; each writes its own row (of `out` where it
     is given), so the order is that of the files. Without `skip_bad` the first bad file ends the reading with an
-    InputError. Where grey pictures are wanted, the first of colour ends it with a _ColourError.
+    InputError. With `grey`, the first picture that has colours ends it with a _ColourError.
     """
     if pictures.shape[2] not in MODES:
         raise InputError(f"model: it takes examples of {pictures.shape[2]} channels; picture files are read as 1 or 3")

@@ -19,7 +19,7 @@ ROUND = 8  # of these, where the features' covariance makes the objective rounde
 CALLS = 300_000.0  # nanoseconds that a product takes beside its arithmetic, and half of what else a step does
 KEPT = 10  # arrays of the size of the logits that a solver has at the same time
 EVALUATIONS = 60  # of L-BFGS, which a pass over the data makes one of
-PAIRS = 3  # times the calls of a product, that those of its pairs take
+LBFGS_CALLS = 2 * CALLS  # nanoseconds that an iteration of L-BFGS takes for its pairs, beside a product
 CANDIDATES = ("newton", "newton-cg")  # of "auto"
 STREAMING = ("newton-cg", "lbfgs")  # what works on data that come in blocks, beside gradient descent
 
@@ -60,7 +60,7 @@ class Size(NamedTuple):
     memory: int = MEMORY_LIMIT  # bytes that it may all take
     copy: int = 0  # bytes of a copy of the data, where one is needed to have them in the backend's memory
     logits: float = math.inf  # bytes of logits from which a solver is as fast without keeping them
-    fused: bool = False  # whether a reading of the data as they are makes the loss of a softmax and its gradient
+    fused: bool = False  # whether a kernel makes the loss and gradient of a softmax in one reading of the data
 
     def streams(self, units: int, solver: str = GD) -> bool:
         """Return whether the data come in blocks, and the logits of so many units are not kept.
@@ -117,7 +117,7 @@ def _work(solver: str, form: str, size: Size, costs: Costs) -> float:
         each = costs.fused if size.fused and solver == "lbfgs" else costs.primal
         product = CALLS + k * outputs * (costs.gram * m * m if gram else each * n * m)
         if solver == "lbfgs":
-            products, product = EVALUATIONS, product + (PAIRS - 1) * CALLS
+            products, product = EVALUATIONS, product + LBFGS_CALLS
         elif not gram and size.streams(outputs, solver):
             product *= 1.5  # the logits are made anew
         return once + products * product

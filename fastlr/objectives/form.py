@@ -78,7 +78,7 @@ class Form(Protocol):
     def newton_step(
         self, at: Evaluation, Y: Array, l2: Array, counts: Array | None, intercept: bool, rules: tuple[Any, ...]
     ) -> tuple[Evaluation, Array] | None:
-        """Return where a kernel's step of Newton's method ends, and whether it was worth it; None without a kernel."""
+        """Return the point after a compiled step of Newton's method and whether it was taken; None without one."""
 
     def conjugate_gradients(self, S: Array, l2: Array, mean: Vector | None, gradient: Vector, *limits: Any) -> Any:
         """Return what a kernel finds of that direction by conjugate gradients, None where there is no kernel."""

@@ -20,7 +20,7 @@ from fastlr.objectives.protocol import Evaluation, Vector
 
 EVERY = 8  # examples of which one is looked at for the mean curvature
 VECTOR = 8  # numbers of a vector of the CPU
-SMALL = 2**23  # products of a matrix of second derivatives that take no longer than calls
+SMALL = 2**23  # multiply-adds of the second derivatives, up to which one compiled step is faster than a BLAS
 FUSED = 2**19  # bytes of one model's weights that stay in the cache of a CPU's core
 
 
@@ -139,7 +139,7 @@ class PrimalForm(Data):
     def newton_step(
         self, at: Evaluation, Y: Array, l2: Array, counts: Array | None, intercept: bool, rules: tuple[Any, ...]
     ) -> tuple[Evaluation, Array] | None:
-        """Return where a kernel's step ends and whether it was worth it; None where its sums take longer than calls."""
+        """Return the point after a compiled step, and whether it was taken; None where the plain way is to be used."""
         kernel, (units, m), dtype = self.kernels.get("newton_step"), Y.shape[1:], at.x.W.dtype
         n = self.X.shape[0]
         if kernel is None or not intercept or m * (units * (n + 1)) ** 2 > SMALL:

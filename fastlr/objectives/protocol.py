@@ -92,9 +92,9 @@ class Objective(Protocol):
         """Return the direction −(∇²f)⁻¹ ∇f."""
 
     def newton_step(self, at: Evaluation, rules: tuple[Any, ...]) -> tuple[Evaluation, Array] | None:
-        """Return where a step of Newton's method ends, and whether it was worth it `(k, 1, 1)`, from a kernel.
+        """Return the point after a compiled step of Newton's method, and whether it was taken `(k, 1, 1)`.
 
-        None where no kernel does all of it. The rules are those of the line search.
+        None without a kernel for it. `rules` are the constants of the line search.
         """
 
     def conjugate_gradients(self, at: Evaluation, longest: int, share: float) -> Vector | None:

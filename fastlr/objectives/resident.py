@@ -118,7 +118,7 @@ class Resident:
         )
 
     def newton_step(self, at: Evaluation, rules: tuple[Any, ...]) -> tuple[Evaluation, Array] | None:
-        """Return where a step of Newton's method ends, and whether it was worth it; None where no kernel does all."""
+        """Return the point after a compiled step of Newton's method and whether it was taken; None without one."""
         return self.form.newton_step(at, self.Y, self.l2, self.counts, self.network.intercept, rules)
 
     def _probabilities(self, at: Evaluation) -> Array:

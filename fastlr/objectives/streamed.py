@@ -174,8 +174,7 @@ class Streamed:
 
     def precondition(self, at: Evaluation, r: Vector) -> Vector:
         """Return M r."""
-        dot = lambda u, v: _dot(u, v.W)  # noqa: E731
-        return self.preconditioner(at.kept[0], self.l2, r, dot, self.backend.kernels)
+        return self.preconditioner(at.kept[0], self.l2, r, _dot_of_weights, self.backend.kernels)
 
     def newton(self, at: Evaluation) -> Vector:
         """Raise: the choice of the solver leaves it out."""
@@ -268,6 +267,10 @@ class _Line:
 def _dot(u: Array, v: Array) -> Array:
     """Return the inner products (k, units, 1), unit by unit."""
     return array_namespace(u).sum(u * v, axis=-1, keepdims=True)
+
+
+def _dot_of_weights(u: Array, v: Vector) -> Array:
+    return _dot(u, v.W)
 
 
 def _inner(u: Array, v: Array) -> Array:

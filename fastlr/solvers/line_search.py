@@ -49,7 +49,7 @@ def search(objective: Objective, iterate: Iterate, direction: Vector) -> Iterate
 
 
 def arrived(iterate: Iterate, new: Evaluation, kept: Array) -> Iterate:
-    """Return the iterate at a new point; `kept (k, 1, 1)` says of which models the step was worth it."""
+    """Return the iterate at a new point; `kept (k, 1, 1)` is true for the models whose step was taken."""
     start = iterate.at
     xp, f0 = array_namespace(start.objective), start.objective
     hidden = f0 - new.objective <= core.rounding(f0.dtype) * xp.abs(f0)
