@@ -113,7 +113,7 @@ def _work(solver: str, form: str, size: Size, costs: Costs) -> float:
     if solver != "newton":
         products = STEPS * PRODUCTS
         if not gram and preconditioner.pays(n, m, k * outputs):
-            once, products = costs.dense * preconditioner.spectrum_work(n, m), STEPS * ROUND
+            once, products = costs.dense * preconditioner.spectrum_work(n, m, k * outputs), STEPS * ROUND
         each = costs.fused if size.fused and solver == "lbfgs" else costs.primal
         product = CALLS + k * outputs * (costs.gram * m * m if gram else each * n * m)
         if solver == "lbfgs":

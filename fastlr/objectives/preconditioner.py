@@ -19,7 +19,8 @@ from fastlr.objectives.protocol import Vector
 LEAST = 1e-6  # curvature
 PASSES = 150  # over the data, that knowing the covariance is thought to save
 EIGEN = 10  # n³ operations that its eigenvectors take
-ENOUGH = 8  # examples for each feature, from which the covariance is known well enough
+ENOUGH = 8  # examples for each feature, from which the covariance is known well enough, but for rare features
+CHEAP = 8  # products with the second derivatives, for the price of which more examples are looked at
 
 
 class Preconditioner(NamedTuple):
@@ -58,19 +59,24 @@ def eigen(covariance: Array) -> tuple[Array, Array]:
     return V, xp.maximum(eigenvalues, core.rounding(V.dtype) * largest)
 
 
-def every(n: int, m: int) -> int:
+def every(n: int, m: int, units: int) -> int:
     """Return which of the examples are looked at for the covariance of n features: every so many."""
-    return -(-m // min(m, ENOUGH * n))
+    return -(-m // _looked_at(n, m, units))
 
 
-def spectrum_work(n: int, m: int) -> int:
+def spectrum_work(n: int, m: int, units: int) -> int:
     """Return how many multiply-adds the features' eigenvectors take, about."""
-    return min(m, ENOUGH * n) * n * n + EIGEN * n**3
+    return _looked_at(n, m, units) * n * n + EIGEN * n**3
 
 
 def pays(n: int, m: int, units: int) -> bool:
     """Return whether the spectrum of n features saves more than it takes, for the units of all models."""
-    return spectrum_work(n, m) < PASSES * 2 * units * n * m
+    return spectrum_work(n, m, units) < PASSES * 2 * units * n * m
+
+
+def _looked_at(n: int, m: int, units: int) -> int:
+    """Return how many examples are looked at."""
+    return min(m, max(ENOUGH * n, CHEAP * 2 * units * m // n))
 
 
 def mean_curvature(A: Array, counts: Array | None) -> Array:

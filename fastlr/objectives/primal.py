@@ -106,7 +106,7 @@ class PrimalForm(Data):
         n, m = self.X.shape
         if not preconditioner.pays(n, m, units):
             return None
-        return preconditioner.eigen(self.covariance(preconditioner.every(n, m), centred))
+        return preconditioner.eigen(self.covariance(preconditioner.every(n, m, units), centred))
 
     def newton(self, A: Array, W: Array, gradient: Vector, l2: Array, counts: Array | None, intercept: bool) -> Vector:
         """Return the direction of Newton's method, whose matrix is made of a block H_uv for each pair of units.

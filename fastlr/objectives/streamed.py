@@ -94,8 +94,9 @@ class Streamed:
         if self.network.intercept:
             (W,) = self._sum(lambda part: (part.form.gradient(part.counted()),))
             mean = Vector(W, self.backend.xp.zeros_like(W[..., :1]))
-        if preconditioner.pays(n, m, models * self.network.outputs):
-            some, _ = self.blocks.take(np.arange(0, m, preconditioner.every(n, m)))
+        units = models * self.network.outputs
+        if preconditioner.pays(n, m, units):
+            some, _ = self.blocks.take(np.arange(0, m, preconditioner.every(n, m, units)))
             spectrum = preconditioner.eigen(self._form(some).covariance(1, self.network.intercept))
         return replace(self, preconditioner=Preconditioner(mean, spectrum))
 
