@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -135,6 +136,24 @@ class Running:
             now = time.perf_counter()
             self.until = now + 20 * (now - began)
         return self.seen
+
+
+def one_blas_thread() -> AbstractContextManager[object]:
+    """Return a context in which a BLAS has one thread.
+
+    It is for short work: the other threads of a BLAS go on spinning for some 20 ms, and take the CPUs from what
+    comes next.
+    """
+    control: AbstractContextManager[object] = _blas().limit(limits=1, user_api="blas")
+    return control
+
+
+@functools.cache
+def _blas() -> Any:
+    """Return what sets the threads of each BLAS that is loaded."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 def _tasks() -> list[str]:

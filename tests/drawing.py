@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 import fastlr
 from fastlr.backends import choose_backend
-from fastlr.kernels.cpu import starting
 from fastlr.objectives import FORMS
 from fastlr.objectives.network import Layer, Network, one_hot
 from fastlr.objectives.resident import Resident
@@ -190,12 +189,3 @@ def started(backend, form, drawn, work="float64"):
     space = FORMS[form].of(backend.asarray(X).T, first.W, scale, backend.kernels)
     objective = Resident(space, *map(backend.floats, (Y, rates, l2)), network)
     return backend, objective, choose_descent().start(objective, first.b, tuple(deeper))
-
-
-def losses_by_kernel(Z, Y, weights=None):
-    """Return J (k, 1, 1) and D (k, units, m) as the kernel makes them of logits, in five parts."""
-    k, _, m = Z.shape
-    sums, D = np.empty((k, 5)), np.empty_like(Z)
-    counted = np.empty((1, 1, 0), Z.dtype) if weights is None else weights
-    starting.run("losses_and_residuals", 0, Z, Y, counted, sums, D)
-    return (sums.sum(axis=1) / m).astype(Z.dtype).reshape(k, 1, 1), D

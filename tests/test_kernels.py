@@ -4,7 +4,6 @@ import threading
 
 import numpy as np
 import pytest
-from drawing import losses_by_kernel
 
 from fastlr import core, textbook
 from fastlr.backends import choose_backend
@@ -28,9 +27,9 @@ SHAPES = [(1, 1), (7, 3), (8, 64), (9, 100), (66, 65), (130, 2050)]
 def team(request, monkeypatch):
     """Every kernel in a team of this size, however small the work and whatever the machine."""
     for name in ("size_for", "size_that_meets"):
-        monkeypatch.setattr(f"fastlr.kernels.cpu.starting.{name}", lambda operations: request.param)
+        monkeypatch.setattr(f"fastlr.kernels.cpu.starting.{name}", lambda operations, alone=0: request.param)
     monkeypatch.setattr("fastlr.kernels.cpu.starting.TURN", 100_000)  # many turns of few steps
-    monkeypatch.setattr("fastlr.kernels.cpu.starting.parts_for", lambda operations: 5)
+    monkeypatch.setattr("fastlr.kernels.cpu.starting.parts_for", lambda operations, alone=0: 5)
     return request.param
 
 
@@ -211,23 +210,6 @@ def test_fused_networks_follow_plain_ones(team, monkeypatch, form, m, n, units, 
 
 @pytest.mark.parametrize("work", [np.float64, np.float32])
 @pytest.mark.parametrize(("k", "units", "m"), [(1, 1, 1), (2, 1, 9), (1, 3, 300), (3, 2, 41), (1, 5, 2000)])
-def test_losses_and_residuals(team, k, units, m, work):
-    rng = np.random.default_rng(m)
-    Z = np.concatenate([20 * rng.normal(size=(k, units, m - 1)), np.full((k, units, 1), 800.0)], axis=2)
-    labels = rng.integers(0, max(2, units), (k, m))
-    Y = one_hot(labels[0], units)[np.newaxis] if units > 1 else labels[:, np.newaxis, :].astype(float)
-    weights = rng.uniform(0, 2, (k, 1, m))
-    for counted in (None, weights, weights[:1]):
-        given = (Z, Y) if counted is None else (Z, Y, counted)
-        J, D = losses_by_kernel(*(np.ascontiguousarray(array, work) for array in given))
-        expected_J, expected_D = core.losses_and_residuals(*(array.astype(work).astype(float) for array in given))
-        assert J.dtype == D.dtype == work
-        np.testing.assert_allclose(J, expected_J, rtol=RTOL[work])
-        np.testing.assert_allclose(D, expected_D, rtol=RTOL[work], atol=RTOL[work])
-
-
-@pytest.mark.parametrize("work", [np.float64, np.float32])
-@pytest.mark.parametrize(("k", "units", "m"), [(1, 1, 1), (2, 1, 9), (1, 3, 300), (3, 2, 41), (1, 5, 2000)])
 def test_curvature_along(team, k, units, m, work):
     rng = np.random.default_rng(m)
     Z = np.concatenate([5 * rng.normal(size=(k, units, m - 1)), np.full((k, units, 1), 800.0)], axis=2)
@@ -316,6 +298,41 @@ def test_newton_step(team, k, units, m, n, dtype, work, weighted):
     assert fused.norm.max() < least
 
 
+@pytest.mark.parametrize("work", [np.float64, np.float32])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float64])
+@pytest.mark.parametrize(
+    ("k", "units", "m", "n"), [(1, 1, 2, 1), (1, 1, 61, 9), (2, 1, 40, 5), (1, 3, 45, 9), (2, 10, 70, 20)]
+)
+@pytest.mark.parametrize("intercept", [True, False])
+@pytest.mark.parametrize("plain", [True, False], ids=["as it is", "weighted and standardized"])
+def test_primal_conjugate_gradients(team, k, units, m, n, dtype, work, intercept, plain, monkeypatch):
+    X, rng = examples(m, n, dtype), np.random.default_rng(m)
+    Y = one_hot(rng.integers(0, max(2, units), m), units)[np.newaxis]
+    counts = None if plain else rng.uniform(0, 2, (k, 1, m))
+    moments = None if plain else (X.mean(axis=0)[None, :] / 255, X.std(axis=0)[None, :] / 255)
+    l2, W = np.geomspace(1e-2, 1, k).reshape(k, 1, 1), rng.normal(size=(k, units, n)) / n
+    monkeypatch.setattr("fastlr.objectives.preconditioner.pays", lambda n, m, units: m % 2 == 0)
+    for longest in (1, 2, 5, 100):
+        monkeypatch.setattr(newton_cg, "LONGEST", longest)
+        monkeypatch.setattr(newton_cg, "SHARE", 0.25 if longest == 100 else 0.0)
+        found = []
+        for name, own in (("primal_conjugate_gradients", work), ("", np.float64)):
+            kernels = {name: getattr(arrays, name)} if name else {}
+            exactly = moments and tuple(values.astype(own) for values in moments)
+            given = [None if array is None else array.astype(work).astype(own) for array in (Y, l2, l2, counts)]
+            form = PrimalForm.of(X.T, W.astype(work).astype(own), 1 / 255, kernels, exactly)
+            objective = Resident(form, *given[:3], Network((), units, intercept), given[3]).prepared(k)
+            iterate = newton_cg.start(objective, np.zeros((k, units, 1), own))
+            at = objective.curved(iterate.at)
+            d = objective.conjugate_gradients(at, longest, newton_cg.SHARE)
+            assert (d is None) == (not name)
+            found.append(newton_cg.direction(choose_backend("numpy"), objective, at) if d is None else d)
+        for got, expected in zip(*found, strict=True):
+            assert got.dtype == work
+            least = (1e-9 if work is np.float64 else 1e-3) * np.abs(expected).max()
+            np.testing.assert_allclose(got, expected, rtol=0, atol=least)
+
+
 def test_newton_step_leaves_a_matrix_without_factors_to_the_plain_way():
     X = np.full((8, 8), np.nan)
     rules = (30, 1e-4, 0.9, 10.0, 0.1)
@@ -323,14 +340,6 @@ def test_newton_step_leaves_a_matrix_without_factors_to_the_plain_way():
     end, _, _, found = arrays.newton_step(X, Y, np.ones((1, 1, 1)), None, 6, 1e-14, rules, V)
     assert found[0, 3] == -1
     assert (end == V).all()
-
-
-def test_what_is_no_number_is_none_in_its_loss():
-    for Z in (np.array([[[1.0, np.nan]]]), np.array([[[1.0, np.nan], [0, 0]]]), np.array([[[1.0, 0], [0, np.nan]]])):
-        J, D = losses_by_kernel(Z, np.ones_like(Z))
-        assert np.isnan(J).all()
-        assert np.isfinite(D[..., 0]).all()
-        assert np.isnan(D[..., 1]).any()
 
 
 @pytest.mark.parametrize("work", [np.float64, np.float32])
@@ -539,7 +548,7 @@ def test_warm_up_compiles_all_that_training_asks_for(fastlr_command):
 
     assert fastlr_command("warmup").out == "the kernels are compiled\n"
     before = {name: len(kernel.overloads) for name, kernel in KERNELS.items()}
-    assert {"gram_conjugate_gradients", "losses_and_residuals", "factor", "batch_steps"} < before.keys()
+    assert {"gram_conjugate_gradients", "primal_conjugate_gradients", "factor", "batch_steps"} < before.keys()
     assert min(before.values()) > 0, "warm-up leaves a kernel out"
     for dtype in ("float64", "float32"):
         for form in FORMS:

@@ -110,7 +110,7 @@ import os, sys, warnings
 warnings.simplefilter("ignore")
 import numpy as np, fastlr
 from fastlr.kernels.cpu import starting
-starting.size_for = starting.size_that_meets = lambda operations: 3
+starting.size_for = starting.size_that_meets = lambda operations, alone=0: 3
 X, y = np.random.default_rng(0).integers(0, 256, (40, 30), dtype=np.uint8), np.arange(40) % 2
 before = fastlr.train(X, y, iterations=30, backend="numba").costs
 child = os.fork()
@@ -231,7 +231,7 @@ def test_who_spins_is_seen(monkeypatch):
     try:
         looks = [machine.Running().others() for _ in range(20)]
         assert max(looks) > before
-        monkeypatch.setattr(starting, "size_for", lambda operations: 2)
+        monkeypatch.setattr(starting, "size_for", lambda operations, alone=0: 2)
         monkeypatch.setattr(starting, "usable_cpus", lambda: 2)
         monkeypatch.setattr(starting, "_RUNNING", machine.Running())
         assert starting.size_that_meets(10**9) == 1

@@ -23,6 +23,7 @@ KERNELS: Kernels = {
     "gram_product": arrays.gram_product,
     "curvature_along": arrays.curvature_along,
     "loss_and_gradient": arrays.loss_and_gradient,
+    "primal_conjugate_gradients": arrays.primal_conjugate_gradients,
     "gram_conjugate_gradients": arrays.gram_conjugate_gradients,
     "gram_solve": arrays.gram_solve,
     "gram_diagonal": arrays.gram_diagonal,

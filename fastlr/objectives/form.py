@@ -19,6 +19,7 @@ from fastlr import core
 from fastlr.backends.record import NO_KERNELS, Kernels
 from fastlr.core import Array
 from fastlr.namespace import array_namespace
+from fastlr.objectives.preconditioner import Preconditioner
 from fastlr.objectives.protocol import Evaluation, Vector
 
 
@@ -80,8 +81,14 @@ class Form(Protocol):
     ) -> tuple[Evaluation, Array] | None:
         """Return the point after a compiled step of Newton's method and whether it was taken; None without one."""
 
-    def conjugate_gradients(self, S: Array, l2: Array, mean: Vector | None, gradient: Vector, *limits: Any) -> Any:
-        """Return what a kernel finds of that direction by conjugate gradients, None where there is no kernel."""
+    def conjugate_gradients(
+        self, A: Array, counts: Array | None, l2: Array, preconditioner: Preconditioner, c: Array, gradient: Vector,
+        longest: int, share: float,
+    ) -> Vector | None:  # fmt: skip
+        """Return what a kernel finds of that direction by conjugate gradients; None where there is no kernel.
+
+        A are the probabilities, `c (k, 1, 1)` their mean curvature.
+        """
 
     def rows(self, models: Sequence[int]) -> Self:
         """Return the form for some of the k models, given by their indices."""

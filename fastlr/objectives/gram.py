@@ -23,6 +23,7 @@ from fastlr.backends.record import NO_KERNELS, Kernels
 from fastlr.core import Array
 from fastlr.namespace import array_namespace
 from fastlr.objectives.form import Data, in_rows, in_units
+from fastlr.objectives.preconditioner import Preconditioner
 from fastlr.objectives.protocol import Vector
 
 
@@ -142,13 +143,15 @@ class GramForm(Data):
         """Return None: there is no kernel for all of it."""
 
     def conjugate_gradients(
-        self, S: Array, l2: Array, mean: Vector | None, gradient: Vector, longest: int, share: float
-    ) -> Vector | None:
+        self, A: Array, counts: Array | None, l2: Array, preconditioner: Preconditioner, c: Array, gradient: Vector,
+        longest: int, share: float,
+    ) -> Vector | None:  # fmt: skip
         """Return the direction that a kernel finds for one model of one unit that starts at zero; else None."""
-        kernel = self.kernels.get("gram_conjugate_gradients")
-        if kernel is None or S.shape[:2] != (1, 1) or array_namespace(S).any(self.square != 0):
+        kernel, xp = self.kernels.get("gram_conjugate_gradients"), array_namespace(A)
+        if kernel is None or A.shape[:2] != (1, 1) or xp.any(self.square != 0):
             return None
-        means = None if mean is None else (mean.W[..., : S.shape[-1]], mean.Z)
+        mean, S = preconditioner.mean, core.curvature_at(A, xp.ones_like(A), counts)
+        means = None if mean is None else (mean.W[..., : A.shape[-1]], mean.Z)
         return Vector(*kernel(self.K, self.factor, S, l2, means, gradient.W, gradient.b, longest, share))
 
     def rows(self, models: Sequence[int]) -> GramForm:

@@ -50,13 +50,15 @@ class Preconditioner(NamedTuple):
 
 
 def eigen(covariance: Array) -> tuple[Array, Array]:
-    """Return the eigenvectors and eigenvalues of a covariance, the latter at least its rounding."""
+    """Return the eigenvectors and eigenvalues of a covariance; where one is all rounding, the largest stands for it.
+
+    Features that say the same have such directions. What rounding brings of the gradient along them must not grow.
+    """
     xp = array_namespace(covariance)
     eigenvalues, V = xp.linalg.eigh(covariance)
     largest = xp.max(eigenvalues)
     largest = xp.where(largest > 0, largest, xp.ones_like(largest))
-    # Features that say the same have none, but for rounding, along which there is no gradient either.
-    return V, xp.maximum(eigenvalues, core.rounding(V.dtype) * largest)
+    return V, xp.where(eigenvalues > core.rounding(V.dtype) * largest, eigenvalues, largest)
 
 
 def every(n: int, m: int, units: int) -> int:

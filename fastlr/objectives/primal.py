@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,14 +14,18 @@ from array_api_compat import device
 from fastlr import core
 from fastlr.backends.record import Kernels
 from fastlr.core import Array
+from fastlr.machine import one_blas_thread
 from fastlr.namespace import array_namespace, itemsize_of
 from fastlr.objectives import preconditioner
 from fastlr.objectives.form import Data
+from fastlr.objectives.preconditioner import Preconditioner
 from fastlr.objectives.protocol import Evaluation, Vector
 
 EVERY = 8  # examples of which one is looked at for the mean curvature
+SHORT = 2**26  # multiply-adds that are done before the threads of a BLAS would stop spinning
 VECTOR = 8  # numbers of a vector of the CPU
 SMALL = 2**23  # multiply-adds of the second derivatives, up to which one compiled step is faster than a BLAS
+CACHE = 2**20  # bytes of examples that stay in it, which models may read one after another
 FUSED = 2**19  # bytes of one model's weights that stay in the cache of a CPU's core
 
 
@@ -106,7 +111,9 @@ class PrimalForm(Data):
         n, m = self.X.shape
         if not preconditioner.pays(n, m, units):
             return None
-        return preconditioner.eigen(self.covariance(preconditioner.every(n, m, units), centred))
+        short = preconditioner.spectrum_work(n, m, units) < SHORT
+        with one_blas_thread() if short else contextlib.nullcontext():
+            return preconditioner.eigen(self.covariance(preconditioner.every(n, m, units), centred))
 
     def newton(self, A: Array, W: Array, gradient: Vector, l2: Array, counts: Array | None, intercept: bool) -> Vector:
         """Return the direction of Newton's method, whose matrix is made of a block H_uv for each pair of units.
@@ -191,8 +198,23 @@ class PrimalForm(Data):
         down = xp.matrix_transpose(scale)
         return down * core.solve_positive(H * scale * down + ridge, right * down)
 
-    def conjugate_gradients(self, *arguments: Any) -> None:
-        """Return None: there is no kernel for all of it."""
+    def conjugate_gradients(
+        self, A: Array, counts: Array | None, l2: Array, preconditioner: Preconditioner, c: Array, gradient: Vector,
+        longest: int, share: float,
+    ) -> Vector | None:  # fmt: skip
+        """Return the direction that a kernel finds, model after model; None without it, or where a BLAS is faster."""
+        kernel, (k, units, n), X = self.kernels.get("primal_conjugate_gradients"), gradient.W.shape, self.X
+        if kernel is None or units * n * itemsize_of(A) > FUSED or (k > 1 and X.size * itemsize_of(X) > CACHE):
+            return None
+        mean, found = preconditioner.mean, []
+        for q in range(k):
+            found.append(kernel(
+                X, self.scale, self.moments, A[q], None if counts is None else counts[q], float(l2[q, 0, 0]),
+                float(c[q, 0, 0]), None if mean is None else mean.W[q % len(mean.W), 0], preconditioner.spectrum,
+                gradient.W[q], gradient.b[q, :, 0], longest, share,
+            ))  # fmt: skip
+        W, b = (np.stack(parts) for parts in zip(*found, strict=True))
+        return Vector(W, b[..., np.newaxis], self.logits(W, b[..., np.newaxis]))
 
     def rows(self, models: Sequence[int]) -> PrimalForm:
         """Return the form for some of the models."""

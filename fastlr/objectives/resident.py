@@ -126,12 +126,8 @@ class Resident:
 
     def conjugate_gradients(self, at: Evaluation, longest: int, share: float) -> Vector | None:
         """Return that direction by conjugate gradients, None where no kernel does all of them."""
-        A = at.kept[0]
-        if A.shape[:2] != (1, 1) or self.form.name != "gram":
-            return None
-        S = core.curvature_at(A, array_namespace(A).ones_like(A), self.counts)
-        found: Vector | None = self.form.conjugate_gradients(
-            S, self.l2, self.preconditioner.mean, at.gradient, longest, share
+        found = self.form.conjugate_gradients(
+            at.kept[0], self.counts, self.l2, self.preconditioner, at.kept[1], at.gradient, longest, share
         )
         return found
 

@@ -13,6 +13,7 @@ from fastlr.core import Array
 from fastlr.kernels.cpu import starting
 
 READS = ("uint8", "float32", "float64")  # dtypes of X for which there are kernels
+NATIVE = frozenset(map(np.dtype, READS))
 # K of uint8 pixels stays below 2³¹ up to so many features.
 INT32_FEATURES = (2**31 - 1) // 255**2
 # Of `fastlr.kernels.cpu.gram`, which is imported when it is needed.
@@ -29,7 +30,7 @@ _KEPT = threading.local()
 
 def project(W: Array, X: Array, scale: float = 1.0) -> Array:
     """Return W (scale X), shape (k, m). Twin: `core.project`."""
-    if not readable(X) or X.dtype == W.dtype:  # a BLAS is as fast where nothing is to be converted
+    if not _read_here(W, X):
         return core.project(W, X, scale)
     Z = np.empty((W.shape[0], X.shape[1]), dtype=W.dtype)
     starting.run("project", W.shape[0] * X.size, X.T, np.ascontiguousarray(W * scale), Z)
@@ -45,24 +46,28 @@ def predict(W: Array, b: Array, X: Array, scale: float = 1.0) -> Array:
 
 def combine(C: Array, X: Array, scale: float = 1.0) -> Array:
     """Return C (scale X)ᵀ, (k, n). Twin: `core.combine`."""
-    if not readable(X) or X.dtype == C.dtype or C.shape[0] > 1:  # for several models a BLAS is the faster
+    if not _read_here(C, X):
         return core.combine(C, X, scale)
-    W = np.empty((C.shape[0], X.shape[0]), dtype=C.dtype)
-    starting.run("combine", C.shape[0] * X.size, X.T, np.ascontiguousarray(C * scale), W)
-    return W
+    work = C.shape[0] * X.size
+    parts = np.empty((starting.parts_for(work, starting.ALONE_ONCE), C.shape[0], X.shape[0]), dtype=C.dtype)
+    starting.run("combine", work, X.T, np.ascontiguousarray(C * scale), parts)
+    return parts[0] if len(parts) == 1 else parts.sum(axis=0)
 
 
 def multiply(W: Array, V: Array) -> Array:
-    """Return W V (k, units, n) for square V, few units at a time. Twin: `core.multiply`.
-
-    The threads of a BLAS go on spinning for a while after their work, and take the CPUs from those that read the data.
-    """
-    C, out = np.ascontiguousarray(W).reshape(-1, W.shape[-1]), np.empty((W.shape[0] * W.shape[1], V.shape[1]), W.dtype)
-    if V.dtype != W.dtype or len(C) > FEW or not (V.flags.c_contiguous or V.T.flags.c_contiguous):
-        return core.multiply(W, V)
-    kernel, rows = ("combine", V) if V.flags.c_contiguous else ("project", V.T)
-    starting.run(kernel, C.shape[0] * V.size, rows, C, out)
+    """Return W V (k, units, n) for square V, few units at a time. Twin: `core.multiply`."""
+    C = W.reshape(-1, W.shape[-1])
+    out = combine(C, V.T) if V.flags.c_contiguous else project(C, V)
     return out.reshape(*W.shape[:2], -1)
+
+
+def _read_here(W: Array, X: Array) -> bool:
+    """Return whether the kernels take this product.
+
+    Of few rows, W (k, …), they are the faster: they read X once for all of them, and the threads of a BLAS go on
+    spinning after their work, and take the CPUs from what comes next.
+    """
+    return readable(X) and (X.dtype != W.dtype or len(W) <= FEW)
 
 
 class GramMatrix(NamedTuple):
@@ -148,6 +153,41 @@ def loss_and_gradient(
     starting.run("loss_and_gradient", work, X.T, scale, *given, every, parts, sums, losses, curvatures)
     J, c = (a.sum(axis=0).astype(W.dtype).reshape(k, 1, 1) for a in (losses / m, curvatures / (units * -(-m // every))))
     return J, parts.sum(axis=0) * (scale / m), (sums.sum(axis=0) / m).astype(W.dtype)[..., np.newaxis], c
+
+
+def primal_conjugate_gradients(
+    X: Array, scale: float, moments: tuple[Array, Array] | None, A: Array, counts: Array | None, l2: float, c: float,
+    mean: Array | None, spectrum: tuple[Array, Array] | None, W: Array, b: Array, longest: int, least: float,
+) -> tuple[Array, Array]:  # fmt: skip
+    """Return a direction's weights and intercepts of one model, `W (units, n)` and `b (units,)` the gradient.
+
+    `A (units, m)` are probabilities. Twin: `newton_cg.direction`.
+    """
+    (units, n), m, dtype = W.shape, X.shape[1], W.dtype
+    at, deviation = moments or (np.zeros((1, n), dtype), np.ones((1, n), dtype))
+    if units == 1:
+        A, counts = core.curvature_at(A, np.ones_like(A), counts), None
+    given = (
+        A,
+        np.empty(0, dtype) if counts is None else counts[0],
+        (scale / deviation[0]).astype(dtype),
+        at[0] / deviation[0],
+    )
+    V, eigenvalues = spectrum or (np.empty((0, 0), dtype), np.empty(0, dtype))
+    work = 2 * W.size * m
+    count = starting.parts_for(work)
+    moving = [-W, -b, *(np.zeros_like(array) for array in (W, b, W, b)), np.array([0.0, 0.0, 0.0, 1.0])]
+    room = [np.empty_like(W) for _ in range(3)]
+    sums = np.empty(units, dtype), np.empty((count, units, n), dtype), np.empty((count, units), dtype)
+    means = np.zeros(n, dtype) if mean is None else mean
+    for steps in starting.turns(longest, work):
+        starting.start(
+            "primal_conjugate_gradients", min(count, starting.size_that_meets(work)), steps, X.T, *_writable(*given),
+            l2, float(mean is not None), c, *_writable(means, V, eigenvalues), least, *moving, *room, *sums,
+        )  # fmt: skip
+        if moving[-1][3] == 0:
+            break
+    return moving[4], moving[5]
 
 
 def gram_conjugate_gradients(
@@ -258,4 +298,4 @@ def _writable(*arrays: Array) -> list[Array]:
 
 def readable(X: Array) -> bool:
     """Return whether the kernels read X: its examples are contiguous rows of a dtype they know, bytes in its order."""
-    return X.dtype.name in READS and X.dtype.isnative and X.T.flags.c_contiguous
+    return X.dtype in NATIVE and X.flags.f_contiguous

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from math import isfinite, sqrt
+from math import isfinite, log, sqrt
 from typing import Any
 
 import numpy as np
 from numba import uint64
 
 from fastlr.kernels.cpu.compiling import inlined, kernel
-from fastlr.kernels.cpu.losses import losses_and_residuals
 from fastlr.kernels.cpu.positive import LANES, factor_one, substitute_one
+from fastlr.kernels.cpu.vector import exp_of_negative
 
 WIDTH = 8  # numbers of a vector, of which the columns are a multiple
 
@@ -32,41 +32,76 @@ def newton_step(
     (k, units, d), m = V.shape, X.shape[0]
     M = (units * d + LANES - 1) // LANES * LANES
     R, x, scales, step = np.empty(M * M), np.empty(M), np.empty(units * d), np.empty((units, d))
-    D, along, nothing, sums = np.empty((1, units, m)), np.empty((units, m)), np.zeros((1, 1, 0)), np.empty((1, 1))
+    A, D, along, there = np.empty((units, m)), np.empty((units, m)), np.empty((units, m)), np.empty((units, m))
+    room = np.empty((2, m))
     for q in range(member, k, size):
-        w = weights[q % weights.shape[0] : q % weights.shape[0] + 1]
-        _project(X, V[q], Z[q])
-        losses_and_residuals(0, 1, counter, Z[q : q + 1], np.zeros_like(D), nothing, sums, D)  # the probabilities
-        _hessian(X, D[0], w[0, 0], penalized, l2[q], rounding, R, uint64(M), scales)
-        losses_and_residuals(0, 1, counter, Z[q : q + 1], Y, w, sums, D)
-        _gradient(X, D[0], V[q], penalized, l2[q], G[q])
-        if not factor_one(R, uint64(M), units * d):
-            found[q, 3] = -1.0
-            continue
-        x[:] = 0
-        for i in range(units * d):
-            x[i] = -G[q, i // d, i % d] * scales[i]
-        substitute_one(R, uint64(M), uint64(units * d), x)
-        for i in range(units * d):
-            step[i // d, i % d] = x[i] * scales[i]
-        _project(X, step, along)
-        start = sums[0, 0] / m, _dot(G[q], step, d), l2[q], _dot(V[q], V[q], penalized), _dot(V[q], step, penalized)
-        t, f, kept = _search(
-            counter, Z[q], along, start, _dot(step, step, penalized), rounding, rules, Y, w, D, np.empty_like(D), sums
-        )
-        for i in range(units * d):
-            V[q, i // d, i % d] += t * step[i // d, i % d]
-        _project(X, V[q], Z[q])
-        losses_and_residuals(0, 1, counter, Z[q : q + 1], Y, w, sums, D)
-        _gradient(X, D[0], V[q], penalized, l2[q], G[q])
-        found[q, 0], found[q, 1], found[q, 2] = sums[0, 0] / m, f, sqrt(_dot(G[q], G[q], d))
-        found[q, 3] = 1.0 if kept else 0.0
+        y, w = Y[q % Y.shape[0]], weights[q % weights.shape[0], 0]
+        found[q, 3] = -1.0
+        for end in range(2):  # where the step begins, and where it ends
+            _project(X, V[q], Z[q])
+            J = _evaluate(Z[q], y, w, A, D, room)
+            _gradient(X, D, V[q], penalized, l2[q], G[q])
+            if end:
+                found[q, 0], found[q, 2] = J, sqrt(_dot(G[q], G[q], d))
+                break
+            _hessian(X, A, w, penalized, l2[q], rounding, R, uint64(M), scales)
+            if not factor_one(R, uint64(M), units * d):
+                break
+            x[:] = 0
+            for i in range(units * d):
+                x[i] = -G[q, i // d, i % d] * scales[i]
+            substitute_one(R, uint64(M), uint64(units * d), x)
+            for i in range(units * d):
+                step[i // d, i % d] = x[i] * scales[i]
+            _project(X, step, along)
+            start = J, _dot(G[q], step, d), l2[q], _dot(V[q], V[q], penalized), _dot(V[q], step, penalized)
+            t, found[q, 1], kept = _search(
+                Z[q], along, start, _dot(step, step, penalized), rounding, rules, y, w, A, D, room, there
+            )
+            for i in range(units * d):
+                V[q, i // d, i % d] += t * step[i // d, i % d]
+            found[q, 3] = 1.0 if kept else 0.0
+
+
+@inlined
+def _evaluate(Z: Any, y: Any, w: Any, A: Any, D: Any, room: Any) -> float:
+    """A (units, m) ← the probabilities, D ← w (A − y); return the mean loss."""
+    (units, m), losses = Z.shape, 0.0
+    tops, totals = room[0], room[1]
+    tops[:] = 0.0 if units == 1 else -np.inf  # the other class of a sigmoid has the logit 0
+    for u in range(units):
+        for i in range(m):
+            tops[i] = max(tops[i], Z[u, i])
+    for i in range(m):
+        totals[i] = exp_of_negative(-tops[i]) if units == 1 else 0.0
+    for u in range(units):
+        a, z = A[u], Z[u]
+        for i in range(m):
+            a[i] = exp_of_negative(z[i] - tops[i])
+        for i in range(m):
+            totals[i] += a[i]
+    for i in range(m):
+        loss = log(totals[i]) + (1 - y[0, i]) * tops[i] if units == 1 else log(totals[i])
+        for u in range(units):
+            loss += y[u, i] * (tops[i] - Z[u, i])
+        losses += w[i] * loss if w.shape[0] > 0 else loss
+    for u in range(units):
+        a, d = A[u], D[u]
+        for i in range(m):
+            a[i] /= totals[i]
+        for i in range(m):
+            d[i] = a[i] - y[u, i]
+        if w.shape[0] > 0:
+            for i in range(m):
+                d[i] *= w[i]
+    mean: float = losses / m
+    return mean
 
 
 @inlined
 def _search(
-    counter: Any, Z: Any, along: Any, start: Any, dd: float, rounding: float, rules: Any, Y: Any, w: Any, D: Any,
-    there: Any, sums: Any,
+    Z: Any, along: Any, start: Any, dd: float, rounding: float, rules: Any, y: Any, w: Any, A: Any, D: Any, room: Any,
+    there: Any,
 ) -> tuple[float, float, bool]:  # fmt: skip
     """Return how far to go, the objective there, and whether it is worth going, as `line_search.search` finds it.
 
@@ -79,10 +114,9 @@ def _search(
     for trial in range(1, trials + 1):
         for u in range(Z.shape[0]):
             for i in range(m):
-                there[0, u, i] = Z[u, i] + t * along[u, i]
-        losses_and_residuals(0, 1, counter, there, Y, w, sums, D)
-        f = sums[0, 0] / m + l2 / 2 * VV + l2 * (t * Vd + t * t / 2 * dd)
-        slope_t = _dot(D[0], along, m) / m + l2 * (Vd + t * dd)
+                there[u, i] = Z[u, i] + t * along[u, i]
+        f = _evaluate(there, y, w, A, D, room) + l2 / 2 * VV + l2 * (t * Vd + t * t / 2 * dd)
+        slope_t = _dot(D, along, m) / m + l2 * (Vd + t * dd)
         fell = f <= f0 + fall * t * slope + noise
         if (fell and abs(slope_t) <= flat * abs(slope)) or not slope < 0 or trial == trials:
             break

@@ -134,18 +134,28 @@ def project(member: int, size: int, counter: Any, rows: Any, W: Any, Z: Any) -> 
 
 
 @kernel
-def combine(member: int, size: int, counter: Any, rows: Any, C: Any, W: Any) -> None:
-    """W (k, n) ← C rows, for a part of the features. Twin: `core.combine` with scale 1."""
-    start, stop = share(member, size, rows.shape[1], 64)
-    part, last = rows[:, start:stop], rows.shape[0] - 1
-    W[:, start:stop] = 0
-    for i in range(0, rows.shape[0], 8):
-        for q in range(C.shape[0]):
-            add8(part, i, last, _eight(C[q], i, last), W[q, start:stop])
+def combine(member: int, size: int, counter: Any, rows: Any, C: Any, parts: Any) -> None:
+    """Set each of `parts (count, k, n)` to C rows for its part of the rows. Twin: `core.combine`, scale 1."""
+    (m, n), (count, k) = rows.shape, parts.shape[:2]
+    tile, D, zero = np.zeros((TILE, n), C.dtype), np.empty((k, TILE), C.dtype), C.dtype.type(0)
+    for p in range(member, count, size):
+        start, stop = share(p, count, m, 8)
+        parts[p] = 0
+        if k == 1:
+            for i in range(start, stop, 8):
+                add8(rows, i, stop - 1, eight(C[0], i, stop - 1), parts[p, 0])
+            continue
+        for i in range(start, stop, TILE):  # converted once for all the models
+            for r in range(min(TILE, stop - i)):
+                convert(rows[i + r], tile[r])
+            for q in range(k):
+                for r in range(TILE):
+                    D[q, r] = C[q, i + r] if i + r < stop else zero
+            add_tile(tile, D, parts[p])
 
 
 @inlined
-def _eight(c: Any, i: int, last: int) -> Any:
+def eight(c: Any, i: int, last: int) -> Any:
     """Return c[i … i + 7], 0 past the last."""
     zero = c.dtype.type(0)
     return (

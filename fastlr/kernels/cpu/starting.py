@@ -17,6 +17,8 @@ from fastlr.machine import Running, usable_cpus
 PARTS = 16
 # Operations of one call, or one step, below which a second thread costs more than it brings.
 ALONE = 1_000_000
+# The same of a call without steps: a thread that waits for work takes longer to come than one that waits at a barrier.
+ALONE_ONCE = 8_000_000
 # Operations of a turn: some tens of milliseconds of one thread.
 TURN = 500_000_000
 NOTICE_AFTER = 1.0  # seconds
@@ -26,11 +28,11 @@ LOG = logging.getLogger("fastlr")
 _RUNNING = Running()
 
 
-def size_for(operations: int) -> int:
-    """Return how many threads share so many operations."""
+def size_for(operations: int, alone: int = ALONE_ONCE) -> int:
+    """Return how many threads share so many operations; up to `alone` it is one."""
     from fastlr.kernels.cpu.team import team_size
 
-    return 1 if operations < ALONE else team_size()
+    return 1 if operations < alone else team_size()
 
 
 def size_that_meets(operations: int) -> int:
@@ -40,7 +42,7 @@ def size_that_meets(operations: int) -> int:
     times a step. So only CPUs count that no other thread of the process is using, such as a BLAS that spins after its
     work: alone is the faster then.
     """
-    size = size_for(operations)
+    size = size_for(operations, ALONE)
     return size if size == 1 else max(1, min(size, usable_cpus() - _RUNNING.others()))
 
 
@@ -54,9 +56,9 @@ def turns(steps: int, operations: int) -> Iterator[int]:
         yield min(most, steps - done)
 
 
-def parts_for(operations: int) -> int:
+def parts_for(operations: int, alone: int = ALONE) -> int:
     """Return into how many parts so many operations are cut; not by the threads, or they would change the bits."""
-    return 1 if operations < ALONE else PARTS
+    return 1 if operations < alone else PARTS
 
 
 def start(kernel: str, size: int, *arguments: Any) -> None:
@@ -76,7 +78,18 @@ def start(kernel: str, size: int, *arguments: Any) -> None:
 @functools.cache
 def _imported() -> tuple[Mapping[str, Any], Any]:
     """Return all kernels by their names, and what runs them."""
-    from fastlr.kernels.cpu import conjugate, gram, losses, networks, newton, passes, positive, primal, products  # noqa: F401 (they register)
+    from fastlr.kernels.cpu import (  # noqa: F401 (they register)
+        conjugate,
+        conjugate_primal,
+        curvature,
+        gram,
+        networks,
+        newton,
+        passes,
+        positive,
+        primal,
+        products,
+    )
     from fastlr.kernels.cpu.compiling import KERNELS
     from fastlr.kernels.cpu.team import together
 
