@@ -16,6 +16,7 @@ from fastlr.core import Array
 from fastlr.data.dataset import check_finite, check_mask, is_real
 from fastlr.namespace import array_namespace, dtype_name, library_of, to_host
 
+PLAIN = frozenset(map(np.dtype, ("float64", "float32", "uint8")))
 READ = [np.float64, np.float32, np.float16, np.uint8]  # dtypes of X that are not converted; others become the first
 
 
@@ -64,6 +65,9 @@ def check_training(estimator: Any, X: Any, y: Any) -> tuple[Array, NDArray[Any]]
 
     What is NumPy's, or can be made so, is checked by scikit-learn, whose messages users know.
     """
+    if _is_plain(estimator, X) and _are_plain_labels(y) and len(X) == len(y):
+        estimator.n_features_in_ = X.shape[1]
+        return X, y
     for name, values in (("X", X), ("y", y)):
         check_mask(name, values)
     X, y = Home.of(X).take(X), labels_on_host(y)
@@ -83,6 +87,8 @@ def check_training(estimator: Any, X: Any, y: Any) -> tuple[Array, NDArray[Any]]
 
 def check_examples(estimator: Any, X: Any) -> Array:
     """Return examples to predict for, `(m, n)`, checked as in training."""
+    if _is_plain(estimator, X) and X.shape[1] == estimator.n_features_in_:
+        return X
     check_mask("X", X)
     X = Home.of(X).take(X)
     if library_of(X) not in native_libraries():
@@ -93,6 +99,18 @@ def check_examples(estimator: Any, X: Any) -> Array:
         name = type(estimator).__name__
         raise ValueError(f"X has {X.shape[1]} features, but {name} is expecting {n} features as input")
     return X
+
+
+def _is_plain(estimator: Any, X: Any) -> bool:
+    """Return whether examples are such that every check would pass: of few examples the checks are most of the time."""
+    if type(X) is not np.ndarray or X.ndim != 2 or X.size == 0 or X.dtype not in PLAIN:
+        return False
+    with np.errstate(over="ignore", invalid="ignore"):
+        return not hasattr(estimator, "feature_names_in_") and bool(np.isfinite(X.sum()))
+
+
+def _are_plain_labels(y: Any) -> bool:
+    return type(y) is np.ndarray and y.ndim == 1 and y.dtype.kind in "biuU"
 
 
 def _is_half(X: Any) -> bool:
