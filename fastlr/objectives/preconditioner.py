@@ -39,7 +39,7 @@ class Preconditioner(NamedTuple):
         if self.spectrum is not None:
             V, eigenvalues = self.spectrum
             multiply = kernels.get("multiply", core.multiply)
-            W = multiply(multiply(W, V) / (c * eigenvalues + l2), V.T)
+            W = multiply(multiply(W, V) / curvatures(eigenvalues, c, l2), V.T)
             b = b / c
         if self.mean is not None:
             b = b - dot(W, self.mean)
@@ -48,17 +48,32 @@ class Preconditioner(NamedTuple):
             b = b - array_namespace(b).mean(b, axis=1, keepdims=True)
         return Vector(W, b)
 
+    def of_one(self, model: int, c: Array, l2: Array) -> tuple[Array | None, tuple[Array, Array] | None]:
+        """Return the mean (n,) for one of the models, and the eigenvectors with the curvatures (n,) along them."""
+        mean = None if self.mean is None else self.mean.W[model % self.mean.W.shape[0], 0, :]
+        turned = None if self.spectrum is None else (self.spectrum[0], curvatures(self.spectrum[1], c, l2)[0, :])
+        return mean, turned
+
 
 def eigen(covariance: Array) -> tuple[Array, Array]:
-    """Return the eigenvectors and eigenvalues of a covariance; where one is all rounding, the largest stands for it.
-
-    Features that say the same have such directions. What rounding brings of the gradient along them must not grow.
-    """
+    """Return the eigenvectors and eigenvalues of a covariance, the latter at least its rounding."""
     xp = array_namespace(covariance)
     eigenvalues, V = xp.linalg.eigh(covariance)
     largest = xp.max(eigenvalues)
     largest = xp.where(largest > 0, largest, xp.ones_like(largest))
-    return V, xp.where(eigenvalues > core.rounding(V.dtype) * largest, eigenvalues, largest)
+    return V, xp.maximum(eigenvalues, core.rounding(V.dtype) * largest)
+
+
+def curvatures(eigenvalues: Array, c: Array, l2: Array) -> Array:
+    """Return c λ + l2 `(k, 1, n)`, close to the second derivatives along the eigenvectors.
+
+    Features that say the same have directions along which there is neither a gradient nor, without l2, a curvature. The
+    largest stands for it there, so that what rounding brings of the gradient does not grow.
+    """
+    xp = array_namespace(eigenvalues)
+    all_rounding = eigenvalues <= xp.min(eigenvalues)
+    lost = l2 < c * xp.finfo(eigenvalues.dtype).eps * xp.max(eigenvalues)
+    return c * xp.where(all_rounding & lost, xp.max(eigenvalues), eigenvalues) + l2
 
 
 def every(n: int, m: int, units: int) -> int:

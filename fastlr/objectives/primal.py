@@ -206,12 +206,12 @@ class PrimalForm(Data):
         kernel, (k, units, n), X = self.kernels.get("primal_conjugate_gradients"), gradient.W.shape, self.X
         if kernel is None or units * n * itemsize_of(A) > FUSED or (k > 1 and X.size * itemsize_of(X) > CACHE):
             return None
-        mean, found = preconditioner.mean, []
+        found = []
         for q in range(k):
             found.append(kernel(
                 X, self.scale, self.moments, A[q], None if counts is None else counts[q], float(l2[q, 0, 0]),
-                float(c[q, 0, 0]), None if mean is None else mean.W[q % len(mean.W), 0], preconditioner.spectrum,
-                gradient.W[q], gradient.b[q, :, 0], longest, share,
+                float(c[q, 0, 0]), *preconditioner.of_one(q, c[q], l2[q]), gradient.W[q], gradient.b[q, :, 0],
+                longest, share,
             ))  # fmt: skip
         W, b = (np.stack(parts) for parts in zip(*found, strict=True))
         return Vector(W, b[..., np.newaxis], self.logits(W, b[..., np.newaxis]))

@@ -173,7 +173,7 @@ def primal_conjugate_gradients(
         (scale / deviation[0]).astype(dtype),
         at[0] / deviation[0],
     )
-    V, eigenvalues = spectrum or (np.empty((0, 0), dtype), np.empty(0, dtype))
+    V, curvatures = spectrum or (np.empty((0, 0), dtype), np.empty(0, dtype))
     work = 2 * W.size * m
     count = starting.parts_for(work)
     moving = [-W, -b, *(np.zeros_like(array) for array in (W, b, W, b)), np.array([0.0, 0.0, 0.0, 1.0])]
@@ -183,7 +183,7 @@ def primal_conjugate_gradients(
     for steps in starting.turns(longest, work):
         starting.start(
             "primal_conjugate_gradients", min(count, starting.size_that_meets(work)), steps, X.T, *_writable(*given),
-            l2, float(mean is not None), c, *_writable(means, V, eigenvalues), least, *moving, *room, *sums,
+            l2, float(mean is not None), c, *_writable(means, V, curvatures), least, *moving, *room, *sums,
         )  # fmt: skip
         if moving[-1][3] == 0:
             break

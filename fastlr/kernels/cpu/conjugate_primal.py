@@ -14,7 +14,7 @@ from fastlr.kernels.cpu.team import wait_for_all
 @kernel
 def primal_conjugate_gradients(
     member: int, size: int, counter: Any, steps: int, rows: Any, A: Any, weights: Any, factors: Any, shifts: Any,
-    l2: float, intercept: float, c: float, mean: Any, V: Any, eigenvalues: Any, least: float, r: Any, r_b: Any, p: Any,
+    l2: float, intercept: float, c: float, mean: Any, V: Any, curvatures: Any, least: float, r: Any, r_b: Any, p: Any,
     p_b: Any, d: Any, d_b: Any, state: Any, y: Any, t: Any, W: Any, b: Any, parts: Any, sums: Any,
 ) -> None:  # fmt: skip
     """Take at most so many steps more; the last of all is the one that brings less than `least` of their mean.
@@ -22,9 +22,9 @@ def primal_conjugate_gradients(
     Of one model: `r (units, n)` and `r_b (units,)` are the residual, p the last direction, d the sum so far, `state`
     holds ⟨r, z⟩, what was gained, the steps taken, and 1 while there are more to take. `A (units, m)` are the
     probabilities of a softmax, and `weights (m,)` or none; of one unit, A are the second derivatives of the losses. The
-    features are `factors · rows − shifts`, `intercept` is 1 or 0. `c`, `mean`, V and the eigenvalues are those of the
-    preconditioner, V empty where it has none. y, t, `W (units, n)`, b, `parts (count, units, n)` and `sums (count,
-    units)` are room. The first member does what is not a product. Twin: `newton_cg.direction`.
+    features are `factors · rows − shifts`, `intercept` is 1 or 0. `c`, `mean`, V and the curvatures (n,) along its
+    columns are those of the preconditioner, V empty where it has none. y, t, `W (units, n)`, b, `parts (count, units,
+    n)` and `sums (count, units)` are room. The first member does what is not a product. Twin: `newton_cg.direction`.
     """
     (m, n), count, reached = rows.shape, parts.shape[0], 0
     left, right = share(member, size, n, 8)
@@ -36,7 +36,7 @@ def primal_conjugate_gradients(
         if state[3] == 0:
             break
         if V.shape[0] > 0:
-            _turn(V[:, left:right], eigenvalues[left:right], c, l2, y, t[:, left:right])
+            _turn(V[:, left:right], curvatures[left:right], y, t[:, left:right])
             reached = _meet(size, counter, reached)
             _turn_back(V[left:right], t, y[:, left:right])
             reached = _meet(size, counter, reached)
@@ -76,16 +76,16 @@ def _centre(r: Any, r_b: Any, mean: Any, y: Any) -> None:
 
 
 @inlined
-def _turn(V: Any, eigenvalues: Any, c: float, l2: float, y: Any, t: Any) -> None:
-    """t ← y V / (c λ + l2), for some of the columns of V."""
+def _turn(V: Any, curvatures: Any, y: Any, t: Any) -> None:
+    """t ← y V, each column divided by its curvature, for some of the columns of V."""
     t[:] = 0
     n = V.shape[0]
     for i in range(0, n, 8):
         for u in range(y.shape[0]):
             add8(V, i, n - 1, eight(y[u], i, n - 1), t[u])
     for u in range(y.shape[0]):
-        for j in range(eigenvalues.shape[0]):
-            t[u, j] /= c * eigenvalues[j] + l2
+        for j in range(curvatures.shape[0]):
+            t[u, j] /= curvatures[j]
 
 
 @inlined
