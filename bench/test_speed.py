@@ -3,13 +3,17 @@
     pytest bench/test_speed.py --benchmark-json=bench/results/NAME.json
 
 `extra_info` says what it ran on, the bytes that a step reads, and their share of the bandwidth of copying memory.
-The last two tests hold the choice of the form, and float32, to what they promise.
+The last three tests hold the choice of the form, that of the solver, and float32, to what they promise.
 """
+
+import os
 
 import numpy as np
 import pytest
+import real
 from conftest import checked_job, copy_bandwidth, problem_of
 
+import fastlr
 from fastlr.backends import choose_backend
 from fastlr.benchmark import measure
 from fastlr.benchmark.cases import SHAPES
@@ -19,7 +23,10 @@ from fastlr.objectives.choose import choose_form
 
 ROUNDS = 5
 SECONDS = 0.2  # of steps in one round
-WITHIN = 1.3  # the chosen form's time, by the better one's
+WITHIN = 1.3  # the chosen form's time, or solver's, by the better one's
+LONG = 5.0  # seconds of a fit with which others are not compared
+MATRIX = 1000  # weights with which Newton's method is tried
+SHIPPED = ("iris", "wine, scaled", "breast cancer, scaled", "digits", "digits, scaled", "digits, 3 and 8")
 
 
 def job_of(*combination: str) -> measure.Job:
@@ -63,6 +70,22 @@ def test_the_chosen_form_is_near_the_better(name, backend):
         if measure.runs_on(shape, form)
     }
     assert seconds[chosen] <= WITHIN * min(seconds.values()), seconds
+
+
+@pytest.mark.parametrize("name", [name for name in real.PROBLEMS if "FASTLR_DATA" in os.environ or name in SHIPPED])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_the_chosen_solver_is_near_the_best(name, dtype):
+    """With the costs that `fastlr warmup` measured here, where it did."""
+    task = real.open_task(name, 1e-4, dtype)
+
+    def fit(solver: str) -> fastlr.LogisticRegression:
+        return fastlr.LogisticRegression(C=task.C, solver=solver, max_iter=2000).fit(task.X, task.y)
+
+    solvers = [solver for solver in ("newton-cg", "lbfgs") if measure.in_turn([lambda: fit("auto")], 1)[0][0] < LONG]
+    small = task.X.shape[1] * task.classes <= MATRIX
+    works = [lambda solver=solver: fit(solver) for solver in ("auto", *solvers, *(["newton"] if small else []))]
+    chosen, *others = (np.median(times) for times in measure.in_turn(works, ROUNDS))
+    assert chosen <= WITHIN * min(others, default=chosen), (fit("auto").solver_, chosen, others)
 
 
 @pytest.mark.parametrize("name", SHAPES)

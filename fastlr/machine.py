@@ -33,6 +33,17 @@ UNKNOWN_MEMORY = 2**32  # bytes that are taken to be free where the system does 
 UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
+def user_folders() -> list[Path]:
+    """Return the user's cache folder, where there is a user with one."""
+    if given := os.environ.get("LOCALAPPDATA" if os.name == "nt" else "XDG_CACHE_HOME"):
+        return [Path(given) / "fastlr"]
+    try:
+        home = Path.home()
+    except RuntimeError:
+        return []
+    return [home / "Library" / "Caches" / "fastlr" if sys.platform == "darwin" else home / ".cache" / "fastlr"]
+
+
 def usable_cpus() -> int:
     """Return how many CPUs this process may run on: those of its affinity, and no more than its container's quota."""
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -8,10 +8,13 @@ import json
 import os
 import pickle
 import struct
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+# What somebody measured here would change what "auto" takes. The folder is there only once something is kept.
+os.environ["FASTLR_CACHE"] = os.path.join(tempfile.gettempdir(), f"fastlr-tests-{os.getpid()}")
 # Before SciPy is imported: scikit-learn's checks with arrays of other libraries ask for it.
 os.environ.setdefault("SCIPY_ARRAY_API", "1")
 

@@ -476,3 +476,32 @@ def test_cross_validation_on_arrays_of_a_library(name):
         np.testing.assert_allclose(to_host(clf.coef_), reference.coef_, rtol=1e-6)
         if scoring is None:
             np.testing.assert_allclose(clf.scores_, reference.scores_)
+
+
+@pytest.mark.parametrize(
+    ("X", "y", "says"),
+    [
+        (np.array([[1.0], [np.nan]]), np.array([0, 1]), "NaN"),
+        (np.array([[1.0], [-np.inf]], np.float32), np.array([0, 1]), "infinity"),
+        (np.ones((2, 1)), np.array([0, 1, 1]), "inconsistent numbers of samples"),
+        (np.ones((2, 1)), np.array([0.5, 1.5]), "continuous"),
+        (np.ones((2, 1)), np.array([0, np.nan]), "NaN"),
+        (np.ones((2, 1)), np.array([[0], [1]] * 2).reshape(2, 2), "1d array"),
+        (np.ones((0, 1)), np.array([], int), "0 sample"),
+        (np.ones((2, 0)), np.array([0, 1]), "0 feature"),
+        (np.ones(2), np.array([0, 1]), "2D array"),
+    ],
+)
+def test_what_is_not_plain_is_refused_in_scikit_learns_words(X, y, says):
+    with pytest.raises(ValueError, match=says):
+        fastlr.LogisticRegression().fit(X, y)
+
+
+def test_plain_arrays_replace_what_an_earlier_fit_knew_of_its_features():
+    X, y = np.eye(4, 2), np.array([0, 1, 1, 0])
+    clf = fastlr.LogisticRegression().fit(X, y)
+    with pytest.raises(ValueError, match="X has 1 features, but LogisticRegression is expecting 2"):
+        clf.predict(X[:, :1])
+    assert clf.fit(X[:, :1], y).n_features_in_ == 1
+    clf.feature_names_in_ = np.array(["a"], dtype=object)  # as after a fit to a data frame
+    assert not hasattr(clf.fit(X, y), "feature_names_in_")

@@ -13,6 +13,7 @@ import os
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from fastlr.backends.costs import with_measured
 from fastlr.backends.record import AHEAD, Backend, Costs, UnavailableError, loop
 from fastlr.core import Array
 from fastlr.errors import InputError, shown
@@ -161,7 +162,7 @@ def choose_backend(
     if dtype_name not in DTYPES:
         raise InputError(f"{dtype_from}: {dtype_name!r} is not a working dtype; choose {' or '.join(DTYPES)}")
     _check_precision(precision, name, device_name, dtype_name)
-    return module.open_backend(device_name, dtype_name, precision)
+    return with_measured(module.open_backend(device_name, dtype_name, precision))
 
 
 def survey() -> list[dict[str, Any]]:

@@ -7,7 +7,6 @@ import contextlib
 import ctypes
 import functools
 import hashlib
-import os
 import re
 import shutil
 import stat
@@ -20,6 +19,8 @@ from typing import Any
 import llvmlite.binding
 import numba
 from numba import njit
+
+from fastlr.machine import user_folders
 
 config: Any = numba.config  # whose names are made as Numba is imported
 # What the compiler may do to the sums: reorder them, fuse multiply and add. NaN and infinity keep their meaning.
@@ -96,7 +97,7 @@ def cache_folder() -> Path | None:
     #8396).
     """
     name, beside = f"fastlr-{_sources()}-{_compiler()}", HERE / "__pycache__"
-    places = [Path(config.CACHE_DIR)] if config.CACHE_DIR else [beside, *_user_folders()]
+    places = [Path(config.CACHE_DIR)] if config.CACHE_DIR else [beside, *user_folders()]
     for place in places:
         folder = place / name
         try:
@@ -141,17 +142,6 @@ def _compiler() -> str:
     settings = [getattr(config, name, None) for name in SETTINGS]
     versions = (numba.__version__, llvmlite.__version__, sys.version_info[:2])
     return hashlib.sha256(repr((versions, settings, YIELD)).encode()).hexdigest()[:12]
-
-
-def _user_folders() -> list[Path]:
-    """Return the user's cache folder, where there is a user with one."""
-    if given := os.environ.get("LOCALAPPDATA" if os.name == "nt" else "XDG_CACHE_HOME"):
-        return [Path(given) / "fastlr"]
-    try:
-        home = Path.home()
-    except RuntimeError:
-        return []
-    return [home / "Library" / "Caches" / "fastlr" if sys.platform == "darwin" else home / ".cache" / "fastlr"]
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -1,0 +1,75 @@
+"""What a backend's work costs on this machine, where `fastlr warmup` has measured it; else its constants hold.
+
+What was measured is kept in one JSON file, in FASTLR_CACHE where that is set, else in the user's cache folder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import math
+import os
+import tempfile
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from fastlr.backends.record import Backend, Costs
+from fastlr.machine import usable_cpus, user_folders
+
+FILE = "costs.json"
+
+
+def file_of_costs() -> Path | None:
+    """Return the file; None where there is no user with a cache folder."""
+    given = os.environ.get("FASTLR_CACHE")
+    folders = [Path(given)] if given else user_folders()
+    return next((folder / FILE for folder in folders), None)
+
+
+def with_measured(backend: Backend) -> Backend:
+    """Return the backend with the costs that were measured for it, or as it is."""
+    file = file_of_costs()
+    found = _read(file).get(_key(backend)) if file else None
+    return replace(backend, costs=found) if found else backend
+
+
+def keep(measured: Iterable[tuple[Backend, Costs]]) -> Path | None:
+    """Write what was measured, beside what is kept of other backends; return the file, None where there can be none."""
+    file = file_of_costs()
+    if file is None:
+        return None
+    _read.cache_clear()
+    kept = _read(file) | {_key(backend): costs for backend, costs in measured}
+    with contextlib.suppress(OSError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=file.parent, delete=False) as beside:
+            json.dump({key: costs._asdict() for key, costs in kept.items()}, beside, indent=1)
+        Path(beside.name).replace(file)
+        _read.cache_clear()
+        return file
+    return None
+
+
+def _key(backend: Backend) -> str:
+    threads = os.environ.get("OMP_NUM_THREADS") or usable_cpus()
+    return f"{backend.name} {backend.device} {backend.dtype}, {threads} threads"
+
+
+@functools.cache
+def _read(file: Path) -> dict[str, Costs]:
+    """Return what is kept; what is not five positive numbers is left out."""
+    try:
+        entries = json.loads(file.read_text()).items()
+    except (OSError, ValueError, AttributeError):
+        return {}
+    return {key: Costs(**values) for key, values in entries if _are_costs(values)}
+
+
+def _are_costs(values: object) -> bool:
+    return (
+        isinstance(values, dict)
+        and values.keys() == set(Costs._fields)
+        and all(type(value) is float and 0 < value < math.inf for value in values.values())
+    )
