@@ -108,6 +108,12 @@ def tasks() -> dict[str, dict[str, Callable[[], Task]]]:
         "newton_step": {
             f"fit {name}": lambda name=name: fit(floats(name)) for name in ("iris", "wine, scaled", "breast cancer")
         },
+        "primal_conjugate_gradients": {
+            "fit digits, scaled, float32": lambda: fit(floats("digits, scaled")),
+            "fit digits, float64": lambda: fit(floats("digits", "float64")),
+            "fit MNIST 3 and 8, float32": lambda: fit(floats("MNIST, 3 and 8")),
+            "fit MNIST 3 and 8, uint8": lambda: fit(pixels["MNIST, 3 and 8"]()),
+        },
         "gram_conjugate_gradients": {
             "fit cats, newton-cg": lambda: fit(pixels["cats"](), solver="newton-cg", form="gram"),
             "fit photographs, newton-cg": lambda: fit(pixels["photographs"](), solver="newton-cg", form="gram"),

@@ -7,7 +7,7 @@ import pytest
 
 from fastlr import core, textbook
 from fastlr.backends import choose_backend
-from fastlr.kernels.cpu import arrays, starting
+from fastlr.kernels.cpu import arrays, matrix, starting
 from fastlr.kernels.cpu import dispatch as steps
 from fastlr.objectives import FORMS
 from fastlr.objectives.network import Layer, Network, one_hot
@@ -81,19 +81,19 @@ def test_predict(team, few, monkeypatch):
 def test_the_gram_matrix_of_pixels_is_exact(team, m, n):
     X = examples(m, n, np.uint8).T
     X[:, 0] = 255
-    K = arrays.gram_matrix(X, np.float64)
+    K = matrix.gram_matrix(X, np.float64)
     assert K.upper.dtype == (np.int32 if n <= 33_025 else np.float64)
     exact = X.T.astype(np.float64) @ X.astype(np.float64)
-    assert (exact == arrays.gram_product(np.eye(m), K)).all()
+    assert (exact == matrix.gram_product(np.eye(m), K)).all()
     if n == 33_026:
         assert K.diagonal[0] > 2**31
 
 
 def test_the_largest_int32_gram_matrix():
-    X = np.full((arrays.INT32_FEATURES, 2), 255, np.uint8, order="F")
-    K = arrays.gram_matrix(X, np.float64)
+    X = np.full((matrix.INT32_FEATURES, 2), 255, np.uint8, order="F")
+    K = matrix.gram_matrix(X, np.float64)
     assert K.upper.dtype == np.int32
-    assert (arrays.gram_product(np.eye(2), K) == arrays.INT32_FEATURES * 255**2).all()
+    assert (matrix.gram_product(np.eye(2), K) == matrix.INT32_FEATURES * 255**2).all()
 
 
 @pytest.mark.parametrize("work", [np.float64, np.float32])
@@ -103,7 +103,7 @@ def test_the_largest_int32_gram_matrix():
 def test_the_gram_product(team, m, n, k, dtype, work):
     X = examples(m, n, dtype).T
     C = np.random.default_rng(k).normal(size=(k, m)).astype(work)
-    got = arrays.gram_product(C, arrays.gram_matrix(X, work))
+    got = matrix.gram_product(C, matrix.gram_matrix(X, work))
     expected = core.gram_product(C.astype(float), core.gram_matrix(X, np.float64))
     assert got.dtype == work
     np.testing.assert_allclose(got, expected, rtol=RTOL[work], atol=RTOL[work] * np.abs(expected).max())
@@ -112,7 +112,7 @@ def test_the_gram_product(team, m, n, k, dtype, work):
 def test_the_numbers_that_are_repeated_are_the_kernels_own():
     from fastlr.kernels.cpu import gram, pixels
 
-    assert (arrays.PANEL, arrays.FEATURES) == (pixels.PANEL, gram.FEATURES)
+    assert (matrix.PANEL, matrix.FEATURES) == (pixels.PANEL, gram.FEATURES)
 
 
 @pytest.mark.parametrize("work", ["float64", "float32"])
@@ -349,16 +349,16 @@ def test_newton_steps_on_the_triangle_that_is_kept(team, m, k, work):
     h, l2, right = rng.uniform(0, 0.1, (k, 1, m)), rng.uniform(0.1, 1, (k, 1, 1)), rng.normal(size=(k, m, 2))
     given = [array.astype(work) for array in (h, l2, right)]
     for X in (examples(m, 50, np.uint8), examples(m, 50, work)):
-        K = arrays.gram_matrix(X.T, work)
+        K = matrix.gram_matrix(X.T, work)
         exact = core.gram_matrix(X.T, np.float64)
-        np.testing.assert_allclose(arrays.gram_diagonal(K)[:, :m], core.diagonal(exact), rtol=RTOL[work])
+        np.testing.assert_allclose(matrix.gram_diagonal(K)[:, :m], core.diagonal(exact), rtol=RTOL[work])
         expected = core.gram_solve(exact, *(array.astype(float) for array in given))
-        solved = arrays.gram_solve(K, *given)
+        solved = matrix.gram_solve(K, *given)
         assert solved.dtype == work
         error = np.abs(solved - expected).max() / np.abs(expected).max()
         assert error < (1e-9 if work == np.float64 else 3e-3), "its condition is up to 1e4"
-    indefinite = arrays.gram_solve(
-        arrays.gram_matrix(np.ones((2, 3)), np.float64), np.ones((1, 1, 3)), -3 * l2[:1], right[:1, :3]
+    indefinite = matrix.gram_solve(
+        matrix.gram_matrix(np.ones((2, 3)), np.float64), np.ones((1, 1, 3)), -3 * l2[:1], right[:1, :3]
     )
     assert np.isfinite(indefinite).all()
 
@@ -567,7 +567,7 @@ def test_warm_up_compiles_all_that_training_asks_for(fastlr_command, tmp_path, m
                             fastlr.sweep(X, np.arange(30) % classes, l2=[0.1, 1.0], folds=2, **settings)
                 fastlr.train(X, labels, iterations=2, batch_size=8, dtype=dtype)
                 fastlr.train(X, labels, iterations=2, standardize=True, form=form, dtype=dtype)
-    wide = examples(4, arrays.INT32_FEATURES + 5, np.uint8)
+    wide = examples(4, matrix.INT32_FEATURES + 5, np.uint8)
     fastlr.train(wide, [0, 1, 0, 1], iterations=2, form="gram")
     assert {name: len(kernel.overloads) for name, kernel in KERNELS.items()} == before
 

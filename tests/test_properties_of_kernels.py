@@ -23,7 +23,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastlr import core, textbook
-from fastlr.kernels.cpu import arrays, starting
+from fastlr.kernels.cpu import arrays, matrix, starting
 from fastlr.objectives.network import Layer, one_hot
 from fastlr.solvers import choose_descent
 
@@ -95,8 +95,8 @@ def test_the_gram_matrix_and_its_product_are_the_cores(shape, dtype, work, layou
     X, C = laid_out(rows, layout).T, numbers(rng, (k, m), work)
     exact = rows.astype(float) @ rows.astype(float).T
     with team(size):
-        K = arrays.gram_matrix(X, np.dtype(work))
-        product, diagonal = arrays.gram_product(laid_out(C, layout), K), arrays.gram_diagonal(K)
+        K = matrix.gram_matrix(X, np.dtype(work))
+        product, diagonal = matrix.gram_product(laid_out(C, layout), K), matrix.gram_diagonal(K)
     assert product.dtype == diagonal.dtype == work
     close(core.gram_matrix(X, np.dtype(work)), exact, RTOL[work])
     close(product, C.astype(float) @ exact, RTOL[work])
@@ -158,8 +158,8 @@ def test_positive_systems_are_solved_as_the_core_solves_them(shape, rank, dtype,
     expected = np.linalg.solve(H, right)
     tolerance = 1e-13 * np.linalg.cond(H).max()  # what any solver's rounding may be multiplied by
     tolerance += 1e-5 if dtype == "float32" else 0.0  # BLAS multiplies float32 in float32 where K is to be float64
-    K = arrays.gram_matrix(X, np.dtype("float64"))
-    close(arrays.gram_solve(K, h, l2, right), expected, tolerance)
+    K = matrix.gram_matrix(X, np.dtype("float64"))
+    close(matrix.gram_solve(K, h, l2, right), expected, tolerance)
 
 
 def same_state(state, expected, tolerance):

@@ -10,7 +10,7 @@ import numpy as np
 
 from fastlr.backends import numpy as plain
 from fastlr.backends.record import Backend, Costs, Kernels, UnavailableError
-from fastlr.kernels.cpu import arrays
+from fastlr.kernels.cpu import arrays, matrix
 from fastlr.kernels.cpu import dispatch as steps
 
 KERNELS: Kernels = {
@@ -18,15 +18,15 @@ KERNELS: Kernels = {
     "combine": arrays.combine,
     "multiply": arrays.multiply,
     "predict": arrays.predict,
-    "gram_matrix": arrays.gram_matrix,
-    "standardized_gram_matrix": arrays.standardized_gram_matrix,
-    "gram_product": arrays.gram_product,
+    "gram_matrix": matrix.gram_matrix,
+    "standardized_gram_matrix": matrix.standardized_gram_matrix,
+    "gram_product": matrix.gram_product,
     "curvature_along": arrays.curvature_along,
     "loss_and_gradient": arrays.loss_and_gradient,
     "primal_conjugate_gradients": arrays.primal_conjugate_gradients,
-    "gram_conjugate_gradients": arrays.gram_conjugate_gradients,
-    "gram_solve": arrays.gram_solve,
-    "gram_diagonal": arrays.gram_diagonal,
+    "gram_conjugate_gradients": matrix.gram_conjugate_gradients,
+    "gram_solve": matrix.gram_solve,
+    "gram_diagonal": matrix.gram_diagonal,
     "newton_step": arrays.newton_step,
     "gram_steps": steps.gram_steps,
     "primal_steps": steps.primal_steps,

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from fastlr.backends import DTYPES
-from fastlr.kernels.cpu.arrays import INT32_FEATURES, READS, curvature_along, gram_matrix, gram_product
+from fastlr.kernels.cpu.arrays import READS, curvature_along
+from fastlr.kernels.cpu.matrix import INT32_FEATURES, gram_matrix, gram_product
 from fastlr.objectives import FORMS
 from fastlr.training.api import sweep, train
 

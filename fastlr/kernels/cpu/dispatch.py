@@ -10,7 +10,8 @@ import numpy as np
 
 from fastlr.core import Array
 from fastlr.kernels.cpu import starting
-from fastlr.kernels.cpu.arrays import GramMatrix, pad, readable
+from fastlr.kernels.cpu.arrays import readable
+from fastlr.kernels.cpu.matrix import GramMatrix, pad
 
 PART_ROWS = 64  # examples in a part of a primal step at least: its gradient is n numbers to be added up
 BATCH_PARTS, BATCH_ROWS = 8, 32  # parts of a batch at most, and examples in one at least
