@@ -608,3 +608,13 @@ def test_what_no_kernel_reads_goes_the_plain_way():
     np.testing.assert_allclose(arrays.project(W, X.T), W @ X.T, rtol=1e-12)
     strided = rng.normal(size=(40, 24))[::2, ::2].T
     np.testing.assert_allclose(arrays.project(W, strided), W @ strided, rtol=1e-12)
+
+
+def test_conjugate_gradients_leave_what_the_kernel_does_not_read_to_the_plain_way():
+    import fastlr
+
+    X, labels = examples(60, 8, np.float16), np.arange(60) % 2
+    plain = fastlr.LogisticRegression(solver="newton-cg", form="primal", tol=1e-9).fit(X.astype(float), labels)
+    for given in (X, np.asfortranarray(X.astype(float))):
+        found = fastlr.LogisticRegression(solver="newton-cg", form="primal", tol=1e-5).fit(given, labels)
+        np.testing.assert_allclose(found.coef_, plain.coef_, rtol=1e-3, atol=1e-4)

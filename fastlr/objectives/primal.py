@@ -208,11 +208,14 @@ class PrimalForm(Data):
             return None
         found = []
         for q in range(k):
-            found.append(kernel(
+            made = kernel(
                 X, self.scale, self.moments, A[q], None if counts is None else counts[q], float(l2[q, 0, 0]),
                 float(c[q, 0, 0]), *preconditioner.of_one(q, c[q], l2[q]), gradient.W[q], gradient.b[q, :, 0],
                 longest, share,
-            ))  # fmt: skip
+            )  # fmt: skip
+            if made is None:
+                return None
+            found.append(made)
         W, b = (np.stack(parts) for parts in zip(*found, strict=True))
         return Vector(W, b[..., np.newaxis], self.logits(W, b[..., np.newaxis]))
 

@@ -92,11 +92,13 @@ def loss_and_gradient(
 def primal_conjugate_gradients(
     X: Array, scale: float, moments: tuple[Array, Array] | None, A: Array, counts: Array | None, l2: float, c: float,
     mean: Array | None, spectrum: tuple[Array, Array] | None, W: Array, b: Array, longest: int, least: float,
-) -> tuple[Array, Array]:  # fmt: skip
-    """Return a direction's weights and intercepts of one model, `W (units, n)` and `b (units,)` the gradient.
+) -> tuple[Array, Array] | None:  # fmt: skip
+    """Return a direction's weights and intercepts of one model, None where the kernel does not read X.
 
-    `A (units, m)` are probabilities. Twin: `newton_cg.direction`.
+    `A (units, m)` are probabilities, `W (units, n)` and `b (units,)` the gradient. Twin: `newton_cg.direction`.
     """
+    if not readable(X):
+        return None
     (units, n), m, dtype = W.shape, X.shape[1], W.dtype
     at, deviation = moments or (np.zeros((1, n), dtype), np.ones((1, n), dtype))
     if units == 1:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import isfinite, log, sqrt
+from math import isfinite, log, log1p, sqrt
 from typing import Any
 
 import numpy as np
@@ -33,7 +33,7 @@ def newton_step(
     M = (units * d + LANES - 1) // LANES * LANES
     R, x, scales, step = np.empty(M * M), np.empty(M), np.empty(units * d), np.empty((units, d))
     A, D, along, there = np.empty((units, m)), np.empty((units, m)), np.empty((units, m)), np.empty((units, m))
-    room = np.empty((2, m))
+    room = np.empty((3, m))
     for q in range(member, k, size):
         y, w = Y[q % Y.shape[0]], weights[q % weights.shape[0], 0]
         found[q, 3] = -1.0
@@ -67,13 +67,14 @@ def newton_step(
 def _evaluate(Z: Any, y: Any, w: Any, A: Any, D: Any, room: Any) -> float:
     """A (units, m) ← the probabilities, D ← w (A − y); return the mean loss."""
     (units, m), losses = Z.shape, 0.0
-    tops, totals = room[0], room[1]
+    tops, totals, others = room[0], room[1], room[2]
     tops[:] = 0.0 if units == 1 else -np.inf  # the other class of a sigmoid has the logit 0
     for u in range(units):
         for i in range(m):
             tops[i] = max(tops[i], Z[u, i])
     for i in range(m):
-        totals[i] = exp_of_negative(-tops[i]) if units == 1 else 0.0
+        others[i] = exp_of_negative(-tops[i]) if units == 1 else 0.0
+    totals[:] = others
     for u in range(units):
         a, z = A[u], Z[u]
         for i in range(m):
@@ -81,7 +82,8 @@ def _evaluate(Z: Any, y: Any, w: Any, A: Any, D: Any, room: Any) -> float:
         for i in range(m):
             totals[i] += a[i]
     for i in range(m):
-        loss = log(totals[i]) + (1 - y[0, i]) * tops[i] if units == 1 else log(totals[i])
+        # Of a sigmoid one of the two exponentials is 1.
+        loss = log1p(min(A[0, i], others[i])) + (1 - y[0, i]) * tops[i] if units == 1 else log(totals[i])
         for u in range(units):
             loss += y[u, i] * (tops[i] - Z[u, i])
         losses += w[i] * loss if w.shape[0] > 0 else loss
