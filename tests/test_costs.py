@@ -8,6 +8,7 @@ from conftest import every_backend
 
 import fastlr
 from fastlr.backends import Costs, choose_backend, costs
+from fastlr.errors import InputError
 from fastlr.training.calibrate import measure
 
 
@@ -40,7 +41,9 @@ def test_what_was_measured_decides_what_auto_takes(kept):
     assert len(json.loads(file.read_text())) == 2
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{", '{"%s": {}}', '{"%s": {"primal": "x"}}', '{"%s": [1]}', '{"%s": %s}'])
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{", "[" * 200_000, '{"%s": {}}', '{"%s": {"primal": "x"}}', '{"%s": [1]}', '{"%s": %s}']
+)
 def test_a_damaged_file_is_as_none(kept, text):
     backend = choose_backend("numpy")
     file = kept(backend, Costs(1.0, 1.0, 1.0))
@@ -50,10 +53,19 @@ def test_a_damaged_file_is_as_none(kept, text):
     assert choose_backend("numpy").costs == backend.costs
 
 
+def test_a_folder_in_the_place_of_the_file_is_left_alone(kept, tmp_path):
+    (tmp_path / "cache" / costs.FILE).mkdir(parents=True)
+    assert choose_backend("numpy").costs
+    with pytest.raises(InputError, match=r"costs\.json"):
+        kept(choose_backend("numpy"), Costs(1.0, 1.0, 1.0))
+    assert [path.name for path in (tmp_path / "cache").iterdir()] == [costs.FILE]
+
+
 def test_where_nothing_can_be_kept_warm_up_says_so(kept, tmp_path, monkeypatch, fastlr_command):
     (tmp_path / "cache").write_text("no folder")
     monkeypatch.setattr("fastlr.training.warm_up.warm_up", lambda: None)
     monkeypatch.setattr("fastlr.training.calibrate.survey", lambda: [{"name": "numpy", "runs": True}])
     said = fastlr_command("warmup").out.splitlines()
-    assert said[1] == "measured, but not kept, as no cache folder can be written: numpy; set FASTLR_CACHE to one"
+    assert said[1].startswith(f"measured, for OMP_NUM_THREADS={costs.threads()}: numpy; not kept (")
+    assert said[1].endswith("): name a folder that can be written with FASTLR_CACHE")
     assert (tmp_path / "cache").read_text() == "no folder"

@@ -505,3 +505,21 @@ def test_plain_arrays_replace_what_an_earlier_fit_knew_of_its_features():
     assert clf.fit(X[:, :1], y).n_features_in_ == 1
     clf.feature_names_in_ = np.array(["a"], dtype=object)  # as after a fit to a data frame
     assert not hasattr(clf.fit(X, y), "feature_names_in_")
+
+
+def test_a_warm_start_without_intercept_has_none():
+    X = np.random.default_rng(0).normal(size=(60, 5))
+    y = (X[:, 0] > 0.3).astype(int)
+    clf = fastlr.LogisticRegression(warm_start=True, tol=1e-8).fit(X, y)
+    assert clf.intercept_[0] != 0
+    found = clf.set_params(fit_intercept=False).fit(X, y)
+    assert found.intercept_[0] == 0
+    np.testing.assert_allclose(found.coef_, Peer(fit_intercept=False, tol=1e-10).fit(X, y).coef_, rtol=1e-4)
+
+
+def test_examples_beyond_float32_are_predicted_by_a_fit_in_float32():
+    X, y = np.eye(6, 3, dtype=np.float32), np.array([1, 0, 0, 0, 0, 0])
+    clf = fastlr.LogisticRegression().fit(X, y)
+    far = np.array([[1e39, 0, 0], [-1e39, 0, 0]])
+    np.testing.assert_array_equal(clf.predict(far), [1, 0])
+    np.testing.assert_array_equal(clf.predict_proba(far), [[0, 1], [1, 0]])

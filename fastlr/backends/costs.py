@@ -5,17 +5,16 @@ What was measured is kept in one JSON file, in FASTLR_CACHE where that is set, e
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import json
 import math
 import os
-import tempfile
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
 from fastlr.backends.record import Backend, Costs
+from fastlr.files import whole_file
 from fastlr.machine import usable_cpus, user_folders
 
 FILE = "costs.json"
@@ -35,34 +34,38 @@ def with_measured(backend: Backend) -> Backend:
     return replace(backend, costs=found) if found else backend
 
 
-def keep(measured: Iterable[tuple[Backend, Costs]]) -> Path | None:
-    """Write what was measured, beside what is kept of other backends; return the file, None where there can be none."""
+def keep(measured: Iterable[tuple[Backend, Costs]]) -> Path:
+    """Write what was measured, beside what is kept of other backends; return the file.
+
+    Raises OSError or InputError where it cannot be written.
+    """
     file = file_of_costs()
     if file is None:
-        return None
+        raise FileNotFoundError("there is no cache folder")
     _read.cache_clear()
     kept = _read(file) | {_key(backend): costs for backend, costs in measured}
-    with contextlib.suppress(OSError):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=file.parent, delete=False) as beside:
-            json.dump({key: costs._asdict() for key, costs in kept.items()}, beside, indent=1)
-        Path(beside.name).replace(file)
-        _read.cache_clear()
-        return file
-    return None
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(file) as beside:
+        beside.write_text(json.dumps({key: costs._asdict() for key, costs in kept.items()}, indent=1) + "\n")
+    _read.cache_clear()
+    return file
 
 
 def _key(backend: Backend) -> str:
-    threads = os.environ.get("OMP_NUM_THREADS") or usable_cpus()
-    return f"{backend.name} {backend.device} {backend.dtype}, {threads} threads"
+    return f"{backend.name} {backend.device} {backend.dtype}, threads: {threads()}"
+
+
+def threads() -> str:
+    """Return how many threads the libraries use here: what was measured with others does not hold."""
+    return os.environ.get("OMP_NUM_THREADS") or str(usable_cpus())
 
 
 @functools.cache
 def _read(file: Path) -> dict[str, Costs]:
     """Return what is kept; what is not five positive numbers is left out."""
     try:
-        entries = json.loads(file.read_text()).items()
-    except (OSError, ValueError, AttributeError):
+        entries = json.loads(file.read_text()).items() if file.is_file() else ()
+    except (OSError, ValueError, AttributeError, RecursionError):
         return {}
     return {key: Costs(**values) for key, values in entries if _are_costs(values)}
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 def warmup() -> None:
     """Compile the kernels now, not when they are first used, and measure what each backend's work costs."""
-    from fastlr.backends.costs import keep
+    from fastlr.backends.costs import keep, threads
+    from fastlr.errors import InputError
     from fastlr.training.calibrate import calibrate
     from fastlr.training.warm_up import warm_up
 
@@ -13,7 +14,8 @@ def warmup() -> None:
     print("the kernels are compiled")
     measured = calibrate()
     names = ", ".join(dict.fromkeys(backend.name for backend, _ in measured))
-    if keep(measured) is None:
-        print(f"measured, but not kept, as no cache folder can be written: {names}; set FASTLR_CACHE to one")
-    else:
-        print(f"measured: {names}")
+    said = f"measured, for OMP_NUM_THREADS={threads()}: {names}"
+    try:
+        print(f"{said}; kept in {keep(measured)}")
+    except (OSError, InputError) as error:
+        print(f"{said}; not kept ({error}): name a folder that can be written with FASTLR_CACHE")

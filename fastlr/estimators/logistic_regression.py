@@ -98,7 +98,9 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 f"those passed to fit(): they are of {home.library}, the fit was of {Home.of(self.coef_).library}"
             )
         X = check_examples(self, X)
-        backend = backend_for(self, X, dtype_name(self.coef_))
+        # Examples in float64 may be beyond what float32 holds.
+        wide = dtype_name(X) == "float64" and type(X) is np.ndarray
+        backend = backend_for(self, X, "float64" if wide else dtype_name(self.coef_))
         with backend.scope():
             W, b = (backend.asarray(home.take(part)) for part in (self.coef_, self.intercept_))
             project = backend.kernels.get("project", core.project)
@@ -204,7 +206,7 @@ class LogisticRegression(LinearClassifier):
         """Return the weights of the fit before, on the host, where there was one."""
         if not hasattr(self, "coef_"):
             return None
-        W, b = to_host(self.coef_), to_host(self.intercept_)
+        W, b = to_host(self.coef_), to_host(self.intercept_) * bool(self.fit_intercept)
         if W.shape != (outputs, n):
             raise ValueError(
                 f"warm_start: the last fit has coefficients of shape {W.shape}, these data need {(outputs, n)}; "

@@ -65,6 +65,8 @@ def start(kernel: str, size: int, *arguments: Any) -> None:
     """Run a kernel in a team of that size, compiled for these arguments."""
     kernels, together = _imported()
     function = kernels[kernel]
+    if not all(x.flags.writeable for x in arguments if isinstance(x, np.ndarray)):
+        arguments = tuple(_as_writable(x) if isinstance(x, np.ndarray) else x for x in arguments)
     types = tuple(
         (x.dtype, x.ndim, x.flags.c_contiguous, x.flags.writeable) if isinstance(x, np.ndarray) else type(x)
         for x in arguments
@@ -73,6 +75,20 @@ def start(kernel: str, size: int, *arguments: Any) -> None:
         compile_now(function, (0, size, np.zeros(1, np.int64), *arguments))
         COMPILED.add((kernel, types))
     together(function, size, *arguments)
+
+
+class _Memory:
+    """The memory of an array, which may be written as far as its type says."""
+
+    def __init__(self, array: np.ndarray[Any, Any]) -> None:
+        interface = array.__array_interface__
+        self.__array_interface__ = interface | {"data": (interface["data"][0], False)}
+        self.array = array  # lives as long as this
+
+
+def _as_writable(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Return an array, not copied, of the type that kernels are compiled for; they do not write to what they read."""
+    return array if array.flags.writeable else np.asarray(_Memory(array))
 
 
 @functools.cache
