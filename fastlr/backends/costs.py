@@ -62,7 +62,7 @@ def threads() -> str:
 
 @functools.cache
 def _read(file: Path) -> dict[str, Costs]:
-    """Return what is kept; what is not five positive numbers is left out."""
+    """Return the costs in the file, by backend; entries that are not five positive numbers are left out."""
     try:
         entries = json.loads(file.read_text()).items() if file.is_file() else ()
     except (OSError, ValueError, AttributeError, RecursionError):

@@ -113,13 +113,13 @@ def primal_conjugate_gradients(
     work = 2 * W.size * m
     count = starting.parts_for(work)
     moving = [-W, -b, *(np.zeros_like(array) for array in (W, b, W, b)), np.array([0.0, 0.0, 0.0, 1.0])]
-    room = [np.empty_like(W) for _ in range(3)]
+    scratch = [np.empty_like(W) for _ in range(3)]
     sums = np.empty(units, dtype), np.empty((count, units, n), dtype), np.empty((count, units), dtype)
     means = np.zeros(n, dtype) if mean is None else mean
     for steps in starting.turns(longest, work):
         starting.start(
             "primal_conjugate_gradients", min(count, starting.size_that_meets(work)), steps, X.T, *_writable(*given),
-            l2, float(mean is not None), c, *_writable(means, V, curvatures), least, *moving, *room, *sums,
+            l2, float(mean is not None), c, *_writable(means, V, curvatures), least, *moving, *scratch, *sums,
         )  # fmt: skip
         if moving[-1][3] == 0:
             break

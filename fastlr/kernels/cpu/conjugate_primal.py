@@ -24,7 +24,7 @@ def primal_conjugate_gradients(
     probabilities of a softmax, and `weights (m,)` or none; of one unit, A are the second derivatives of the losses. The
     features are `factors · rows − shifts`, `intercept` is 1 or 0. `c`, `mean`, V and the curvatures (n,) along its
     columns are those of the preconditioner, V empty where it has none. y, t, `W (units, n)`, b, `parts (count, units,
-    n)` and `sums (count, units)` are room. The first member does what is not a product. Twin: `newton_cg.direction`.
+    n)` and `sums (count, units)` are scratch. The first member does what is not a product. Twin: `newton_cg.direction`.
     """
     (m, n), count, reached = rows.shape, parts.shape[0], 0
     left, right = share(member, size, n, 8)

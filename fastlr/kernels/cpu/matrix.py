@@ -96,10 +96,10 @@ def gram_conjugate_gradients(
         means[:] = mean[0][0, 0], mean[1][0, 0]
     r, both = -W[0, 0, :m], np.array([-b[0, 0, 0], mean is not None], dtype)
     d_W, d_Z = np.zeros((1, 1, m + 1), dtype), np.zeros((1, 1, m), dtype)
-    room = np.zeros((1, M), dtype), np.empty(m, dtype), np.empty((count, 1, M), dtype), np.zeros(1, np.bool_)
+    scratch = np.zeros((1, M), dtype), np.empty(m, dtype), np.empty((count, 1, M), dtype), np.zeros(1, np.bool_)
     starting.start(
         "gram_conjugate_gradients", size, *K, scale, S[0, 0], float(l2[0, 0, 0]), *means, r, both,
-        longest, least, *room, d_W[0, 0, :m], d_Z[0, 0],
+        longest, least, *scratch, d_W[0, 0, :m], d_Z[0, 0],
     )  # fmt: skip
     return d_W, both[1:].reshape(1, 1, 1), d_Z
 

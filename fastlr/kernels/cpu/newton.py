@@ -33,13 +33,13 @@ def newton_step(
     M = (units * d + LANES - 1) // LANES * LANES
     R, x, scales, step = np.empty(M * M), np.empty(M), np.empty(units * d), np.empty((units, d))
     A, D, along, there = np.empty((units, m)), np.empty((units, m)), np.empty((units, m)), np.empty((units, m))
-    room = np.empty((3, m))
+    scratch = np.empty((3, m))
     for q in range(member, k, size):
         y, w = Y[q % Y.shape[0]], weights[q % weights.shape[0], 0]
         found[q, 3] = -1.0
         for end in range(2):  # where the step begins, and where it ends
             _project(X, V[q], Z[q])
-            J = _evaluate(Z[q], y, w, A, D, room)
+            J = _evaluate(Z[q], y, w, A, D, scratch)
             _gradient(X, D, V[q], penalized, l2[q], G[q])
             if end:
                 found[q, 0], found[q, 2] = J, sqrt(_dot(G[q], G[q], d))
@@ -56,7 +56,7 @@ def newton_step(
             _project(X, step, along)
             start = J, _dot(G[q], step, d), l2[q], _dot(V[q], V[q], penalized), _dot(V[q], step, penalized)
             t, found[q, 1], kept = _search(
-                Z[q], along, start, _dot(step, step, penalized), rounding, rules, y, w, A, D, room, there
+                Z[q], along, start, _dot(step, step, penalized), rounding, rules, y, w, A, D, scratch, there
             )
             for i in range(units * d):
                 V[q, i // d, i % d] += t * step[i // d, i % d]
@@ -64,10 +64,10 @@ def newton_step(
 
 
 @inlined
-def _evaluate(Z: Any, y: Any, w: Any, A: Any, D: Any, room: Any) -> float:
+def _evaluate(Z: Any, y: Any, w: Any, A: Any, D: Any, scratch: Any) -> float:
     """A (units, m) ← the probabilities, D ← w (A − y); return the mean loss."""
     (units, m), losses = Z.shape, 0.0
-    tops, totals, others = room[0], room[1], room[2]
+    tops, totals, others = scratch[0], scratch[1], scratch[2]
     tops[:] = 0.0 if units == 1 else -np.inf  # the other class of a sigmoid has the logit 0
     for u in range(units):
         for i in range(m):
@@ -102,8 +102,8 @@ def _evaluate(Z: Any, y: Any, w: Any, A: Any, D: Any, room: Any) -> float:
 
 @inlined
 def _search(
-    Z: Any, along: Any, start: Any, dd: float, rounding: float, rules: Any, y: Any, w: Any, A: Any, D: Any, room: Any,
-    there: Any,
+    Z: Any, along: Any, start: Any, dd: float, rounding: float, rules: Any, y: Any, w: Any, A: Any, D: Any,
+    scratch: Any, there: Any,
 ) -> tuple[float, float, bool]:  # fmt: skip
     """Return how far to go, the objective there, and whether it is worth going, as `line_search.search` finds it.
 
@@ -117,7 +117,7 @@ def _search(
         for u in range(Z.shape[0]):
             for i in range(m):
                 there[u, i] = Z[u, i] + t * along[u, i]
-        f = _evaluate(there, y, w, A, D, room) + l2 / 2 * VV + l2 * (t * Vd + t * t / 2 * dd)
+        f = _evaluate(there, y, w, A, D, scratch) + l2 / 2 * VV + l2 * (t * Vd + t * t / 2 * dd)
         slope_t = _dot(D, along, m) / m + l2 * (Vd + t * dd)
         fell = f <= f0 + fall * t * slope + noise
         if (fell and abs(slope_t) <= flat * abs(slope)) or not slope < 0 or trial == trials:
