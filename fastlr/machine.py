@@ -30,6 +30,7 @@ CPU_FILES = {1: ("cpu.cfs_quota_us", "cpu.cfs_period_us"), 2: ("cpu.max",)}
 MEMORY_FILES = {1: ("memory.limit_in_bytes", "memory.usage_in_bytes"), 2: ("memory.max", "memory.current")}
 NO_LIMIT = 2**60  # bytes: what the first version writes where it sets none
 UNKNOWN_MEMORY = 2**32  # bytes that are taken to be free where the system does not say
+SPIN = 2**33  # multiply-adds, up to which one thread of a BLAS loses less than its other threads take afterwards
 UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
@@ -149,12 +150,14 @@ class Running:
         return self.seen
 
 
-def one_blas_thread() -> AbstractContextManager[object]:
-    """Return a context in which a BLAS has one thread.
+def blas_before_kernels(operations: int) -> AbstractContextManager[object]:
+    """Return a context for so many multiply-adds of a BLAS that our own kernels follow: it has one thread for few.
 
-    It is for short work: the other threads of a BLAS go on spinning for some 20 ms, and take the CPUs from what
-    comes next.
+    Its other threads go on spinning for a while when they are done (2²⁸ cycles in the OpenBLAS of NumPy's wheels), and
+    take half of the CPUs from what comes next.
     """
+    if operations >= SPIN:
+        return contextlib.nullcontext()
     control: AbstractContextManager[object] = _blas().limit(limits=1, user_api="blas")
     return control
 

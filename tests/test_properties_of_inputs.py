@@ -80,16 +80,24 @@ def trains_alike_in(drawn, dtype, more):
 dtypes = ["bool", "int8", "uint8", "int16", "uint16", "int32", "int64", "float16", "float32", ">i4"]
 
 
-trainings = st.fixed_dictionaries(
-    {"backend": libraries},
-    optional={
-        "layers": st.just((3,)),
-        "form": forms,
-        "batch_size": st.just(2),
-        "standardize": st.booleans(),
-        "optimizer": st.just("adam"),
-    },
-).filter(lambda more: more.get("form") != "gram" or not {"batch_size", "optimizer"} & more.keys())
+trainings = (
+    st.fixed_dictionaries(
+        {"backend": libraries},
+        optional={
+            "layers": st.just((3,)),
+            "form": forms,
+            "batch_size": st.just(2),
+            "standardize": st.booleans(),
+            "optimizer": st.just("momentum"),
+        },
+    )
+    .filter(lambda more: more.get("form") != "gram" or not {"batch_size", "optimizer"} & more.keys())
+    .filter(
+        # Rounding leads these anywhere: before a ReLU, the sign of an example that lies at the mean of all. Adam is not
+        # drawn for the same reason: it divides a gradient by its size.
+        lambda more: not ("layers" in more and more.get("standardize"))
+    )
+)
 
 
 @PROPERTY

@@ -83,7 +83,12 @@ def every(n: int, m: int, units: int) -> int:
 
 def spectrum_work(n: int, m: int, units: int) -> int:
     """Return how many multiply-adds the features' eigenvectors take, about."""
-    return _looked_at(n, m, units) * n * n + EIGEN * n**3
+    return eigen_work(n, _looked_at(n, m, units))
+
+
+def eigen_work(n: int, examples: int) -> int:
+    """Return the same where it is said how many examples are looked at."""
+    return examples * n * n + EIGEN * n**3
 
 
 def pays(n: int, m: int, units: int) -> bool:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -14,7 +14,7 @@ from array_api_compat import device
 from fastlr import core
 from fastlr.backends.record import Kernels
 from fastlr.core import Array
-from fastlr.machine import one_blas_thread
+from fastlr.machine import blas_before_kernels
 from fastlr.namespace import array_namespace, itemsize_of
 from fastlr.objectives import preconditioner
 from fastlr.objectives.form import Data
@@ -22,7 +22,6 @@ from fastlr.objectives.preconditioner import Preconditioner
 from fastlr.objectives.protocol import Evaluation, Vector
 
 EVERY = 8  # examples of which one is looked at for the mean curvature
-SHORT = 2**26  # multiply-adds that are done before the threads of a BLAS would stop spinning
 VECTOR = 8  # numbers of a vector of the CPU
 SMALL = 2**23  # multiply-adds of the second derivatives, up to which one compiled step is faster than a BLAS
 CACHE = 2**20  # bytes of examples that stay in it, which models may read one after another
@@ -111,9 +110,13 @@ class PrimalForm(Data):
         n, m = self.X.shape
         if not preconditioner.pays(n, m, units):
             return None
-        short = preconditioner.spectrum_work(n, m, units) < SHORT
-        with one_blas_thread() if short else contextlib.nullcontext():
-            return preconditioner.eigen(self.covariance(preconditioner.every(n, m, units), centred))
+        return self.eigen(preconditioner.every(n, m, units), centred)
+
+    def eigen(self, every: int, centred: bool) -> tuple[Array, Array]:
+        """Return eigenvectors and eigenvalues of that covariance."""
+        n, m = self.X.shape
+        with blas_before_kernels(preconditioner.eigen_work(n, m // every)) if self.kernels else nullcontext():
+            return preconditioner.eigen(self.covariance(every, centred))
 
     def newton(self, A: Array, W: Array, gradient: Vector, l2: Array, counts: Array | None, intercept: bool) -> Vector:
         """Return the direction of Newton's method, whose matrix is made of a block H_uv for each pair of units.

@@ -97,7 +97,7 @@ class Streamed:
         units = models * self.network.outputs
         if preconditioner.pays(n, m, units):
             some, _ = self.blocks.take(np.arange(0, m, preconditioner.every(n, m, units)))
-            spectrum = preconditioner.eigen(self._form(some).covariance(1, self.network.intercept))
+            spectrum = self._form(some).eigen(1, self.network.intercept)
         return replace(self, preconditioner=Preconditioner(mean, spectrum))
 
     # A pass over the data.
