@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn import get_config
+from sklearn.metrics import get_scorer, make_scorer
 from sklearn.model_selection import check_cv
+from sklearn.utils.metadata_routing import UNUSED, MetadataRouter, MethodMapping, _raise_for_params, process_routing
 
 from fastlr import core
 from fastlr.backends import Backend
@@ -19,6 +23,7 @@ from fastlr.estimators.inputs import Home, backend_for, check_training, class_co
 from fastlr.estimators.logistic_regression import (
     LinearClassifier,
     LogisticRegression,
+    check_liblinear,
     positive,
     scale_for,
     score_by,
@@ -30,6 +35,8 @@ from fastlr.objectives.network import outputs_for
 from fastlr.solvers import AUTO
 from fastlr.training.checks import whole
 from fastlr.training.warm_start import fit_each
+
+TIE = 1e-14  # of a score: a smaller difference is rounding
 
 
 class LogisticRegressionCV(LinearClassifier):
@@ -45,15 +52,19 @@ class LogisticRegressionCV(LinearClassifier):
 
     Fitted attributes: those of `LogisticRegression` but `loss_curve_`; `Cs_ (values,)`, `C_`, and, as scikit-learn has
     them without its legacy attributes, `scores_` and `n_iter_ (folds, 1, values)` and `coefs_paths_ (folds, 1, values,
-    1 or classes, n + 1)`, whose last column is the intercept's. With `use_legacy_attributes` they have the shapes that
-    scikit-learn had before 1.9. `verbose` prints the cost of each value of C at each iteration.
+    1 or classes, n + 1)`, whose last column is the intercept's where there is one. With `use_legacy_attributes` they
+    have the shapes that scikit-learn has with it: a dict of classes, and a last axis for `l1_ratios` where these are
+    given. `verbose` prints the cost of each value of C at each iteration.
     """
+
+    # `score` takes weights for the scorer, which may not want them.
+    __metadata_request__score: ClassVar[dict[str, Any]] = {"sample_weight": UNUSED}
 
     def __init__(  # noqa: D107
         self,
         *,
         Cs: Any = 10,
-        l1_ratios: Any = (0.0,),
+        l1_ratios: Any = None,
         fit_intercept: bool = True,
         cv: Any = None,
         dual: bool = False,
@@ -96,11 +107,14 @@ class LogisticRegressionCV(LinearClassifier):
         self.form = form
         self.scale = scale
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, **params: Any) -> Self:
         """Fit to examples `X (m, n)` and labels `y (m,)`; `sample_weight (m,)` says how much each example counts.
 
-        The weights count in the scores too.
+        The weights count in the scores too. Further parameters, such as `groups (m,)`, go to the splitter and the
+        scorer that asked for them, where scikit-learn's metadata routing is enabled; then the weights reach the scores
+        by it alone.
         """
+        _raise_for_params(params, self, "fit")
         settings, Cs = settings_of(self, l1_ratios=self.l1_ratios), self._values()
         if not isinstance(self.use_legacy_attributes, bool | np.bool_):
             raise ValueError(f"use_legacy_attributes: {self.use_legacy_attributes!r}; True or False is needed")
@@ -109,7 +123,8 @@ class LogisticRegressionCV(LinearClassifier):
         classes, codes = class_codes(y)
         weights = example_weights(self.class_weight, sample_weight, classes, y, codes)
         given = None if sample_weight is None else example_weights(None, sample_weight, classes, y, codes)
-        split = check_cv(self.cv, y, classifier=True).split(np.zeros((len(y), 1)), y)
+        to_splitter, to_scorer = self._routed("fit", given, params)
+        split = check_cv(self.cv, y, classifier=True).split(np.zeros((len(y), 1)), y, **to_splitter)
         splits = [tuple(np.arange(len(y))[part] for part in parts) for parts in split]  # numbers, also of a mask
         counted = np.tile(weights, (1 + len(splits), 1))  # the first are all examples
         for row, (train, _) in zip(counted[1:], splits, strict=True):
@@ -118,8 +133,10 @@ class LogisticRegressionCV(LinearClassifier):
         if not totals.all():
             raise ValueError(f"cv: the examples without fold {totals.argmin() - 1} have no weight; take fewer folds")
         backend, scale = backend_for(self, X), scale_for(self, X)
-        judge = _Judge(self.scoring, backend, X, y, classes, splits, given)
+        scorer = None if self.scoring in (None, "accuracy") else _knowing(self._get_scorer(), classes)
+        judge = _Judge(scorer, backend, X, y, classes, splits, to_scorer)
         outputs = outputs_for(len(classes))
+        check_liblinear(self, Cs.max(), outputs)
         scores = np.empty((len(splits), len(Cs)))
         iterations = np.empty((len(splits), len(Cs)), dtype=np.int32)
         found: dict[int, Array] = {}
@@ -130,22 +147,27 @@ class LogisticRegressionCV(LinearClassifier):
                 watch=partial(_show, Cs) if self.verbose else None,
             )  # fmt: skip
             for fit in fits:
-                warn(fit)
+                warn(fit, self.verbose)
                 joined = backend.xp.concat([scale * fit.W, fit.b], axis=2)
                 for place, number in enumerate(fit.numbers):
                     mine = slice(place * len(counted), (place + 1) * len(counted))
                     found[number] = joined[mine, ...]
                     for fold, path in enumerate(fit.paths[mine][1:]):
-                        scores[fold, number] = judge(fold, fit.predicted[mine][1 + fold], found[number][1 + fold, ...])
                         iterations[fold, number] = path.recorded_at[-1]
-            best = int(scores.mean(axis=0).argmax())
-            chosen = [found[number][1 + fold, ...] for fold, number in enumerate(scores.argmax(axis=1))]
+                        if scorer is None:
+                            scores[fold, number] = judge.accuracy(fold, fit.predicted[mine][1 + fold])
+            if scorer is not None:  # in scikit-learn's order
+                for fold, number in np.ndindex(scores.shape):
+                    scores[fold, number] = judge(fold, found[number][1 + fold, ...])
+            best, of_folds = _best(scores.mean(axis=0)), [_best(row) for row in scores]
+            chosen = [found[number][1 + fold, ...] for fold, number in enumerate(of_folds)]
             both = found[best][0, ...] if self.refit else sum(chosen[1:], chosen[0]) / len(chosen)
             paths = backend.xp.stack([found[number][1:, ...] for number in range(len(Cs))], axis=1)
+            paths = paths if self.fit_intercept else paths[..., :-1]
             self.coef_, self.intercept_ = home.give(both[:, :-1]), home.give(both[:, -1])
             self.coefs_paths_: Any = home.give(paths[:, None, ...])
         self.classes_, self.Cs_ = classes, Cs
-        self.C_: Any = float(Cs[best] if self.refit else Cs[scores.argmax(axis=1)].mean())
+        self.C_: Any = float(Cs[best] if self.refit else Cs[of_folds].mean())
         self.l1_ratio_: Any = 0.0
         self.l1_ratios_ = np.zeros(1)
         self.scores_: Any = scores[:, np.newaxis, :]
@@ -156,17 +178,41 @@ class LogisticRegressionCV(LinearClassifier):
         return self
 
     def _make_legacy(self, outputs: int) -> None:
-        """Give the attributes the shapes that scikit-learn had before 1.9: one value a class, all of them alike."""
-        names = self.classes_[1:] if outputs == 1 else self.classes_
-        paths, scores = self.coefs_paths_, self.scores_[:, 0, :]
-        self.coefs_paths_ = {name: paths[:, 0, :, i, :] for i, name in enumerate(names.tolist())}
-        self.scores_ = dict.fromkeys(names.tolist(), scores)
-        self.n_iter_ = self.n_iter_[:, 0, :][np.newaxis]
+        """Give the attributes their shapes of old: one value a class, all of them alike."""
+        names, paths = self.classes_[1:] if outputs == 1 else self.classes_, self.coefs_paths_
+        # Where l1_ratios are given, they have a place.
+        places = (slice(None), 0, slice(None)) + (() if self.l1_ratios is None else (None,))
+        self.coefs_paths_ = {
+            name: paths[:, 0, :, i, :][places[:1] + places[2:]] for i, name in enumerate(names.tolist())
+        }
+        self.scores_ = dict.fromkeys(names.tolist(), self.scores_[places])
+        self.n_iter_ = self.n_iter_[places][np.newaxis]
         self.C_, self.l1_ratio_ = np.full(outputs, self.C_), np.full(outputs, self.l1_ratio_)
 
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+    def score(self, X: Any, y: Any, sample_weight: Any = None, **params: Any) -> float:
         """Return the score of the predictions by the scorer, accuracy where there is none."""
-        return score_by(self.scoring or "accuracy", self, X, y, sample_weight)
+        _raise_for_params(params, self, "score")
+        return score_by(self._get_scorer(), self, X, y, **self._routed("score", sample_weight, params)[1])
+
+    def get_metadata_routing(self) -> MetadataRouter:
+        """Return which parameters of `fit` and `score` go to the splitter and the scorer (scikit-learn's routing)."""
+        in_fit, in_both = MethodMapping().add(caller="fit", callee="split"), MethodMapping()
+        in_both.add(caller="score", callee="score").add(caller="fit", callee="score")
+        router = MetadataRouter(owner=self).add_self_request(self).add(splitter=self.cv, method_mapping=in_fit)
+        return router.add(scorer=self._get_scorer(), method_mapping=in_both)
+
+    def _routed(
+        self, method: str, sample_weight: Any, params: Mapping[str, Any]
+    ) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+        """Return what of a method's parameters goes to the splitter, and what to the scorer."""
+        weights = {} if sample_weight is None else {"sample_weight": sample_weight}
+        if not get_config()["enable_metadata_routing"]:
+            return {}, weights
+        routed = process_routing(self, method, **weights, **params)
+        return (routed.splitter.split if method == "fit" else {}), routed.scorer.score
+
+    def _get_scorer(self) -> Any:
+        return get_scorer(self.scoring or "accuracy")
 
     def _values(self) -> NDArray[Any]:
         """Return the values of C."""
@@ -183,25 +229,47 @@ def _show(Cs: NDArray[Any], numbers: Sequence[int], iteration: int, costs: list[
     print(f"iteration {iteration}: cost {said}", file=sys.stderr)
 
 
+def _best(scores: NDArray[Any]) -> int:
+    """Return the number of the best score; of those that differ by rounding, the first."""
+    return int((scores >= scores.max() - TIE * abs(scores.max())).argmax())
+
+
+def _knowing(scorer: Any, classes: NDArray[Any]) -> Any:
+    """Return a scorer that knows all classes, where its function has a parameter for them: a fold may lack some."""
+    function = getattr(scorer, "_score_func", None)
+    takes = () if function is None else inspect.signature(function).parameters
+    if "labels" not in takes:
+        return scorer
+    more = {"labels": classes} | ({"pos_label": classes[-1]} if len(classes) == 2 and "pos_label" in takes else {})
+    return make_scorer(
+        function,
+        greater_is_better=scorer._sign == 1,
+        response_method=scorer._response_method,
+        **more | getattr(scorer, "_kwargs", {}),
+    )
+
+
 @dataclass(frozen=True)
 class _Judge:
     """What scores a fit on the examples that it was not fitted to."""
 
-    scoring: Any
+    scorer: Any  # None is accuracy
     backend: Backend
     X: Array
     y: NDArray[Any]
     classes: NDArray[Any]
     splits: Sequence[tuple[NDArray[Any], ...]]
-    weights: NDArray[Any] | None
+    params: Mapping[str, Any]  # of the scorer; what there is for each example is given for those that are scored
 
-    def __call__(self, fold: int, predicted: NDArray[Any], parameters: Array) -> float:
-        """Return the score on what a fold left out, of the classes `(m,)` and the parameters that predict them."""
+    def accuracy(self, fold: int, predicted: NDArray[Any]) -> float:
+        """Return the accuracy of predicted classes `(m,)` on what a fold left out."""
         test = self.splits[fold][1]
-        weights = None if self.weights is None else self.weights[test]
-        if self.scoring in (None, "accuracy"):
-            right = self.classes[predicted[test]] == self.y[test]
-            return float(np.average(right, weights=weights))
+        right = self.classes[predicted[test]] == self.y[test]
+        return float(np.average(right, weights=self._params(test).get("sample_weight")))
+
+    def __call__(self, fold: int, parameters: Array) -> float:
+        """Return the score of parameters on what a fold left out."""
+        test = self.splits[fold][1]
         fitted = LogisticRegression(backend=self.backend.name, device=self.backend.device)
         fitted.n_features_in_ = self.X.shape[1]
         fitted.classes_ = self.classes
@@ -209,4 +277,8 @@ class _Judge:
         parameters = self.backend.to_host(parameters) if on_host else parameters
         fitted.coef_, fitted.intercept_ = parameters[:, :-1], parameters[:, -1]
         examples = self.X[test] if on_host else core.rows(self.backend.asarray(self.X), self.backend.asarray(test))
-        return score_by(self.scoring, fitted, examples, self.y[test], weights)
+        return score_by(self.scorer, fitted, examples, self.y[test], **self._params(test))
+
+    def _params(self, test: NDArray[Any]) -> dict[str, Any]:
+        m = len(self.y)
+        return {name: np.asarray(v)[test] if np.shape(v)[:1] == (m,) else v for name, v in self.params.items()}

@@ -23,6 +23,7 @@ from fastlr import core
 from fastlr.backends import Backend
 from fastlr.core import Array
 from fastlr.errors import shown
+from fastlr.estimators.callbacks import CallbackSupportMixin, follow, with_callbacks
 from fastlr.estimators.inputs import (
     Home,
     backend_for,
@@ -36,10 +37,12 @@ from fastlr.namespace import dtype_name, to_host
 from fastlr.objectives.network import Layer, outputs_for
 from fastlr.solvers import AUTO, GD
 from fastlr.training.checks import real, scale_or_auto, whole
+from fastlr.training.converge import RoundingNote
 from fastlr.training.settings import Settings, scale_of
 from fastlr.training.warm_start import Fit, fit_each
 
-ALIASES = {"newton-cholesky": "newton"}  # scikit-learn's names for solvers that are here
+# scikit-learn's names for solvers that are here, and for others, whose minimum is the same.
+ALIASES = {"newton-cholesky": "newton", "liblinear": AUTO, "sag": AUTO, "saga": AUTO}
 
 
 class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -82,7 +85,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return the accuracy on examples `X (m, n)` and labels `y (m,)`, which may be on the host."""
-        return score_by("accuracy", self, X, y, sample_weight)
+        return score_by(get_scorer("accuracy"), self, X, y, sample_weight=sample_weight)
 
     @property
     def _classes_are_numbers(self) -> bool:
@@ -108,15 +111,16 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             return to_host(answer) if self._answers_on_host else home.give(answer)
 
 
-class LogisticRegression(LinearClassifier):
+class LogisticRegression(CallbackSupportMixin, LinearClassifier):  # type: ignore[misc]
     """Logistic regression, a softmax for more than two classes, with an l2 penalty, fitted to its minimum.
 
     Parameters have scikit-learn's names and meanings: `C` the inverse of the penalty's strength, infinity for none;
     `tol` of the norm of the gradient of the mean objective; `max_iter` iterations of the solver; `fit_intercept`;
     `class_weight` a dict or "balanced"; `warm_start`, to start from the last fit. `solver` is "auto" (the least
-    work), "newton", "newton-cg" or "lbfgs". `verbose` prints each iteration's cost. `random_state` and `n_jobs`
-    change nothing: nothing is drawn, and the backend has its own threads. `penalty`, `l1_ratio`, `dual` and
-    `intercept_scaling` are refused unless they say what is done anyway.
+    work), "newton", "newton-cg" or "lbfgs"; scikit-learn's other names stand for one of them. `verbose` prints each
+    iteration's cost. `random_state` and `n_jobs` change nothing: nothing is drawn, and the backend has its own threads;
+    nor does `intercept_scaling`, since the intercept has no penalty. `penalty`, `l1_ratio` and `dual` are refused
+    unless they say what is done anyway. `set_callbacks`, of scikit-learn from 1.9, follows every solver.
 
     `backend`, `device`, `form` and `scale` are those of `fastlr.train`: uint8 is multiplied by 1/255 unless a scale
     says otherwise. `coef_` are those of X as it is; the penalty is on those of the scaled X. The fit is in float32
@@ -169,6 +173,7 @@ class LogisticRegression(LinearClassifier):
         self.form = form
         self.scale = scale
 
+    @with_callbacks  # type: ignore[untyped-decorator]
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Fit to examples `X (m, n)` and labels `y (m,)`; `sample_weight (m,)` says how much each example counts."""
         settings = settings_of(self, l1_ratio=self.l1_ratio)
@@ -178,22 +183,30 @@ class LogisticRegression(LinearClassifier):
         classes, codes = class_codes(y)
         weights = example_weights(self.class_weight, sample_weight, classes, y, codes)
         outputs = outputs_for(len(classes))
+        check_liblinear(self, C, outputs)
         scale = scale_for(self, X)
         initial = self._last_fit(outputs, X.shape[1], scale) if self.warm_start else None
         backend = backend_for(self, X)
+
+        def found(W: Array, b: Array) -> dict[str, Any]:
+            return {"coef_": home.give(scale * W[0, ...]), "intercept_": home.give(b[0, :, 0]), "classes_": classes}
+
+        following = follow(self, X, y, found)
         with backend.scope():
             (fit,) = fit_each(
                 backend, X, codes, outputs, np.array([[1 / (C * weights.sum())]]), settings,
                 weightings=None if (weights == weights[0]).all() else (weights / weights.mean())[np.newaxis],
                 scale=scale, intercept=self.fit_intercept, initial=initial, watch=_show if self.verbose else None,
+                measure=None if following is None else following.measure,
             )  # fmt: skip
             path = fit.paths[0]
-            self.coef_, self.intercept_ = home.give(scale * fit.W[0, ...]), home.give(fit.b[0, :, 0])
+            self.__dict__.update(found(fit.W, fit.b))
             self.n_iter_ = home.give(backend.asarray(np.array([path.recorded_at[-1]], dtype=np.int32)))
-        self.classes_ = classes
         self.loss_curve_ = path.objectives
         self.solver_, self.form_, self.backend_ = fit.solver, fit.objective.name, backend.name
-        warn(fit)
+        if following:
+            following.end()
+        warn(fit, self.verbose)
         return self
 
     def __sklearn_tags__(self) -> Any:
@@ -215,31 +228,52 @@ class LogisticRegression(LinearClassifier):
         return Layer(W / scale, b[:, np.newaxis])
 
 
-def score_by(scoring: Any, estimator: LinearClassifier, X: Any, y: Any, sample_weight: Any = None) -> float:
-    """Return the score by one of scikit-learn's scorers, or its name, which is given predictions as NumPy's arrays."""
+def score_by(scorer: Any, estimator: LinearClassifier, X: Any, y: Any, **params: Any) -> float:
+    """Return the score by one of scikit-learn's scorers, which is given NumPy's arrays."""
     on_host = copy.copy(estimator)
     on_host._answers_on_host = True
-    weights = {} if sample_weight is None else {"sample_weight": labels_on_host(sample_weight)}
-    return float(get_scorer(scoring)(on_host, X, labels_on_host(y), **weights))
+    given = {name: labels_on_host(value) for name, value in params.items() if value is not None}
+    return float(scorer(on_host, X, labels_on_host(y), **given))
 
 
 def settings_of(estimator: Any, **ratio: Any) -> Settings:
     """Return an estimator's parameters as settings; raise for what is not done here, by name."""
     ((l1_name, l1_value),) = ratio.items()
-    refused = {
-        "penalty": (estimator.penalty not in ("l2", None, "deprecated"), "only the l2 penalty, or None, is"),
-        l1_name: (l1_value is not None and np.any(np.asarray(l1_value) != 0), "only the l2 penalty, a ratio of 0, is"),
-        "dual": (estimator.dual is not False, "form='gram' is what the dual problem would be good for; False is"),
-        "intercept_scaling": (estimator.intercept_scaling != 1, "the intercept has no penalty and needs none; 1 is"),
-    }
-    for name, (wrong, what) in refused.items():
-        if wrong:
-            raise ValueError(f"{name}: {getattr(estimator, name)!r} is not supported; {what}")
-    solver = ALIASES.get(estimator.solver, estimator.solver)
+    name = estimator.solver
+    if estimator.penalty not in ("l2", None, "deprecated"):
+        raise ValueError(f"penalty: {estimator.penalty!r} is not supported; only the l2 penalty, or None, is")
+    if l1_value is not None and np.any(np.asarray(l1_value) != 0):
+        raise ValueError(
+            f"Solver {name} supports only 'l2' or None penalties, got {l1_name}={l1_value!r}; no solver here does more"
+        )
+    if estimator.dual is not False and name != "liblinear":  # whose dual problem has the same minimum
+        raise ValueError(
+            f"Solver {name} supports only dual=False, got dual={estimator.dual!r}; form='gram' is as fast where there "
+            "are few examples"
+        )
+    positive("intercept_scaling", estimator.intercept_scaling)
+    if estimator.penalty is None and estimator.C != 1.0:
+        warnings.warn("Setting penalty=None will ignore the C and l1_ratio parameters", stacklevel=callers_level())
+    solver = ALIASES.get(name, name)
     if solver == GD:
         raise ValueError(f"solver: {solver!r} does not go to the minimum; take {AUTO!r}, or use fastlr.train")
-    iterations, tol = whole("max_iter", estimator.max_iter, 1), real("tol", estimator.tol, above=0.0)
+    if estimator.verbose and solver != name:
+        print(f"solver {name!r}: {solver!r} finds the same minimum here", file=sys.stderr)
+    iterations, tol = whole("max_iter", estimator.max_iter, 0), real("tol", estimator.tol, above=0.0)
     return Settings(iterations, solver=solver, form=estimator.form, tol=tol)
+
+
+def check_liblinear(estimator: Any, C: float, outputs: int) -> None:
+    """Refuse what scikit-learn refuses for this solver: programs rely on it."""
+    if estimator.solver != "liblinear":
+        return
+    if math.inf == C:
+        raise ValueError("penalty=None is not supported for the liblinear solver")
+    if outputs > 1:
+        raise ValueError(
+            f"The 'liblinear' solver does not support multiclass classification. Take {AUTO!r}, or wrap the estimator "
+            "in OneVsRestClassifier"
+        )
 
 
 def scale_for(estimator: Any, X: Array) -> float:
@@ -250,7 +284,7 @@ def scale_for(estimator: Any, X: Array) -> float:
             "X is uint8, which is pixels: it is multiplied by 1/255, as in fastlr.train. Earlier versions did not. "
             "To end this warning, give scale=1 for features as they are, or scale=1/255 for pixels",
             FutureWarning,
-            stacklevel=3,
+            stacklevel=callers_level(),
         )
     return scale_of(scale, X)
 
@@ -265,10 +299,21 @@ def positive(name: str, value: Any) -> float:
         return math.inf
 
 
-def warn(fit: Fit) -> None:
-    """Say of each model what did not go well."""
+def warn(fit: Fit, verbose: int) -> None:
+    """Say of each model what did not go well: of rounding, which scikit-learn does not warn of, where verbose."""
     for said in dict.fromkeys(note for notes in fit.notes for note in notes):
-        warnings.warn(said, ConvergenceWarning, stacklevel=3)
+        if not isinstance(said, RoundingNote):
+            warnings.warn(said, ConvergenceWarning, stacklevel=callers_level())
+        elif verbose:
+            print(said, file=sys.stderr)
+
+
+def callers_level() -> int:
+    """Return the stacklevel, for a warning, of the first caller who is neither here nor in scikit-learn."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_globals["__name__"].partition(".")[0] in ("fastlr", "sklearn"):
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def _show(numbers: Sequence[int], iteration: int, costs: list[float]) -> None:

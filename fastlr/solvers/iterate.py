@@ -13,7 +13,8 @@ class Iterate(NamedTuple):
     """A point with what is known of the objective there, and what the solver remembers."""
 
     at: Evaluation
-    stalled: Array  # how many steps in a row brought neither a lower objective nor a lower norm, (k, 1, 1)
+    stalled: Array  # how many steps in a row brought neither a lower objective nor the lowest norm so far, (k, 1, 1)
+    lowest: Array  # that norm, (k, 1, 1)
     memory: tuple[Any, ...] = ()
 
     def rows(self, models: Sequence[int]) -> Iterate:
@@ -25,4 +26,4 @@ class Iterate(NamedTuple):
 def start(objective: Objective, b: Array, W: Array | None = None) -> Iterate:
     """Return the iterate at coordinates W, else at the initial weights, and the intercepts `b (k, units, 1)`."""
     at = objective.evaluate(objective.origin(b, W))
-    return Iterate(at, 0 * at.norm)
+    return Iterate(at, 0 * at.norm, at.norm)

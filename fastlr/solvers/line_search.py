@@ -53,5 +53,6 @@ def arrived(iterate: Iterate, new: Evaluation, kept: Array) -> Iterate:
     start = iterate.at
     xp, f0 = array_namespace(start.objective), start.objective
     hidden = f0 - new.objective <= core.rounding(f0.dtype) * xp.abs(f0)
-    stalled = ~kept | (hidden & (new.norm >= start.norm))
-    return Iterate(new, xp.where(stalled, iterate.stalled + 1, xp.zeros_like(f0)))
+    stalled = ~kept | (hidden & (new.norm >= iterate.lowest))
+    count = xp.where(stalled, iterate.stalled + 1, xp.zeros_like(f0))
+    return Iterate(new, count, xp.minimum(iterate.lowest, new.norm))

@@ -19,6 +19,12 @@ FEW = 0.75  # of the models: when no more of them go on, they do so by themselve
 PATIENCE = 5  # steps in a row that lead nowhere, after which rounding is all that is left
 
 
+class RoundingNote(str):
+    """A note that rounding ended a fit: in this dtype its objective is as low as it gets."""
+
+    __slots__ = ()
+
+
 @packable
 @dataclass
 class Convergence(Path):
@@ -91,8 +97,10 @@ def findings(path: Convergence, separates: bool, tol: float) -> list[str]:
         )
     if not path.norm <= tol and path.stalled:
         said.append(
-            f"the rounding of the dtype ends it: the gradient's norm is {path.norm:.1e}, tol is {tol:.1e}; "
-            "take a larger tol, or float64"
+            RoundingNote(
+                f"the rounding of the dtype ends it: the gradient's norm is {path.norm:.1e}, tol is {tol:.1e}; "
+                "take a larger tol, or float64"
+            )
         )
     elif not path.norm <= tol:
         said.append(

@@ -63,7 +63,7 @@ SEED = (0, "Seed of all that is drawn: initial weights, shuffles.", _seed)  # a 
 class Settings(Group):
     """How models are trained. The model file holds them, with those of its `Candidate`."""
 
-    iterations: int = setting(2000, "Updates, or the most steps of a solver that goes to the minimum.", at_least(1))
+    iterations: int = setting(2000, "Updates, or the most steps of a solver that goes to the minimum.", at_least(0))
     layers: tuple[int, ...] = setting(
         (),
         "Units of hidden ReLU layers, such as 4,3,2; by default none.",
@@ -99,6 +99,8 @@ class Settings(Group):
             object.__setattr__(self, "solver", GD)
         if self.converges and own:
             raise InputError(f"solver: {self.solver!r} is not for {own}; leave it out, or take {GD!r}")
+        if self.iterations == 0 and not self.converges:
+            raise InputError(f"iterations: 0; {GD!r} makes at least 1")
         if self.tol is not None and not self.converges:
             raise InputError(
                 f"tol: {self.tol}, but {GD!r} does as many iterations as it is told to; take another solver, "
