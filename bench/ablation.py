@@ -1,6 +1,6 @@
 """What each kernel of the CPU brings: real tasks with all kernels, and without that one.
 
-    python bench/ablation.py [--kernels gram_steps,newton_step] [--runs 7] [--out bench/results/NAME.json]
+    python bench/ablation.py [--kernels gram_steps,newton_steps] [--runs 7] [--out bench/results/NAME.json]
 
 Without a kernel the work is done as on any other backend: by the array library and its BLAS, or step by step. The
 kernels of the Gram matrix share a format that nothing else reads, so that they are left out together. Both are timed in
@@ -105,7 +105,7 @@ def tasks() -> dict[str, dict[str, Callable[[], Task]]]:
             "fit MNIST, uint8": lambda: fit(pixels["MNIST"](), solver="lbfgs", tol=1e-2),
             "fit MNIST Fourier, float64": lambda: fit(floats("MNIST, Fourier", "float64"), solver="lbfgs"),
         },
-        "newton_step": {
+        "newton_steps": {
             f"fit {name}": lambda name=name: fit(floats(name)) for name in ("iris", "wine, scaled", "breast cancer")
         },
         "primal_conjugate_gradients": {

@@ -40,6 +40,18 @@ def objective(X, y, weights, C, W, b):
     return (weights @ losses + (W.astype(np.float64) ** 2).sum() / (2 * C)) / weights.sum()
 
 
+@pytest.mark.parametrize("name", ["iris", "breast_cancer"])
+def test_a_fit_that_is_watched_is_the_same(name, capsys):
+    """Several iterations are one call where nobody looks on; where somebody does, each is a call of its own."""
+    X, y = problem(name)
+    quiet, shown = (fastlr.LogisticRegression(verbose=verbose, solver="newton").fit(X, y) for verbose in (0, 1))
+    assert capsys.readouterr().err.count("\n") == len(shown.loss_curve_) > 2
+    assert quiet.loss_curve_ == shown.loss_curve_
+    assert quiet.n_iter_ == shown.n_iter_ == len(quiet.loss_curve_) - 1
+    np.testing.assert_array_equal(quiet.coef_, shown.coef_)
+    np.testing.assert_array_equal(quiet.intercept_, shown.intercept_)
+
+
 def problem(name):
     """Return examples and labels, of scikit-learn's own or drawn."""
     rng = np.random.default_rng(3)

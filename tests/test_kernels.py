@@ -265,7 +265,7 @@ def test_a_pass_takes_what_the_kernel_does_not_read_and_keeps_what_is_no_number(
 @pytest.mark.parametrize("dtype", [np.uint8, np.float64])
 @pytest.mark.parametrize(("k", "units", "m", "n"), [(1, 1, 2, 1), (2, 1, 60, 5), (1, 3, 45, 9), (3, 4, 70, 7)])
 @pytest.mark.parametrize("weighted", [False, True])
-def test_newton_step(team, k, units, m, n, dtype, work, weighted):
+def test_newton_steps(team, k, units, m, n, dtype, work, weighted):
     X, rng = examples(m, n, dtype), np.random.default_rng(m)
     scale = 1 / 255 if dtype is np.uint8 else 2.0
     Y = one_hot(rng.integers(0, max(2, units), m), units)[np.newaxis].astype(work)
@@ -275,7 +275,7 @@ def test_newton_step(team, k, units, m, n, dtype, work, weighted):
     W = W - (units > 1) * W.mean(axis=1, keepdims=True)
     moments = None if dtype is np.uint8 else (X.mean(axis=0)[None, :].astype(work), X.std(axis=0)[None, :].astype(work))
     ends = []
-    for kernels, own in (({"newton_step": arrays.newton_step}, work), ({}, np.float64)):
+    for kernels, own in (({"newton_steps": arrays.newton_steps}, work), ({}, np.float64)):
         exactly = moments and tuple(values.astype(own) for values in moments)
         form = PrimalForm.of(X.T, W.astype(own), scale, kernels, exactly)
         given = [None if array is None else array.astype(own) for array in (Y, l2, l2, counts)]
@@ -333,18 +333,39 @@ def test_primal_conjugate_gradients(team, k, units, m, n, dtype, work, intercept
             np.testing.assert_allclose(got, expected, rtol=0, atol=least)
 
 
-def test_newton_step_leaves_a_matrix_without_factors_to_the_plain_way():
+@pytest.mark.parametrize(("units", "m", "n"), [(1, 60, 5), (3, 45, 9)])
+@pytest.mark.parametrize("tol", [1e-2, 1e-6, 0.0])
+def test_newton_steps_in_one_call_are_those_one_by_one(units, m, n, tol):
+    X, rng = examples(m, n, np.float64), np.random.default_rng(m)
+    Y = one_hot(rng.integers(0, max(2, units), m), units)[np.newaxis]
+    form = PrimalForm.of(X.T, np.zeros((1, units, n)), 2.0, {"newton_steps": arrays.newton_steps}, None)
+    objective = Resident(form, Y, *(np.full((1, 1, 1), 1e-3),) * 2, Network((), units))
+    start = newton.start(objective, np.zeros((1, units, 1)))
+    end, passed = newton.steps(objective, start, 40, tol)
+    one = start
+    for cost, value in passed:
+        one = newton.step(choose_backend("numpy"), objective, one)
+        assert (one.at.cost.item(), one.at.objective.item()) == (cost, value)
+        assert one.at.norm.item() > tol
+    one = newton.step(choose_backend("numpy"), objective, one)
+    for found, expected in zip((*end.at.x, *end.at.gradient[:2]), (*one.at.x, *one.at.gradient[:2]), strict=True):
+        np.testing.assert_array_equal(found, expected)
+    assert len(passed) >= 1
+    assert end.at.norm.item() <= max(tol, 1e-12)
+
+
+def test_newton_steps_leave_a_matrix_without_factors_to_the_plain_way():
     X = np.full((8, 8), np.nan)
     rules = (30, 1e-4, 0.9, 10.0, 0.1)
     V, Y = np.ones((1, 1, 7)), np.ones((1, 1, 8))
-    end, _, _, found = arrays.newton_step(X, Y, np.ones((1, 1, 1)), None, 6, 1e-14, rules, V)
-    assert found[0, 3] == -1
+    end, _, _, _, steps = arrays.newton_steps(X, Y, np.ones((1, 1, 1)), None, 6, 1e-14, rules, V, 3, 0.0)
+    assert steps[0] == 0
     assert (end == V).all()
 
 
 @pytest.mark.parametrize("work", [np.float64, np.float32])
 @pytest.mark.parametrize(("m", "k"), [(3, 1), (16, 2), (37, 3), (530, 1)])
-def test_newton_steps_on_the_triangle_that_is_kept(team, m, k, work):
+def test_gram_newton_steps_on_the_triangle_that_is_kept(team, m, k, work):
     rng = np.random.default_rng(m)
     h, l2, right = rng.uniform(0, 0.1, (k, 1, m)), rng.uniform(0.1, 1, (k, 1, 1)), rng.normal(size=(k, m, 2))
     given = [array.astype(work) for array in (h, l2, right)]

@@ -27,7 +27,7 @@ KERNELS: Kernels = {
     "gram_conjugate_gradients": matrix.gram_conjugate_gradients,
     "gram_solve": matrix.gram_solve,
     "gram_diagonal": matrix.gram_diagonal,
-    "newton_step": arrays.newton_step,
+    "newton_steps": arrays.newton_steps,
     "gram_steps": steps.gram_steps,
     "primal_steps": steps.primal_steps,
     "gram_network_steps": steps.gram_network_steps,

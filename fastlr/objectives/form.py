@@ -20,7 +20,7 @@ from fastlr.backends.record import NO_KERNELS, Kernels
 from fastlr.core import Array
 from fastlr.namespace import array_namespace
 from fastlr.objectives.preconditioner import Preconditioner
-from fastlr.objectives.protocol import Evaluation, Vector
+from fastlr.objectives.protocol import Evaluation, Passed, Vector
 
 
 class Form(Protocol):
@@ -76,10 +76,11 @@ class Form(Protocol):
     def newton(self, A: Array, W: Array, gradient: Vector, l2: Array, counts: Array | None, intercept: bool) -> Vector:
         """Return the direction of Newton's method at probabilities A, from the whole matrix of second derivatives."""
 
-    def newton_step(
-        self, at: Evaluation, Y: Array, l2: Array, counts: Array | None, intercept: bool, rules: tuple[Any, ...]
-    ) -> tuple[Evaluation, Array] | None:
-        """Return the point after a compiled step of Newton's method and whether it was taken; None without one."""
+    def newton_steps(
+        self, at: Evaluation, Y: Array, l2: Array, counts: Array | None, intercept: bool, rules: tuple[Any, ...],
+        most: int, tol: float,
+    ) -> tuple[Evaluation, Array, Passed] | None:  # fmt: skip
+        """Return what `Objective.newton_steps` does."""
 
     def conjugate_gradients(
         self, A: Array, counts: Array | None, l2: Array, preconditioner: Preconditioner, c: Array, gradient: Vector,

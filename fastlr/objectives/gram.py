@@ -139,7 +139,7 @@ class GramForm(Data):
         diagonal: Callable[..., Array] = self.kernels.get("gram_diagonal", core.diagonal)
         return self.factor * diagonal(self.K)[:, : self.X.shape[1]]
 
-    def newton_step(self, *arguments: Any) -> None:
+    def newton_steps(self, *arguments: Any) -> None:
         """Return None: there is no kernel for all of it."""
 
     def conjugate_gradients(

@@ -19,7 +19,7 @@ from fastlr.namespace import array_namespace, itemsize_of
 from fastlr.objectives import preconditioner
 from fastlr.objectives.form import Data
 from fastlr.objectives.preconditioner import Preconditioner
-from fastlr.objectives.protocol import Evaluation, Vector
+from fastlr.objectives.protocol import Evaluation, Passed, Vector
 
 EVERY = 8  # examples of which one is looked at for the mean curvature
 VECTOR = 8  # numbers of a vector of the CPU
@@ -146,22 +146,27 @@ class PrimalForm(Data):
         W, b = -solved[..., :n], -solved[..., n:] if intercept else 0 * g.b
         return Vector(W, b, self.logits(W, b))
 
-    def newton_step(
-        self, at: Evaluation, Y: Array, l2: Array, counts: Array | None, intercept: bool, rules: tuple[Any, ...]
-    ) -> tuple[Evaluation, Array] | None:
-        """Return the point after a compiled step, and whether it was taken; None where the plain way is to be used."""
-        kernel, (units, m), dtype = self.kernels.get("newton_step"), Y.shape[1:], at.x.W.dtype
+    def newton_steps(
+        self, at: Evaluation, Y: Array, l2: Array, counts: Array | None, intercept: bool, rules: tuple[Any, ...],
+        most: int, tol: float,
+    ) -> tuple[Evaluation, Array, Passed] | None:  # fmt: skip
+        """Return the point after compiled steps, whether the last was taken, and what was passed.
+
+        None where the plain way is to be used.
+        """
+        kernel, (units, m), dtype = self.kernels.get("newton_steps"), Y.shape[1:], at.x.W.dtype
         n = self.X.shape[0]
         if kernel is None or not intercept or m * (units * (n + 1)) ** 2 > SMALL:
             return None
         V = np.concatenate(at.x[:2], axis=2, dtype=np.float64)
         given = [None if array is None else np.asarray(array, np.float64) for array in (Y, l2, counts)]
-        V, Z, G, found = kernel(self.in_vectors, *given, n, core.rounding(dtype), rules, V)
-        if (found[:, 3] < 0).any():
+        V, Z, G, found, steps = kernel(self.in_vectors, *given, n, core.rounding(dtype), rules, V, most, tol)
+        if not steps.all():
             return None
+        passed, found = found[0, : steps[0] - 1, :2].tolist(), found[np.arange(len(steps)), steps - 1]
         W, b, dW, db, Z = (a.astype(dtype) for a in (V[..., :n], V[..., n:], G[..., :n], G[..., n:], Z))
         J, f, norm, kept = (found[:, i].astype(dtype).reshape(-1, 1, 1) for i in range(4))
-        return Evaluation(Vector(W, b, Z), J, f, Vector(dW, db), norm), kept > 0
+        return Evaluation(Vector(W, b, Z), J, f, Vector(dW, db), norm), kept > 0, passed
 
     @functools.cached_property
     def in_vectors(self) -> Array:

@@ -34,6 +34,9 @@ def plus(u: Vector, t: Any, v: Vector) -> Vector:
     )
 
 
+Passed = list[list[float]]  # cost and objective of points on the way
+
+
 class Evaluation(NamedTuple):
     """What is known of the objective at a point; `(k, 1, 1)` where nothing else is said."""
 
@@ -91,10 +94,14 @@ class Objective(Protocol):
     def newton(self, at: Evaluation) -> Vector:
         """Return the direction −(∇²f)⁻¹ ∇f."""
 
-    def newton_step(self, at: Evaluation, rules: tuple[Any, ...]) -> tuple[Evaluation, Array] | None:
-        """Return the point after a compiled step of Newton's method, and whether it was taken `(k, 1, 1)`.
+    def newton_steps(
+        self, at: Evaluation, rules: tuple[Any, ...], most: int, tol: float
+    ) -> tuple[Evaluation, Array, Passed] | None:
+        """Return the point after compiled steps of Newton's method, and whether the last was taken `(k, 1, 1)`.
 
-        None without a kernel for it. `rules` are the constants of the line search.
+        They are at most so many, until the gradient's norm is at most tol or no step brings more; several are for one
+        model alone, and the third that is returned is what was passed on the way. None without a kernel for it. `rules`
+        are the constants of the line search.
         """
 
     def conjugate_gradients(self, at: Evaluation, longest: int, share: float) -> Vector | None:

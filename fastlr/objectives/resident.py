@@ -19,7 +19,7 @@ from fastlr.namespace import array_namespace, to_host
 from fastlr.objectives.form import Form
 from fastlr.objectives.network import Deeper, Network, classes_of
 from fastlr.objectives.preconditioner import Preconditioner, mean_curvature
-from fastlr.objectives.protocol import Evaluation, State, Vector, plus, rows_of
+from fastlr.objectives.protocol import Evaluation, Passed, State, Vector, plus, rows_of
 
 LOGISTIC_REGRESSION = Network()
 NONE = Preconditioner()
@@ -117,9 +117,11 @@ class Resident:
             self._probabilities(at), at.x.W, at.gradient, self.l2, self.counts, self.network.intercept
         )
 
-    def newton_step(self, at: Evaluation, rules: tuple[Any, ...]) -> tuple[Evaluation, Array] | None:
-        """Return the point after a compiled step of Newton's method and whether it was taken; None without one."""
-        return self.form.newton_step(at, self.Y, self.l2, self.counts, self.network.intercept, rules)
+    def newton_steps(
+        self, at: Evaluation, rules: tuple[Any, ...], most: int, tol: float
+    ) -> tuple[Evaluation, Array, Passed] | None:
+        """Return the point after compiled steps of Newton's method, whether the last was taken, and what was passed."""
+        return self.form.newton_steps(at, self.Y, self.l2, self.counts, self.network.intercept, rules, most, tol)
 
     def _probabilities(self, at: Evaluation) -> Array:
         return core.sigmoid(at.x.Z) if self.network.outputs == 1 else core.softmax(at.x.Z)

@@ -181,7 +181,7 @@ class Streamed:
         """Raise: the choice of the solver leaves it out."""
         raise NotImplementedError("Newton's method needs the data in memory")
 
-    def newton_step(self, at: Evaluation, rules: tuple[Any, ...]) -> None:
+    def newton_steps(self, at: Evaluation, rules: tuple[Any, ...], most: int, tol: float) -> None:
         """Return None: there is no kernel for all of it."""
 
     def conjugate_gradients(self, at: Evaluation, longest: int, share: float) -> None:

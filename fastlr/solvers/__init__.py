@@ -41,6 +41,8 @@ class Converging(Protocol):
     def step(self, backend: Backend, objective: Objective, iterate: Iterate) -> Iterate:
         """Return the next iterate."""
 
+    # Where it has `steps(objective, iterate, most, tol)` as well, that is called for one model that nobody watches.
+
     def why_not(self, form: str, outputs: int) -> str | None:
         """Return why it cannot work on a form, with so many outputs; None where it can."""
 

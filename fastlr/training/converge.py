@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from fastlr.backends import Backend
-from fastlr.objectives.protocol import Objective, State, rows_of
+from fastlr.objectives.protocol import Objective, Passed, State, rows_of
 from fastlr.solvers import Converging
 from fastlr.solvers.iterate import Iterate
 from fastlr.training.checkpoint import NONE, Checkpoint
@@ -56,7 +56,8 @@ def converge(
     if (kept := checkpoint.restored("convergence")) is not None:
         paths, going, begun, iterate = kept
         objective = objective.rows(going) if len(going) < len(paths) else objective
-    for done in range(begun, iterations + 1):
+    done, unwatched = begun, callback is None and measure is None and checkpoint is NONE
+    while True:
         checkpoint.offer(lambda: {"convergence": ([path.so_far() for path in paths], going, done, iterate)})  # noqa: B023
         values = (iterate.at.cost, iterate.at.objective, iterate.at.norm, iterate.stalled)
         # One way to the host for all of them.
@@ -83,9 +84,19 @@ def converge(
         if len(rows) <= FEW * len(going):
             objective, iterate = objective.rows(rows), iterate.rows(rows)
             going = [going[row] for row in rows]
+        passed: Passed = []
         with np.errstate(over="ignore", invalid="ignore"):
-            iterate = solver.step(backend, objective, iterate)
-    raise AssertionError("the last iteration ends every model")
+            if unwatched and len(going) == 1 and hasattr(solver, "steps"):
+                iterate, passed = solver.steps(objective, iterate, iterations - done, tol)
+            else:
+                iterate = solver.step(backend, objective, iterate)
+        for cost, value in passed:
+            done += 1
+            path = paths[going[0]]
+            path.costs.append(cost)
+            path.objectives.append(value)
+            path.recorded_at.append(done)
+        done += 1
 
 
 def findings(path: Convergence, separates: bool, tol: float) -> list[str]:

@@ -126,23 +126,24 @@ def primal_conjugate_gradients(
     return moving[4], moving[5]
 
 
-def newton_step(
-    X: Array, Y: Array, l2: Array, weights: Array | None, penalized: int, rounding: float, rules: Any, V: Array
-) -> tuple[Array, Array, Array, Array]:
-    """Return V (k, units, d), its logits, its gradient and what else is known there, after a step of Newton's method.
+def newton_steps(
+    X: Array, Y: Array, l2: Array, weights: Array | None, penalized: int, rounding: float, rules: Any, V: Array,
+    most: int, tol: float,
+) -> tuple[Array, Array, Array, Array, Array]:  # fmt: skip
+    """Return V (k, units, d), its logits, its gradient and what else is known there, after steps of Newton's method.
 
-    All in float64, X (m, …) as `PrimalForm.in_vectors`. The last are J, the objective, the gradient's norm, and 1 where
-    the step was taken, `(k, 4)`: 0 where it led nowhere, −1 where the matrix has no factors. Twin:
-    `solvers.newton.step`, where nothing is fused.
+    All in float64, X (m, …) as `PrimalForm.in_vectors`. The last are for each step J, the objective, the gradient's
+    norm, and 1 where it was taken, else 0, `(k, most, 4)`; and how many there were, `(k,)`: none where the matrix has
+    no factors. Twin: `solvers.newton.step`, where nothing is fused.
     """
     (k, units, d), (m, width) = V.shape, X.shape
     padded = np.zeros((k, units, width))
     padded[..., :d] = V
-    Z, G, found = np.empty((k, units, m)), np.empty_like(padded), np.empty((k, 4))
+    Z, G, found, steps = np.empty((k, units, m)), np.empty_like(padded), np.empty((k, most, 4)), np.empty(k, np.int64)
     Y, counted, l2 = _writable(Y, np.empty((1, 1, 0)) if weights is None else weights, l2[:, 0, 0])
     size = min(k, starting.size_for(k * m * (units * d) ** 2))
-    starting.start("newton_step", size, X, Y, counted, penalized, l2, rounding, rules, padded, Z, G, found)
-    return padded[..., :d], Z, G[..., :d], found
+    starting.start("newton_steps", size, X, Y, counted, penalized, l2, rounding, rules, tol, padded, Z, G, found, steps)
+    return padded[..., :d], Z, G[..., :d], found, steps
 
 
 def _writable(*arrays: Array) -> list[Array]:

@@ -1,4 +1,4 @@
-"""A kernel for the CPU that does a step of Newton's method on few numbers, where calls would take longer than sums."""
+"""A kernel for the CPU that does steps of Newton's method on few numbers, where calls would take longer than sums."""
 
 from __future__ import annotations
 
@@ -16,18 +16,19 @@ WIDTH = 8  # numbers of a vector, of which the columns are a multiple
 
 
 @kernel
-def newton_step(
+def newton_steps(
     member: int, size: int, counter: Any, X: Any, Y: Any, weights: Any, penalized: int, l2: Any, rounding: float,
-    rules: Any, V: Any, Z: Any, G: Any, found: Any,
+    rules: Any, tol: float, V: Any, Z: Any, G: Any, found: Any, steps: Any,
 ) -> None:  # fmt: skip
-    """Advance `V (k, units, d)` by a step; Z (k, units, m) and G (k, units, d) ← its logits and gradient.
+    """Advance `V (k, units, d)` by some steps; Z (k, units, m) and G (k, units, d) ← its logits and gradient.
 
     `X (m, d)` are the examples, with a column of ones where there is an intercept, and of zeros up to whole vectors; V
     and G have the same columns. `Y (1, units, m)` are one-hot labels, `weights (1 or k, 1, m)` or of no examples.
     l2 (k,) is the penalty of the first coordinates of a unit, so many. The rules of the line search are those of
-    `line_search`: trials, fall, flat, farthest and margin. `found (k, 4)` ← J, the objective, the gradient's norm, and
-    whether the step was taken: 1, or 0 where it led nowhere, or −1 where the matrix has no factors, and V is as it was.
-    Twin: `PrimalForm.newton` and `line_search.search`.
+    `line_search`: trials, fall, flat, farthest and margin. `found (k, most, 4)` ← for each step J, the objective, the
+    gradient's norm, and whether it was taken: 1, or 0 where it led nowhere. `steps (k,)` ← how many they are: the last
+    led to a norm of at most tol, or was not taken, or what it brought is hidden by rounding, or the next matrix has no
+    factors. Twin: `PrimalForm.newton` and `line_search.search`.
     """
     (k, units, d), m = V.shape, X.shape[0]
     M = (units * d + LANES - 1) // LANES * LANES
@@ -36,14 +37,20 @@ def newton_step(
     scratch = np.empty((3, m))
     for q in range(member, k, size):
         y, w = Y[q % Y.shape[0]], weights[q % weights.shape[0], 0]
-        found[q, 3] = -1.0
-        for end in range(2):  # where the step begins, and where it ends
+        steps[q], f0, f, last, kept = 0, np.inf, np.inf, np.inf, True
+        for done in range(found.shape[1] + 1):
             _project(X, V[q], Z[q])
             J = _evaluate(Z[q], y, w, A, D, scratch)
             _gradient(X, D, V[q], penalized, l2[q], G[q])
-            if end:
-                found[q, 0], found[q, 2] = J, sqrt(_dot(G[q], G[q], d))
-                break
+            norm = sqrt(_dot(G[q], G[q], d))
+            if done > 0:
+                found[q, done - 1, 0], found[q, done - 1, 1], found[q, done - 1, 2] = J, f, norm
+                found[q, done - 1, 3] = 1.0 if kept else 0.0
+                steps[q] = done
+                hidden = f0 - f <= rounding * abs(f0) and norm >= last
+                if done == found.shape[1] or not kept or norm <= tol or hidden:
+                    break
+            last = norm
             _hessian(X, A, w, penalized, l2[q], rounding, R, uint64(M), scales)
             if not factor_one(R, uint64(M), units * d):
                 break
@@ -55,12 +62,12 @@ def newton_step(
                 step[i // d, i % d] = x[i] * scales[i]
             _project(X, step, along)
             start = J, _dot(G[q], step, d), l2[q], _dot(V[q], V[q], penalized), _dot(V[q], step, penalized)
-            t, found[q, 1], kept = _search(
+            f0 = J + l2[q] / 2 * start[3]
+            t, f, kept = _search(
                 Z[q], along, start, _dot(step, step, penalized), rounding, rules, y, w, A, D, scratch, there
             )
             for i in range(units * d):
                 V[q, i // d, i % d] += t * step[i // d, i % d]
-            found[q, 3] = 1.0 if kept else 0.0
 
 
 @inlined
