@@ -146,10 +146,11 @@ def test_only_the_layers_are_at_the_top():
     [("sklearn", "estimators"), ("matplotlib", "reporting"), ("typer", "cli"), ("rich", "cli")],
 )
 def test_who_imports_a_library(library, place):
+    """Each in its place; but for `model/handover.py`, which makes models of other libraries."""
     root = Path(fastlr.__file__).parent
     for path in root.rglob("*.py"):
         modules = [n for n in ast.walk(parsed(path)) if isinstance(n, ast.Import | ast.ImportFrom)]
         names = {alias.name for n in modules if isinstance(n, ast.Import) for alias in n.names}
         names |= {n.module or "" for n in modules if isinstance(n, ast.ImportFrom)}
         if library in {name.partition(".")[0] for name in names}:
-            assert path.relative_to(root).parts[0] == place, path
+            assert path.relative_to(root).parts[0] == place or path == root / "model" / "handover.py", path

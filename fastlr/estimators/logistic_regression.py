@@ -20,7 +20,7 @@ from sklearn.metrics import get_scorer
 from sklearn.utils.validation import check_is_fitted
 
 from fastlr import core
-from fastlr.backends import Backend
+from fastlr.backends import Backend, choose_backend
 from fastlr.core import Array
 from fastlr.errors import shown
 from fastlr.estimators.callbacks import CallbackSupportMixin, follow, with_callbacks
@@ -33,6 +33,7 @@ from fastlr.estimators.inputs import (
     example_weights,
     labels_on_host,
 )
+from fastlr.model.handover import as_scikit_learn, as_torch
 from fastlr.namespace import dtype_name, to_host
 from fastlr.objectives.network import Layer, outputs_for
 from fastlr.solvers import AUTO, GD
@@ -43,6 +44,9 @@ from fastlr.training.warm_start import Fit, fit_each
 
 # scikit-learn's names for solvers that are here, and for others, whose minimum is the same.
 ALIASES = {"newton-cholesky": "newton", "liblinear": AUTO, "sag": AUTO, "saga": AUTO}
+
+
+MOVED = ("coef_", "intercept_", "n_iter_", "coefs_paths_")  # fitted arrays that are of the library of X
 
 
 class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -87,6 +91,37 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Return the accuracy on examples `X (m, n)` and labels `y (m,)`, which may be on the host."""
         return score_by(get_scorer("accuracy"), self, X, y, sample_weight=sample_weight)
 
+    def to(self, backend: str, device: str | None = None) -> Self:
+        """Return a copy that predicts on another backend, for arrays of its library: its fitted arrays are there.
+
+        `backend` is "numpy" for arrays on the host, or the name of any other, such as "torch"; `device` is one of its
+        devices, by default the one that its library uses by itself. Raises ValueError for what is not here.
+        """
+        check_is_fitted(self)
+        opened = choose_backend(backend, device, dtype_name(self.coef_))
+        moved = copy.copy(self)
+        moved.backend, moved.device = (None, None) if backend == "numpy" else (backend, device)
+        with opened.scope():
+            for name in MOVED:
+                if hasattr(value := getattr(self, name, None), "dtype"):
+                    setattr(moved, name, opened.asarray(to_host(Home.of(value).take(value))))
+        return moved
+
+    def to_torch(self) -> Any:
+        """Return a `torch.nn.Sequential` that gives the logits of floats `(m, n)`, on the CPU: see `Model.to_torch`."""
+        check_is_fitted(self)
+        return as_torch([self._layer], 1.0)
+
+    def to_sklearn(self) -> Any:
+        """Return a fitted `sklearn.linear_model.LogisticRegression`."""
+        check_is_fitted(self)
+        return as_scikit_learn([self._layer], 1.0, self.classes_)
+
+    @property
+    def _layer(self) -> Layer:
+        coef, intercept = (to_host(Home.of(part).take(part)) for part in (self.coef_, self.intercept_))
+        return Layer(coef, intercept[:, np.newaxis])
+
     @property
     def _classes_are_numbers(self) -> bool:
         return self.classes_.dtype.kind in "biuf"
@@ -98,7 +133,8 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if home.library != Home.of(self.coef_).library:
             raise ValueError(
                 f"Inputs passed to {type(self).__name__}.{method}() must use the same namespace and the same device as "
-                f"those passed to fit(): they are of {home.library}, the fit was of {Home.of(self.coef_).library}"
+                f"those passed to fit(): they are of {home.library}, the fit was of {Home.of(self.coef_).library}; "
+                f"to({home.library!r}) returns a copy for them"
             )
         X = check_examples(self, X)
         # Examples in float64 may be beyond what float32 holds.

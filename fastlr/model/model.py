@@ -19,6 +19,7 @@ from fastlr.data.expansion import as_expansion
 from fastlr.data.given import with_channels
 from fastlr.errors import InputError
 from fastlr.model.evaluation import Results
+from fastlr.model.handover import as_scikit_learn, as_torch
 from fastlr.namespace import as_rows, compared, dtype_name, is_lazy, library_of, same_values, to_host
 from fastlr.objectives.network import Layer, Network
 
@@ -173,6 +174,22 @@ class Model:
         from fastlr.model.file import write
 
         write(self, Path(path))
+
+    def to_torch(self) -> Any:
+        """Return a `torch.nn.Sequential` that gives the logits of floats `(m, …)`, on the CPU.
+
+        They are `(m, 1)` for two classes, of which it scores the second, else `(m, classes)`: their sigmoid or softmax
+        is `predict_proba`. The scale is in the first weights: pixels are given as floats from 0 to 255. Raises
+        InputError without PyTorch.
+        """
+        return as_torch(self.layers, self.scale)
+
+    def to_sklearn(self) -> Any:
+        """Return a fitted `sklearn.linear_model.LogisticRegression`, for examples `(m, n)`.
+
+        The scale is in the coefficients. Raises InputError for a model with hidden layers, and without scikit-learn.
+        """
+        return as_scikit_learn(self.layers, self.scale, self.classes)
 
     def show_weights(self) -> Figure:
         """Return the first layer's weights as a Matplotlib figure, an image for each class or unit."""

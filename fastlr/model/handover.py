@@ -1,0 +1,57 @@
+"""A trained model in the form of other libraries, which need nothing of fastlr to use it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastlr.errors import InputError
+from fastlr.namespace import to_host
+from fastlr.objectives.network import Layer
+
+
+def as_torch(layers: Sequence[Layer], scale: float) -> Any:
+    """Return a `torch.nn.Sequential` that gives logits: `(m, 1)` of the second of two classes, or `(m, classes)`.
+
+    It takes floats of the dtype of its weights, `(m, …)`, which it flattens; the scale is in the first weights.
+    """
+    try:
+        import torch
+    except ImportError as error:
+        raise InputError("to_torch: it needs PyTorch; try pip install 'fastlr[torch]'") from error
+    modules = [torch.nn.Flatten()]
+    for i, (W, b) in enumerate(_on_host(layers, scale)):
+        dtype = torch.float64 if W.dtype == np.float64 else torch.float32
+        linear = torch.nn.Linear(W.shape[1], W.shape[0], dtype=dtype)
+        with torch.no_grad():
+            linear.weight.copy_(torch.from_numpy(W.copy()))
+            linear.bias.copy_(torch.from_numpy(b.copy()))
+        modules += [torch.nn.ReLU(), linear] if i else [linear]
+    return torch.nn.Sequential(*modules)
+
+
+def as_scikit_learn(layers: Sequence[Layer], scale: float, classes: Sequence[Any]) -> Any:
+    """Return a fitted `sklearn.linear_model.LogisticRegression` for `(m, n)`; the scale is in its coefficients."""
+    if len(layers) > 1:
+        raise InputError(
+            f"to_sklearn: the model has {len(layers) - 1} hidden layers, and LogisticRegression has none; take to_torch"
+        )
+    try:
+        from sklearn.linear_model import LogisticRegression
+    except ImportError as error:
+        raise InputError("to_sklearn: it needs scikit-learn; try pip install 'fastlr[sklearn]'") from error
+    ((W, b),) = _on_host(layers, scale)
+    made = LogisticRegression()
+    made.coef_, made.intercept_, made.classes_ = W, b, np.asarray(classes)
+    made.n_features_in_, made.n_iter_ = W.shape[1], np.zeros(1, np.int32)
+    return made
+
+
+def _on_host(layers: Sequence[Layer], scale: float) -> list[tuple[NDArray[Any], NDArray[Any]]]:
+    """Return weights `(units, inputs)` and intercepts `(units,)` of each layer as NumPy's, the first for any scale."""
+    found = [(to_host(layer.W), to_host(layer.b)[:, 0]) for layer in layers]
+    (W, b), *deeper = found
+    return [((scale * W).astype(W.dtype), b), *deeper]
