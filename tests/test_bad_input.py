@@ -151,7 +151,7 @@ def test_features_that_are_not_finite(train_refused, tmp_path, value):
         (("--learning-rate", "nan"), "learning rate: nan; a positive number is needed"),
         (("--lr", "fast"), "Invalid value for '--lr'"),
         (("--l2", "-1"), "l2: -1.0; a number of at least 0"),
-        (("--iterations", "0"), "iterations: 0; 'gd' makes at least 1"),
+        (("--iterations", "0"), "iterations: 0; a whole number of at least 1"),
         (("--record-every", "0"), "record every: 0"),
         (("--seed", "-3"), "seed: -3"),
         (("--size", "0"), "--size: 0 pixels; it must be a whole number from 1 to 4096"),

@@ -100,7 +100,7 @@ class Settings(Group):
         if self.converges and own:
             raise InputError(f"solver: {self.solver!r} is not for {own}; leave it out, or take {GD!r}")
         if self.iterations == 0 and not self.converges:
-            raise InputError(f"iterations: 0; {GD!r} makes at least 1")
+            raise InputError("iterations: 0; a whole number of at least 1 is needed")
         if self.tol is not None and not self.converges:
             raise InputError(
                 f"tol: {self.tol}, but {GD!r} does as many iterations as it is told to; take another solver, "
