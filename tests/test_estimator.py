@@ -296,7 +296,7 @@ Y3 = [0, 1, 0, 1, 0, 1]
         ({"solver": "gd"}, X3, Y3, "solver: 'gd' does not go to the minimum"),
         ({"C": 0}, X3, Y3, "C: 0; a positive number is needed"),
         ({"C": "1"}, X3, Y3, "C: '1'; a positive number is needed"),
-        ({"tol": -1}, X3, Y3, "tol: -1; a positive number is needed"),
+        ({"tol": -1}, X3, Y3, "tol: -1; a number of at least 0 is needed"),
         ({"max_iter": -1}, X3, Y3, "max_iter: -1; a whole number of at least 0 is needed"),
         ({"solver": "liblinear"}, X3, np.arange(len(Y3)) % 3, "does not support multiclass classification"),
         ({"form": "dual"}, X3, Y3, "form: 'dual' is not known; choose auto, primal, gram"),
@@ -387,8 +387,8 @@ def test_attributes_have_the_shapes_of_either_version(name, legacy):
                 np.testing.assert_allclose(np.squeeze(ours[key]), np.squeeze(theirs[key]), atol=atol)
         elif attribute != "n_iter_":
             np.testing.assert_allclose(np.squeeze(ours), np.squeeze(theirs), atol=1e-4)
-    with pytest.raises(ValueError, match="use_legacy_attributes: 'warn'; True or False is needed"):
-        fastlr.LogisticRegressionCV(use_legacy_attributes="warn").fit(X, y)
+    with pytest.raises(ValueError, match="use_legacy_attributes: 'maybe'; True or False is needed"):
+        fastlr.LogisticRegressionCV(use_legacy_attributes="maybe").fit(X, y)
 
 
 def test_verbose_prints_the_costs_of_every_value(capsys):
@@ -461,6 +461,10 @@ def test_a_class_that_a_fold_lacks_is_still_a_class():
         ({"Cs": []}, None, "Cs: it is empty; at least one value of C is needed"),
         ({"Cs": 0}, None, "Cs: 0; a whole number of at least 1 is needed"),
         ({"Cs": [1, -1]}, None, "Cs: np.float64.-1.0.; a positive number is needed|Cs: .*-1"),
+        ({"cv": []}, None, "cv: it has no folds"),
+        ({"cv": [(range(6), [])]}, None, "cv: fold 0 has no training or no test examples"),
+        ({"cv": [(range(100), [1000])]}, None, "cv: it names examples that are not there; their indices are below"),
+        ({"Cs": [[1.0, 2.0]]}, None, r"Cs: they have shape \(1, 2\); a list of values is needed"),
         ({"l1_ratios": (0.5,)}, None, r"supports only 'l2' or None penalties, got l1_ratios=\(0.5,\)"),
         ({"cv": 4}, None, "n_splits=4 cannot be greater than the number of members in each class"),
         ({"cv": 2, "scoring": "speed"}, None, "'speed' is not a valid scoring value"),

@@ -24,6 +24,7 @@ from fastlr.estimators.logistic_regression import (
     LinearClassifier,
     LogisticRegression,
     check_liblinear,
+    given,
     positive,
     scale_for,
     score_by,
@@ -45,7 +46,7 @@ class LogisticRegressionCV(LinearClassifier):
     `Cs` holds the values of C, or is how many of them, from 1e-4 to 1e4. `cv` is scikit-learn's: a number of folds
     (stratified; 5 by default), a splitter, or pairs of indices. `scoring` is a scorer or its name; accuracy where there
     is none. With `refit` the coefficients are those of the best C on all examples, else the mean of each fold's best.
-    All else is as in `LogisticRegression`.
+    All else is as in `LogisticRegression`, but that there are no callbacks.
 
     All fits share one reading of the data: a fold is a weighting in which what it leaves out counts nothing, and each C
     starts from the minimum of the one before.
@@ -116,16 +117,20 @@ class LogisticRegressionCV(LinearClassifier):
         """
         _raise_for_params(params, self, "fit")
         settings, Cs = settings_of(self, l1_ratios=self.l1_ratios), self._values()
-        if not isinstance(self.use_legacy_attributes, bool | np.bool_):
+        if not isinstance(self.use_legacy_attributes, bool | np.bool_) and self.use_legacy_attributes != "warn":
             raise ValueError(f"use_legacy_attributes: {self.use_legacy_attributes!r}; True or False is needed")
         home = Home.of(X)
         X, y = check_training(self, X, y)
         classes, codes = class_codes(y)
         weights = example_weights(self.class_weight, sample_weight, classes, y, codes)
-        given = None if sample_weight is None else example_weights(None, sample_weight, classes, y, codes)
-        to_splitter, to_scorer = self._routed("fit", given, params)
+        scored = None if sample_weight is None else example_weights(None, sample_weight, classes, y, codes)
+        to_splitter, to_scorer = self._routed("fit", scored, params)
         split = check_cv(self.cv, y, classifier=True).split(np.zeros((len(y), 1)), y, **to_splitter)
-        splits = [tuple(np.arange(len(y))[part] for part in parts) for parts in split]  # numbers, also of a mask
+        splits = [tuple(_chosen(part, len(y)) for part in parts) for parts in split]
+        if not splits:
+            raise ValueError("cv: it has no folds; at least one pair of training and test examples is needed")
+        if empty := [fold for fold, parts in enumerate(splits) if min(map(len, parts)) == 0]:
+            raise ValueError(f"cv: fold {empty[0]} has no training or no test examples; give some of both")
         counted = np.tile(weights, (1 + len(splits), 1))  # the first are all examples
         for row, (train, _) in zip(counted[1:], splits, strict=True):
             row *= np.bincount(train, minlength=len(y))  # an index that is named twice counts twice
@@ -133,7 +138,7 @@ class LogisticRegressionCV(LinearClassifier):
         if not totals.all():
             raise ValueError(f"cv: the examples without fold {totals.argmin() - 1} have no weight; take fewer folds")
         backend, scale = backend_for(self, X), scale_for(self, X)
-        scorer = None if self.scoring in (None, "accuracy") else _knowing(self._get_scorer(), classes)
+        scorer = None if given(self.scoring) in (None, "accuracy") else _knowing(self._get_scorer(), classes)
         judge = _Judge(scorer, backend, X, y, classes, splits, to_scorer)
         outputs = outputs_for(len(classes))
         check_liblinear(self, Cs.max(), outputs)
@@ -173,7 +178,7 @@ class LogisticRegressionCV(LinearClassifier):
         self.scores_: Any = scores[:, np.newaxis, :]
         self.n_iter_ = iterations[:, np.newaxis, :]
         self.solver_, self.form_, self.backend_ = fit.solver, fit.objective.name, backend.name
-        if self.use_legacy_attributes:
+        if self.use_legacy_attributes:  # "warn", scikit-learn's default before 1.10, is True there too
             self._make_legacy(outputs)
         return self
 
@@ -181,7 +186,7 @@ class LogisticRegressionCV(LinearClassifier):
         """Give the attributes their shapes of old: one value a class, all of them alike."""
         names, paths = self.classes_[1:] if outputs == 1 else self.classes_, self.coefs_paths_
         # Where l1_ratios are given, they have a place.
-        places = (slice(None), 0, slice(None)) + (() if self.l1_ratios is None else (None,))
+        places = (slice(None), 0, slice(None)) + (() if given(self.l1_ratios) is None else (None,))
         self.coefs_paths_ = {
             name: paths[:, 0, :, i, :][places[:1] + places[2:]] for i, name in enumerate(names.tolist())
         }
@@ -212,12 +217,14 @@ class LogisticRegressionCV(LinearClassifier):
         return (routed.splitter.split if method == "fit" else {}), routed.scorer.score
 
     def _get_scorer(self) -> Any:
-        return get_scorer(self.scoring or "accuracy")
+        return get_scorer(given(self.scoring) or "accuracy")
 
     def _values(self) -> NDArray[Any]:
         """Return the values of C."""
         if isinstance(self.Cs, int | np.integer) and not isinstance(self.Cs, bool):
             return np.logspace(-4, 4, whole("Cs", self.Cs, 1))
+        if np.ndim(self.Cs) > 1:
+            raise ValueError(f"Cs: they have shape {np.shape(self.Cs)}; a list of values is needed")
         values = np.asarray([positive("Cs", value) for value in np.ravel(self.Cs)])
         if len(values) == 0:
             raise ValueError("Cs: it is empty; at least one value of C is needed")
@@ -227,6 +234,15 @@ class LogisticRegressionCV(LinearClassifier):
 def _show(Cs: NDArray[Any], numbers: Sequence[int], iteration: int, costs: list[float]) -> None:
     said = ", ".join(f"{cost:.6f} for C={Cs[number]:.4g}" for number, cost in zip(numbers, costs, strict=True))
     print(f"iteration {iteration}: cost {said}", file=sys.stderr)
+
+
+def _chosen(part: Any, m: int) -> NDArray[np.intp]:
+    """Return the indices of some of m examples, which are given by these or by a mask."""
+    try:
+        chosen: NDArray[np.intp] = np.arange(m)[np.asarray(part, dtype=None if len(part) else np.intp)]
+    except IndexError:
+        raise ValueError(f"cv: it names examples that are not there; their indices are below {m}") from None
+    return chosen
 
 
 def _best(scores: NDArray[Any]) -> int:

@@ -36,7 +36,7 @@ from fastlr.estimators.inputs import (
 from fastlr.model.handover import as_scikit_learn, as_torch
 from fastlr.namespace import dtype_name, to_host
 from fastlr.objectives.network import Layer, outputs_for
-from fastlr.solvers import AUTO, GD
+from fastlr.solvers import AUTO, GD, SOLVERS
 from fastlr.training.checks import real, scale_or_auto, whole
 from fastlr.training.converge import RoundingNote
 from fastlr.training.settings import Settings, scale_of
@@ -278,6 +278,7 @@ def settings_of(estimator: Any, **ratio: Any) -> Settings:
     name = estimator.solver
     if estimator.penalty not in ("l2", None, "deprecated"):
         raise ValueError(f"penalty: {estimator.penalty!r} is not supported; only the l2 penalty, or None, is")
+    l1_value = given(l1_value)
     if l1_value is not None and np.any(np.asarray(l1_value) != 0):
         raise ValueError(
             f"Solver {name} supports only 'l2' or None penalties, got {l1_name}={l1_value!r}; no solver here does more"
@@ -295,8 +296,16 @@ def settings_of(estimator: Any, **ratio: Any) -> Settings:
         raise ValueError(f"solver: {solver!r} does not go to the minimum; take {AUTO!r}, or use fastlr.train")
     if estimator.verbose and solver != name:
         print(f"solver {name!r}: {solver!r} finds the same minimum here", file=sys.stderr)
-    iterations, tol = whole("max_iter", estimator.max_iter, 0), real("tol", estimator.tol, above=0.0)
-    return Settings(iterations, solver=solver, form=estimator.form, tol=tol)
+    if name not in (AUTO, *SOLVERS, *ALIASES):
+        raise ValueError(f"solver: {shown(name)} is not known; choose {', '.join((AUTO, *SOLVERS, *ALIASES))}")
+    # A tol of 0, which scikit-learn takes, is what no gradient reaches.
+    iterations, tol = whole("max_iter", estimator.max_iter, 0), real("tol", estimator.tol, least=0.0)
+    return Settings(iterations, solver=solver, form=estimator.form, tol=max(tol, sys.float_info.min))
+
+
+def given(value: Any) -> Any:
+    """Return a parameter's value; None for "warn", by which scikit-learn 1.9 marks what was not given."""
+    return None if isinstance(value, str) and value == "warn" else value
 
 
 def check_liblinear(estimator: Any, C: float, outputs: int) -> None:
