@@ -19,18 +19,10 @@ from sklearn.utils.metadata_routing import UNUSED, MetadataRouter, MethodMapping
 from fastlr import core
 from fastlr.backends import Backend
 from fastlr.core import Array
+from fastlr.estimators.classifier import LinearClassifier, score_by
 from fastlr.estimators.inputs import Home, backend_for, check_training, class_codes, example_weights
-from fastlr.estimators.logistic_regression import (
-    LinearClassifier,
-    LogisticRegression,
-    check_liblinear,
-    given,
-    positive,
-    scale_for,
-    score_by,
-    settings_of,
-    warn,
-)
+from fastlr.estimators.logistic_regression import LogisticRegression
+from fastlr.estimators.parameters import check_liblinear, given, positive, scale_for, settings_of, warn
 from fastlr.namespace import library_of
 from fastlr.objectives.network import outputs_for
 from fastlr.solvers import AUTO

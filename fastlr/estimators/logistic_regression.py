@@ -6,145 +6,22 @@ mean it is J + l2/2 ‖W‖² with l2 = 1 / (C Σ w).
 
 from __future__ import annotations
 
-import copy
 import math
 import sys
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.metrics import get_scorer
-from sklearn.utils.validation import check_is_fitted
 
-from fastlr import core
-from fastlr.backends import Backend, choose_backend
 from fastlr.core import Array
-from fastlr.errors import shown
 from fastlr.estimators.callbacks import CallbackSupportMixin, follow, with_callbacks
-from fastlr.estimators.inputs import (
-    Home,
-    backend_for,
-    check_examples,
-    check_training,
-    class_codes,
-    example_weights,
-    labels_on_host,
-)
-from fastlr.model.handover import as_scikit_learn, as_torch
-from fastlr.namespace import dtype_name, to_host
+from fastlr.estimators.classifier import LinearClassifier
+from fastlr.estimators.inputs import Home, backend_for, check_training, class_codes, example_weights
+from fastlr.estimators.parameters import check_liblinear, positive, scale_for, settings_of, warn
+from fastlr.namespace import to_host
 from fastlr.objectives.network import Layer, outputs_for
-from fastlr.solvers import AUTO, GD, SOLVERS
-from fastlr.training.checks import real, scale_or_auto, whole
-from fastlr.training.converge import RoundingNote
-from fastlr.training.settings import Settings, scale_of
-from fastlr.training.warm_start import Fit, fit_each
-
-# scikit-learn's names for solvers that are here, and for others, whose minimum is the same.
-ALIASES = {"newton-cholesky": "newton", "liblinear": AUTO, "sag": AUTO, "saga": AUTO}
-
-
-MOVED = ("coef_", "intercept_", "n_iter_", "coefs_paths_")  # fitted arrays that are of the library of X
-
-
-class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
-    """What fitted coefficients predict: `coef_ (1 or classes, n)` and `intercept_ (1 or classes,)` for `classes_`."""
-
-    _answers_on_host = False
-
-    def decision_function(self, X: Any) -> Array:
-        """Return the logits: `(m,)` of the second of two classes, or `(m, classes)`."""
-        return self._of_logits(X, "decision_function", lambda backend, Z: Z[0, :] if Z.shape[0] == 1 else Z.T)
-
-    def predict(self, X: Any) -> Array:
-        """Return the class of each example, `(m,)`: names from the host's NumPy, numbers of the library of X."""
-
-        def choose(backend: Backend, Z: Array) -> Array:
-            xp = backend.xp
-            chosen = xp.astype(Z[0, :] > 0, xp.int32) if Z.shape[0] == 1 else xp.argmax(Z, axis=0)
-            return xp.take(backend.asarray(self.classes_), chosen, axis=0) if self._classes_are_numbers else chosen
-
-        answer = self._of_logits(X, "predict", choose)
-        return answer if self._classes_are_numbers else self.classes_[to_host(Home.of(answer).take(answer))]
-
-    def predict_proba(self, X: Any) -> Array:
-        """Return the probability of each class, `(m, classes)`."""
-
-        def probabilities(backend: Backend, Z: Array) -> Array:
-            A = core.sigmoid(Z) if Z.shape[0] == 1 else core.softmax(Z)
-            return (backend.xp.concat([1 - A, A], axis=0) if Z.shape[0] == 1 else A).T
-
-        return self._of_logits(X, "predict_proba", probabilities)
-
-    def predict_log_proba(self, X: Any) -> Array:
-        """Return the logarithms of the probabilities, `(m, classes)`, finite for every finite logit."""
-
-        def logarithms(backend: Backend, Z: Array) -> Array:
-            xp = backend.xp
-            return core.log_softmax(xp.concat([xp.zeros_like(Z), Z], axis=0) if Z.shape[0] == 1 else Z).T
-
-        return self._of_logits(X, "predict_log_proba", logarithms)
-
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Return the accuracy on examples `X (m, n)` and labels `y (m,)`, which may be on the host."""
-        return score_by(get_scorer("accuracy"), self, X, y, sample_weight=sample_weight)
-
-    def to(self, backend: str, device: str | None = None) -> Self:
-        """Return a copy that predicts on another backend, for arrays of its library: its fitted arrays are there.
-
-        `backend` is "numpy" for arrays on the host, or the name of any other, such as "torch"; `device` is one of its
-        devices, by default the one that its library uses by itself. Raises ValueError for what is not here.
-        """
-        check_is_fitted(self)
-        opened = choose_backend(backend, device, dtype_name(self.coef_))
-        moved = copy.copy(self)
-        moved.backend, moved.device = (None, None) if backend == "numpy" else (backend, device)
-        with opened.scope():
-            for name in MOVED:
-                if hasattr(value := getattr(self, name, None), "dtype"):
-                    setattr(moved, name, opened.asarray(to_host(Home.of(value).take(value))))
-        return moved
-
-    def to_torch(self) -> Any:
-        """Return a `torch.nn.Sequential` that gives the logits of floats `(m, n)`, on the CPU: see `Model.to_torch`."""
-        check_is_fitted(self)
-        return as_torch([self._layer], 1.0)
-
-    def to_sklearn(self) -> Any:
-        """Return a fitted `sklearn.linear_model.LogisticRegression`."""
-        check_is_fitted(self)
-        return as_scikit_learn([self._layer], 1.0, self.classes_)
-
-    @property
-    def _layer(self) -> Layer:
-        coef, intercept = (to_host(Home.of(part).take(part)) for part in (self.coef_, self.intercept_))
-        return Layer(coef, intercept[:, np.newaxis])
-
-    @property
-    def _classes_are_numbers(self) -> bool:
-        return self.classes_.dtype.kind in "biuf"
-
-    def _of_logits(self, X: Any, method: str, function: Callable[[Backend, Array], Array]) -> Array:
-        """Return a function of the backend and of the logits `(outputs, m)`, where X is."""
-        check_is_fitted(self)
-        home = Home.of(X)
-        if home.library != Home.of(self.coef_).library:
-            raise ValueError(
-                f"Inputs passed to {type(self).__name__}.{method}() must use the same namespace and the same device as "
-                f"those passed to fit(): they are of {home.library}, the fit was of {Home.of(self.coef_).library}; "
-                f"to({home.library!r}) returns a copy for them"
-            )
-        X = check_examples(self, X)
-        # Examples in float64 may be beyond what float32 holds.
-        wide = dtype_name(X) == "float64" and type(X) is np.ndarray
-        backend = backend_for(self, X, "float64" if wide else dtype_name(self.coef_))
-        with backend.scope():
-            W, b = (backend.asarray(home.take(part)) for part in (self.coef_, self.intercept_))
-            project = backend.kernels.get("project", core.project)
-            answer = function(backend, project(W, backend.asarray(X).T) + b[:, None])
-            return to_host(answer) if self._answers_on_host else home.give(answer)
+from fastlr.solvers import AUTO
+from fastlr.training.warm_start import fit_each
 
 
 class LogisticRegression(CallbackSupportMixin, LinearClassifier):  # type: ignore[misc]
@@ -262,103 +139,6 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):  # type: ignor
                 "fit a new estimator, or leave warm_start out"
             )
         return Layer(W / scale, b[:, np.newaxis])
-
-
-def score_by(scorer: Any, estimator: LinearClassifier, X: Any, y: Any, **params: Any) -> float:
-    """Return the score by one of scikit-learn's scorers, which is given NumPy's arrays."""
-    on_host = copy.copy(estimator)
-    on_host._answers_on_host = True
-    given = {name: labels_on_host(value) for name, value in params.items() if value is not None}
-    return float(scorer(on_host, X, labels_on_host(y), **given))
-
-
-def settings_of(estimator: Any, **ratio: Any) -> Settings:
-    """Return an estimator's parameters as settings; raise for what is not done here, by name."""
-    ((l1_name, l1_value),) = ratio.items()
-    name = estimator.solver
-    if estimator.penalty not in ("l2", None, "deprecated"):
-        raise ValueError(f"penalty: {estimator.penalty!r} is not supported; only the l2 penalty, or None, is")
-    l1_value = given(l1_value)
-    if l1_value is not None and np.any(np.asarray(l1_value) != 0):
-        raise ValueError(
-            f"Solver {name} supports only 'l2' or None penalties, got {l1_name}={l1_value!r}; no solver here does more"
-        )
-    if estimator.dual is not False and name != "liblinear":  # whose dual problem has the same minimum
-        raise ValueError(
-            f"Solver {name} supports only dual=False, got dual={estimator.dual!r}; form='gram' is as fast where there "
-            "are few examples"
-        )
-    positive("intercept_scaling", estimator.intercept_scaling)
-    if estimator.penalty is None and estimator.C != 1.0:
-        warnings.warn("Setting penalty=None will ignore the C and l1_ratio parameters", stacklevel=callers_level())
-    solver = ALIASES.get(name, name)
-    if solver == GD:
-        raise ValueError(f"solver: {solver!r} does not go to the minimum; take {AUTO!r}, or use fastlr.train")
-    if estimator.verbose and solver != name:
-        print(f"solver {name!r}: {solver!r} finds the same minimum here", file=sys.stderr)
-    if name not in (AUTO, *SOLVERS, *ALIASES):
-        raise ValueError(f"solver: {shown(name)} is not known; choose {', '.join((AUTO, *SOLVERS, *ALIASES))}")
-    # A tol of 0, which scikit-learn takes, is what no gradient reaches.
-    iterations, tol = whole("max_iter", estimator.max_iter, 0), real("tol", estimator.tol, least=0.0)
-    return Settings(iterations, solver=solver, form=estimator.form, tol=max(tol, sys.float_info.min))
-
-
-def given(value: Any) -> Any:
-    """Return a parameter's value; None for "warn", by which scikit-learn 1.9 marks what was not given."""
-    return None if isinstance(value, str) and value == "warn" else value
-
-
-def check_liblinear(estimator: Any, C: float, outputs: int) -> None:
-    """Refuse what scikit-learn refuses for this solver: programs rely on it."""
-    if estimator.solver != "liblinear":
-        return
-    if math.inf == C:
-        raise ValueError("penalty=None is not supported for the liblinear solver")
-    if outputs > 1:
-        raise ValueError(
-            f"The 'liblinear' solver does not support multiclass classification. Take {AUTO!r}, or wrap the estimator "
-            "in OneVsRestClassifier"
-        )
-
-
-def scale_for(estimator: Any, X: Array) -> float:
-    """Return what multiplies the examples; warn where it is another than it was in versions before this setting."""
-    scale = scale_or_auto("scale", estimator.scale)
-    if scale == AUTO and dtype_name(X) == "uint8":
-        warnings.warn(
-            "X is uint8, which is pixels: it is multiplied by 1/255, as in fastlr.train. Earlier versions did not. "
-            "To end this warning, give scale=1 for features as they are, or scale=1/255 for pixels",
-            FutureWarning,
-            stacklevel=callers_level(),
-        )
-    return scale_of(scale, X)
-
-
-def positive(name: str, value: Any) -> float:
-    """Return a number above 0, infinity among them."""
-    if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not value > 0:
-        raise ValueError(f"{name}: {shown(value)}; a positive number is needed")
-    try:
-        return float(value)
-    except OverflowError:
-        return math.inf
-
-
-def warn(fit: Fit, verbose: int) -> None:
-    """Say of each model what did not go well: of rounding, which scikit-learn does not warn of, where verbose."""
-    for said in dict.fromkeys(note for notes in fit.notes for note in notes):
-        if not isinstance(said, RoundingNote):
-            warnings.warn(said, ConvergenceWarning, stacklevel=callers_level())
-        elif verbose:
-            print(said, file=sys.stderr)
-
-
-def callers_level() -> int:
-    """Return the stacklevel, for a warning, of the first caller who is neither here nor in scikit-learn."""
-    frame, level = sys._getframe(1), 1
-    while frame.f_back is not None and frame.f_globals["__name__"].partition(".")[0] in ("fastlr", "sklearn"):
-        frame, level = frame.f_back, level + 1
-    return level
 
 
 def _show(numbers: Sequence[int], iteration: int, costs: list[float]) -> None:

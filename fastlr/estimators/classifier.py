@@ -1,0 +1,128 @@
+"""What fitted coefficients predict, on arrays of any library, and where they go."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.metrics import get_scorer
+from sklearn.utils.validation import check_is_fitted
+
+from fastlr import core
+from fastlr.backends import Backend, choose_backend
+from fastlr.core import Array
+from fastlr.estimators.inputs import Home, backend_for, check_examples, labels_on_host
+from fastlr.model.handover import as_scikit_learn, as_torch
+from fastlr.namespace import dtype_name, to_host
+from fastlr.objectives.network import Layer
+
+MOVED = ("coef_", "intercept_", "n_iter_", "coefs_paths_")  # fitted arrays that are of the library of X
+
+
+class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """What fitted coefficients predict: `coef_ (1 or classes, n)` and `intercept_ (1 or classes,)` for `classes_`."""
+
+    _answers_on_host = False
+
+    def decision_function(self, X: Any) -> Array:
+        """Return the logits: `(m,)` of the second of two classes, or `(m, classes)`."""
+        return self._of_logits(X, "decision_function", lambda backend, Z: Z[0, :] if Z.shape[0] == 1 else Z.T)
+
+    def predict(self, X: Any) -> Array:
+        """Return the class of each example, `(m,)`: names from the host's NumPy, numbers of the library of X."""
+
+        def choose(backend: Backend, Z: Array) -> Array:
+            xp = backend.xp
+            chosen = xp.astype(Z[0, :] > 0, xp.int32) if Z.shape[0] == 1 else xp.argmax(Z, axis=0)
+            return xp.take(backend.asarray(self.classes_), chosen, axis=0) if self._classes_are_numbers else chosen
+
+        answer = self._of_logits(X, "predict", choose)
+        return answer if self._classes_are_numbers else self.classes_[to_host(Home.of(answer).take(answer))]
+
+    def predict_proba(self, X: Any) -> Array:
+        """Return the probability of each class, `(m, classes)`."""
+
+        def probabilities(backend: Backend, Z: Array) -> Array:
+            A = core.sigmoid(Z) if Z.shape[0] == 1 else core.softmax(Z)
+            return (backend.xp.concat([1 - A, A], axis=0) if Z.shape[0] == 1 else A).T
+
+        return self._of_logits(X, "predict_proba", probabilities)
+
+    def predict_log_proba(self, X: Any) -> Array:
+        """Return the logarithms of the probabilities, `(m, classes)`, finite for every finite logit."""
+
+        def logarithms(backend: Backend, Z: Array) -> Array:
+            xp = backend.xp
+            return core.log_softmax(xp.concat([xp.zeros_like(Z), Z], axis=0) if Z.shape[0] == 1 else Z).T
+
+        return self._of_logits(X, "predict_log_proba", logarithms)
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return the accuracy on examples `X (m, n)` and labels `y (m,)`, which may be on the host."""
+        return score_by(get_scorer("accuracy"), self, X, y, sample_weight=sample_weight)
+
+    def to(self, backend: str, device: str | None = None) -> Self:
+        """Return a copy that predicts on another backend, for arrays of its library: its fitted arrays are there.
+
+        `backend` is "numpy" for arrays on the host, or the name of any other, such as "torch"; `device` is one of its
+        devices, by default the one that its library uses by itself. Raises ValueError for what is not here.
+        """
+        check_is_fitted(self)
+        opened = choose_backend(backend, device, dtype_name(self.coef_))
+        moved = copy.copy(self)
+        moved.backend, moved.device = (None, None) if backend == "numpy" else (backend, device)
+        with opened.scope():
+            for name in MOVED:
+                if hasattr(value := getattr(self, name, None), "dtype"):
+                    setattr(moved, name, opened.asarray(to_host(Home.of(value).take(value))))
+        return moved
+
+    def to_torch(self) -> Any:
+        """Return a `torch.nn.Sequential` that gives the logits of floats `(m, n)`, on the CPU: see `Model.to_torch`."""
+        check_is_fitted(self)
+        return as_torch([self._layer], 1.0)
+
+    def to_sklearn(self) -> Any:
+        """Return a fitted `sklearn.linear_model.LogisticRegression`."""
+        check_is_fitted(self)
+        return as_scikit_learn([self._layer], 1.0, self.classes_)
+
+    @property
+    def _layer(self) -> Layer:
+        coef, intercept = (to_host(Home.of(part).take(part)) for part in (self.coef_, self.intercept_))
+        return Layer(coef, intercept[:, np.newaxis])
+
+    @property
+    def _classes_are_numbers(self) -> bool:
+        return self.classes_.dtype.kind in "biuf"
+
+    def _of_logits(self, X: Any, method: str, function: Callable[[Backend, Array], Array]) -> Array:
+        """Return a function of the backend and of the logits `(outputs, m)`, where X is."""
+        check_is_fitted(self)
+        home = Home.of(X)
+        if home.library != Home.of(self.coef_).library:
+            raise ValueError(
+                f"Inputs passed to {type(self).__name__}.{method}() must use the same namespace and the same device as "
+                f"those passed to fit(): they are of {home.library}, the fit was of {Home.of(self.coef_).library}; "
+                f"to({home.library!r}) returns a copy for them"
+            )
+        X = check_examples(self, X)
+        # Examples in float64 may be beyond what float32 holds.
+        wide = dtype_name(X) == "float64" and type(X) is np.ndarray
+        backend = backend_for(self, X, "float64" if wide else dtype_name(self.coef_))
+        with backend.scope():
+            W, b = (backend.asarray(home.take(part)) for part in (self.coef_, self.intercept_))
+            project = backend.kernels.get("project", core.project)
+            answer = function(backend, project(W, backend.asarray(X).T) + b[:, None])
+            return to_host(answer) if self._answers_on_host else home.give(answer)
+
+
+def score_by(scorer: Any, estimator: LinearClassifier, X: Any, y: Any, **params: Any) -> float:
+    """Return the score by one of scikit-learn's scorers, which is given NumPy's arrays."""
+    on_host = copy.copy(estimator)
+    on_host._answers_on_host = True
+    given = {name: labels_on_host(value) for name, value in params.items() if value is not None}
+    return float(scorer(on_host, X, labels_on_host(y), **given))
