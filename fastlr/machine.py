@@ -151,10 +151,10 @@ class Running:
 
 
 def blas_before_kernels(operations: int) -> AbstractContextManager[object]:
-    """Return a context for so many multiply-adds of a BLAS that our own kernels follow: it has one thread for few.
+    """Return a context for so many multiply-adds of a BLAS, before kernels of our own: short work gets one thread.
 
-    Its other threads go on spinning for a while when they are done (2²⁸ cycles in the OpenBLAS of NumPy's wheels), and
-    take half of the CPUs from what comes next.
+    The other threads of a BLAS keep spinning after their work (for 2²⁸ cycles in the OpenBLAS of NumPy's wheels). That
+    takes CPUs from the kernels.
     """
     if operations >= SPIN:
         return contextlib.nullcontext()

@@ -33,7 +33,7 @@ def trained(name, dtype):
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("name", ["pixels", "features", "network"])
 def test_to_torch(name, dtype):
-    torch = pytest.importorskip("torch", reason="PyTorch is not here")
+    torch = pytest.importorskip("torch", reason="torch is not installed")
     model, X = trained(name, dtype)
     module = model.to_torch()
     assert {type(part).__module__.partition(".")[0] for part in module.modules()} == {"torch"}

@@ -37,7 +37,7 @@ LEFT_OUT = {
 
 VERSION = parse_version(sklearn.__version__)
 if parse_version("1.8") > VERSION:
-    pytest.skip("before 1.8 they ask for multi_class, which has gone", allow_module_level=True)
+    pytest.skip("scikit-learn's tests before 1.8 use multi_class, which fastlr does not have", allow_module_level=True)
 if parse_version("1.9") > VERSION:
     LEFT_OUT["scores_differ_when_sample_weight"] = "before 1.9 weights that a scorer did not ask for were ignored"
 

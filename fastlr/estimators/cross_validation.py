@@ -118,11 +118,11 @@ class LogisticRegressionCV(LinearClassifier):
         scored = None if sample_weight is None else example_weights(None, sample_weight, classes, y, codes)
         to_splitter, to_scorer = self._routed("fit", scored, params)
         split = check_cv(self.cv, y, classifier=True).split(np.zeros((len(y), 1)), y, **to_splitter)
-        splits = [tuple(_chosen(part, len(y)) for part in parts) for parts in split]
+        splits = [tuple(_indices_of(part, len(y)) for part in parts) for parts in split]
         if not splits:
             raise ValueError("cv: it has no folds; at least one pair of training and test examples is needed")
         if empty := [fold for fold, parts in enumerate(splits) if min(map(len, parts)) == 0]:
-            raise ValueError(f"cv: fold {empty[0]} has no training or no test examples; give some of both")
+            raise ValueError(f"cv: fold {empty[0]} has no training or no test examples; it needs both")
         counted = np.tile(weights, (1 + len(splits), 1))  # the first are all examples
         for row, (train, _) in zip(counted[1:], splits, strict=True):
             row *= np.bincount(train, minlength=len(y))  # an index that is named twice counts twice
@@ -130,7 +130,7 @@ class LogisticRegressionCV(LinearClassifier):
         if not totals.all():
             raise ValueError(f"cv: the examples without fold {totals.argmin() - 1} have no weight; take fewer folds")
         backend, scale = backend_for(self, X), scale_for(self, X)
-        scorer = None if given(self.scoring) in (None, "accuracy") else _knowing(self._get_scorer(), classes)
+        scorer = None if given(self.scoring) in (None, "accuracy") else _with_all_classes(self._get_scorer(), classes)
         judge = _Judge(scorer, backend, X, y, classes, splits, to_scorer)
         outputs = outputs_for(len(classes))
         check_liblinear(self, Cs.max(), outputs)
@@ -228,7 +228,7 @@ def _show(Cs: NDArray[Any], numbers: Sequence[int], iteration: int, costs: list[
     print(f"iteration {iteration}: cost {said}", file=sys.stderr)
 
 
-def _chosen(part: Any, m: int) -> NDArray[np.intp]:
+def _indices_of(part: Any, m: int) -> NDArray[np.intp]:
     """Return the indices of some of m examples, which are given by these or by a mask."""
     try:
         chosen: NDArray[np.intp] = np.arange(m)[np.asarray(part, dtype=None if len(part) else np.intp)]
@@ -242,8 +242,8 @@ def _best(scores: NDArray[Any]) -> int:
     return int((scores >= scores.max() - TIE * abs(scores.max())).argmax())
 
 
-def _knowing(scorer: Any, classes: NDArray[Any]) -> Any:
-    """Return a scorer that knows all classes, where its function has a parameter for them: a fold may lack some."""
+def _with_all_classes(scorer: Any, classes: NDArray[Any]) -> Any:
+    """Return the scorer with all classes as its labels, where its function takes labels: a fold may lack a class."""
     function = getattr(scorer, "_score_func", None)
     takes = () if function is None else inspect.signature(function).parameters
     if "labels" not in takes:

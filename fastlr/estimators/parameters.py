@@ -32,7 +32,7 @@ def settings_of(estimator: Any, **ratio: Any) -> Settings:
     l1_value = given(l1_value)
     if l1_value is not None and np.any(np.asarray(l1_value) != 0):
         raise ValueError(
-            f"Solver {name} supports only 'l2' or None penalties, got {l1_name}={l1_value!r}; no solver here does more"
+            f"Solver {name} supports only 'l2' or None penalties, got {l1_name}={l1_value!r}; fastlr has no l1 penalty"
         )
     if estimator.dual is not False and name != "liblinear":  # whose dual problem has the same minimum
         raise ValueError(
@@ -49,7 +49,7 @@ def settings_of(estimator: Any, **ratio: Any) -> Settings:
         print(f"solver {name!r}: {solver!r} finds the same minimum here", file=sys.stderr)
     if name not in (AUTO, *SOLVERS, *ALIASES):
         raise ValueError(f"solver: {shown(name)} is not known; choose {', '.join((AUTO, *SOLVERS, *ALIASES))}")
-    # A tol of 0, which scikit-learn takes, is what no gradient reaches.
+    # scikit-learn accepts a tol of 0, which no gradient reaches.
     iterations, tol = whole("max_iter", estimator.max_iter, 0), real("tol", estimator.tol, least=0.0)
     return Settings(iterations, solver=solver, form=estimator.form, tol=max(tol, sys.float_info.min))
 

@@ -1,4 +1,4 @@
-"""A trained model in the form of other libraries, which need nothing of fastlr to use it."""
+"""A trained model as an object of another library. fastlr is not needed to use it."""
 
 from __future__ import annotations
 

@@ -99,9 +99,9 @@ class Objective(Protocol):
     ) -> tuple[Evaluation, Array, Passed] | None:
         """Return the point after compiled steps of Newton's method, and whether the last was taken `(k, 1, 1)`.
 
-        They are at most so many, until the gradient's norm is at most tol or no step brings more; several are for one
-        model alone, and the third that is returned is what was passed on the way. None without a kernel for it. `rules`
-        are the constants of the line search.
+        There are at most `most` steps. They end where the gradient's norm is at most `tol`, or where a step brings no
+        more. More than one step is for one model alone. The third result is the cost and the objective of the points
+        between. None without a kernel for it. `rules` are the constants of the line search.
         """
 
     def conjugate_gradients(self, at: Evaluation, longest: int, share: float) -> Vector | None:
