@@ -63,19 +63,6 @@ def descend(data: real.Data, **settings: Any) -> Task:
     return lambda: fastlr.train(*data, **{"learning_rate": 0.001, **settings})
 
 
-def streamed(task: Task) -> Task:
-    """Return a task whose data come in blocks."""
-
-    def run() -> None:
-        os.environ["FASTLR_MEMORY"] = "1"
-        try:
-            task()
-        finally:
-            del os.environ["FASTLR_MEMORY"]
-
-    return run
-
-
 def predicted(data: real.Data, dtype: str) -> Task:
     """Return a prediction of all examples."""
     X, y = data
@@ -94,12 +81,6 @@ def tasks() -> dict[str, dict[str, Callable[[], Task]]]:
         },
         "combine": {"fit birds, uint8, lbfgs": lambda: fit(pixels["birds"](), solver="lbfgs", form="primal")},
         "multiply": {"fit MNIST, lbfgs": lambda: fit(floats("MNIST", rows=20_000), solver="lbfgs", tol=1e-3)},
-        "curvature_along": {
-            "fit digits in blocks, newton-cg": lambda: streamed(fit(floats("digits"), solver="newton-cg")),
-            "fit MNIST 3 and 8 in blocks, newton-cg": lambda: streamed(
-                fit(floats("MNIST, 3 and 8"), solver="newton-cg", form="primal")
-            ),
-        },
         "loss_and_gradient": {
             "fit MNIST, float32": lambda: fit(floats("MNIST", rows=20_000), solver="lbfgs", tol=1e-3),
             "fit MNIST, uint8": lambda: fit(pixels["MNIST"](), solver="lbfgs", tol=1e-2),

@@ -209,23 +209,6 @@ def test_fused_networks_follow_plain_ones(team, monkeypatch, form, m, n, units, 
 
 
 @pytest.mark.parametrize("work", [np.float64, np.float32])
-@pytest.mark.parametrize(("k", "units", "m"), [(1, 1, 1), (2, 1, 9), (1, 3, 300), (3, 2, 41), (1, 5, 2000)])
-def test_curvature_along(team, k, units, m, work):
-    rng = np.random.default_rng(m)
-    Z = np.concatenate([5 * rng.normal(size=(k, units, m - 1)), np.full((k, units, 1), 800.0)], axis=2)
-    V, weights = rng.normal(size=Z.shape), rng.uniform(0, 2, (k, 1, m))
-    for counted in (None, weights, weights[:1]):
-        given = (Z, V) if counted is None else (Z, V, counted)
-        found = arrays.curvature_along(*(np.ascontiguousarray(array, work) for array in given))
-        expected = core.curvature_along(*(array.astype(work).astype(float) for array in given))
-        assert found.dtype == work
-        np.testing.assert_allclose(found, expected, rtol=RTOL[work], atol=RTOL[work])
-    # It is the derivative of D.
-    D = [core.losses_and_residuals(Z + t * V, np.zeros_like(Z), weights)[1] for t in (-1e-6, 1e-6)]
-    np.testing.assert_allclose(core.curvature_along(Z, V, weights), (D[1] - D[0]) / 2e-6, atol=1e-6)
-
-
-@pytest.mark.parametrize("work", [np.float64, np.float32])
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64])
 @pytest.mark.parametrize(("k", "units", "m", "n"), [(1, 2, 1, 1), (2, 3, 9, 5), (1, 10, 203, 65), (3, 64, 41, 33)])
 def test_loss_and_gradient(team, k, units, m, n, dtype, work):

@@ -21,7 +21,6 @@ KERNELS: Kernels = {
     "gram_matrix": matrix.gram_matrix,
     "standardized_gram_matrix": matrix.standardized_gram_matrix,
     "gram_product": matrix.gram_product,
-    "curvature_along": arrays.curvature_along,
     "loss_and_gradient": arrays.loss_and_gradient,
     "primal_conjugate_gradients": arrays.primal_conjugate_gradients,
     "gram_conjugate_gradients": matrix.gram_conjugate_gradients,

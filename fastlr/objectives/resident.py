@@ -6,7 +6,7 @@ The logits lie on a line where the parameters do: a trial of the line search nee
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -170,8 +170,7 @@ class Resident:
 
     def curvature_along(self, Z: Array, V: Array) -> Array:
         """Return the derivative of D along V `(k, units, m)` at logits Z."""
-        fused: Callable[..., Array] = self.form.kernels.get("curvature_along", core.curvature_along)
-        return fused(Z, V, self.counts)
+        return core.curvature_along(Z, V, self.counts)
 
     # Gradient descent, of networks too.
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from fastlr.backends import DTYPES
-from fastlr.kernels.cpu.arrays import READS, curvature_along
+from fastlr.kernels.cpu.arrays import READS
 from fastlr.kernels.cpu.matrix import INT32_FEATURES, gram_matrix, gram_product
 from fastlr.objectives import FORMS
 from fastlr.training.api import sweep, train
@@ -28,4 +28,3 @@ def warm_up() -> None:
             # Three classes.
             train(np.eye(3, 4, dtype=X.dtype), [0, 1, 2], solver="lbfgs", form="primal", tol=9.0, **settings)
         train(np.eye(3, 4), [0, 1, 0], solver="newton", form="primal", l2=1.0, **settings)
-        curvature_along(*np.zeros((2, 1, 1, 1), dtype))  # of data that come in blocks

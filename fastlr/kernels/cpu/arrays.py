@@ -12,7 +12,6 @@ from fastlr.kernels.cpu import starting
 
 READS = ("uint8", "float32", "float64")  # dtypes of X for which there are kernels
 NATIVE = frozenset(map(np.dtype, READS))
-EXPONENTIAL = 16  # operations that one takes
 FEW = 64  # rows of a product for which a BLAS gains little
 
 
@@ -56,16 +55,6 @@ def _read_here(W: Array, X: Array) -> bool:
     spinning after their work, and take the CPUs from what comes next.
     """
     return readable(X) and (X.dtype != W.dtype or len(W) <= FEW)
-
-
-def curvature_along(Z: Array, V: Array, weights: Array | None = None) -> Array:
-    """Return the derivative of D along V at logits Z, (k, units, m). Twin: `core.curvature_along`."""
-    _, units, m = Z.shape
-    out = np.empty_like(Z)
-    counted = np.empty((1, 1, 0), Z.dtype) if weights is None else weights
-    count = starting.parts_for(EXPONENTIAL * units * m)
-    starting.run("curvature_along", EXPONENTIAL * Z.size, Z, V, counted, count, out)
-    return out
 
 
 def loss_and_gradient(

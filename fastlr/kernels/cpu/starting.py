@@ -97,7 +97,6 @@ def _imported() -> tuple[Mapping[str, Any], Any]:
     from fastlr.kernels.cpu import (  # noqa: F401 (they register)
         conjugate,
         conjugate_primal,
-        curvature,
         gram,
         networks,
         newton,
