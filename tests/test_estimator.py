@@ -503,7 +503,7 @@ def test_cross_validation_on_arrays_of_a_library(name):
         (np.ones((2, 1)), np.array([0, 1, 1]), "inconsistent numbers of samples"),
         (np.ones((2, 1)), np.array([0.5, 1.5]), "continuous"),
         (np.ones((2, 1)), np.array([0, np.nan]), "NaN"),
-        (np.ones((2, 1)), np.array([[0], [1]] * 2).reshape(2, 2), "1d array"),
+        (np.ones((2, 1)), np.array([[0, 2], [1, 0]]), "zeros and ones"),
         (np.ones((0, 1)), np.array([], int), "0 sample"),
         (np.ones((2, 0)), np.array([0, 1]), "0 feature"),
         (np.ones(2), np.array([0, 1]), "2D array"),

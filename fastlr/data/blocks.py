@@ -36,10 +36,10 @@ watching: ContextVar[Callable[[Pass], object] | None] = ContextVar("watching", d
 
 @dataclass(frozen=True, eq=False)
 class Blocks:
-    """Rows `(m, n)` of examples with their labels `(m,)`, cut into blocks of so many."""
+    """Rows `(m, n)` of examples with their labels `(m,)` or `(m, L)`, cut into blocks of so many."""
 
     rows: Any  # has a shape, and rows[start:stop] and rows[indices] are arrays
-    labels: NDArray[np.int64]
+    labels: NDArray[Any]
     size: int
 
     @property
@@ -71,7 +71,7 @@ class Blocks:
                     coming = reader.submit(self._read, following)
                 yield part, block
 
-    def take(self, indices: NDArray[np.intp]) -> tuple[Array, NDArray[np.int64]]:
+    def take(self, indices: NDArray[np.intp]) -> tuple[Array, NDArray[Any]]:
         """Return some of the examples, given by their indices, and their labels."""
         if library_of(self.rows) != "numpy":
             return core.rows(self.rows, indices.tolist()), self.labels[indices]

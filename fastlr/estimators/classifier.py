@@ -15,7 +15,7 @@ from fastlr import core
 from fastlr.backends import Backend, choose_backend
 from fastlr.core import Array
 from fastlr.estimators.inputs import Home, backend_for, check_examples, labels_on_host
-from fastlr.model.handover import as_scikit_learn, as_torch
+from fastlr.model.handover import as_one_vs_rest, as_scikit_learn, as_torch
 from fastlr.namespace import dtype_name, to_host
 from fastlr.objectives.network import Layer
 
@@ -26,13 +26,19 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """What fitted coefficients predict: `coef_ (1 or classes, n)` and `intercept_ (1 or classes,)` for `classes_`."""
 
     _answers_on_host = False
+    multilabel_ = False  # whether each example has any number of labels
 
     def decision_function(self, X: Any) -> Array:
-        """Return the logits: `(m,)` of the second of two classes, or `(m, classes)`."""
+        """Return the logits: `(m,)` of the second of two classes, or `(m, classes)`, or `(m, L)` of each label."""
         return self._of_logits(X, "decision_function", lambda backend, Z: Z[0, :] if Z.shape[0] == 1 else Z.T)
 
     def predict(self, X: Any) -> Array:
-        """Return the class of each example, `(m,)`: names from the host's NumPy, numbers of the library of X."""
+        """Return the class of each example, `(m,)`: names from the host's NumPy, numbers of the library of X.
+
+        Where the labels were a table, it is one, `(m, L)` of zeros and ones.
+        """
+        if self.multilabel_:
+            return self._of_logits(X, "predict", lambda backend, Z: backend.xp.astype(Z.T > 0, backend.xp.int64))
 
         def choose(backend: Backend, Z: Array) -> Array:
             xp = backend.xp
@@ -43,9 +49,11 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return answer if self._classes_are_numbers else self.classes_[to_host(Home.of(answer).take(answer))]
 
     def predict_proba(self, X: Any) -> Array:
-        """Return the probability of each class, `(m, classes)`."""
+        """Return the probability of each class, `(m, classes)`, or of each label, `(m, L)`."""
 
         def probabilities(backend: Backend, Z: Array) -> Array:
+            if self.multilabel_:
+                return core.sigmoid(Z).T
             A = core.sigmoid(Z) if Z.shape[0] == 1 else core.softmax(Z)
             return (backend.xp.concat([1 - A, A], axis=0) if Z.shape[0] == 1 else A).T
 
@@ -56,12 +64,17 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
         def logarithms(backend: Backend, Z: Array) -> Array:
             xp = backend.xp
+            if self.multilabel_:
+                return -core.losses(Z, xp.ones_like(Z)).T
             return core.log_softmax(xp.concat([xp.zeros_like(Z), Z], axis=0) if Z.shape[0] == 1 else Z).T
 
         return self._of_logits(X, "predict_log_proba", logarithms)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Return the accuracy on examples `X (m, n)` and labels `y (m,)`, which may be on the host."""
+        """Return the accuracy on examples `X (m, n)` and labels `y (m,)`, which may be on the host.
+
+        Of a table of labels it is the share of examples all of whose labels are right, as in scikit-learn.
+        """
         return score_by(get_scorer("accuracy"), self, X, y, sample_weight=sample_weight)
 
     def to(self, backend: str, device: str | None = None) -> Self:
@@ -86,8 +99,10 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return as_torch([self._layer], 1.0)
 
     def to_sklearn(self) -> Any:
-        """Return a fitted `sklearn.linear_model.LogisticRegression`."""
+        """Return a fitted `sklearn.linear_model.LogisticRegression`, or a `OneVsRestClassifier` of such for a table."""
         check_is_fitted(self)
+        if self.multilabel_:
+            return as_one_vs_rest(self._layer)
         return as_scikit_learn([self._layer], 1.0, self.classes_)
 
     @property

@@ -20,9 +20,10 @@ from fastlr import core
 from fastlr.backends import Backend
 from fastlr.core import Array
 from fastlr.estimators.classifier import LinearClassifier, score_by
-from fastlr.estimators.inputs import Home, backend_for, check_training, class_codes, example_weights
+from fastlr.estimators.inputs import Home, backend_for, check_training, is_table
 from fastlr.estimators.logistic_regression import LogisticRegression
 from fastlr.estimators.parameters import check_liblinear, given, positive, scale_for, settings_of, warn
+from fastlr.estimators.problem import class_codes, example_weights
 from fastlr.namespace import library_of
 from fastlr.objectives.network import outputs_for
 from fastlr.solvers import AUTO
@@ -113,6 +114,8 @@ class LogisticRegressionCV(LinearClassifier):
             raise ValueError(f"use_legacy_attributes: {self.use_legacy_attributes!r}; True or False is needed")
         home = Home.of(X)
         X, y = check_training(self, X, y)
+        if is_table(y):
+            raise ValueError("y: it is a table of labels; fastlr.path chooses one l2 for all of its columns")
         classes, codes = class_codes(y)
         weights = example_weights(self.class_weight, sample_weight, classes, y, codes)
         scored = None if sample_weight is None else example_weights(None, sample_weight, classes, y, codes)

@@ -7,9 +7,8 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import _check_sample_weight, column_or_1d, validate_data
+from sklearn.utils.validation import column_or_1d, validate_data
 
 from fastlr.backends import Backend, choose_backend, native_libraries
 from fastlr.core import Array
@@ -71,6 +70,8 @@ def check_training(estimator: Any, X: Any, y: Any) -> tuple[Array, NDArray[Any]]
     for name, values in (("X", X), ("y", y)):
         check_mask(name, values)
     X, y = Home.of(X).take(X), labels_on_host(y)
+    if is_table(y):
+        return check_examples(estimator, X, reset=True), _checked_table(X, y)
     if library_of(X) in native_libraries():
         _check_native(estimator, X)
         estimator.n_features_in_ = X.shape[1]
@@ -85,15 +86,36 @@ def check_training(estimator: Any, X: Any, y: Any) -> tuple[Array, NDArray[Any]]
     return X, y
 
 
-def check_examples(estimator: Any, X: Any) -> Array:
-    """Return examples to predict for, `(m, n)`, checked as in training."""
-    if _is_plain(estimator, X) and X.shape[1] == estimator.n_features_in_:
+def is_table(y: Any) -> bool:
+    """Return whether labels are a table, a column for each label, of which an example has any number."""
+    shape = y.shape if hasattr(y, "shape") else np.asarray(y).shape
+    return len(shape) == 2 and shape[1] > 1
+
+
+def _checked_table(X: Array, y: Any) -> NDArray[Any]:
+    """Return a table of labels as an array, a row for each example."""
+    table: NDArray[Any] = np.asarray(y)
+    if len(table) != X.shape[0]:
+        raise ValueError(f"y: {len(table)} rows of labels for {X.shape[0]} examples; each example needs one")
+    return table
+
+
+def check_examples(estimator: Any, X: Any, reset: bool = False) -> Array:
+    """Return examples to predict for, `(m, n)`, checked as in training; with `reset` those of a training."""
+    if _is_plain(estimator, X) and (reset or X.shape[1] == estimator.n_features_in_):
+        if reset:
+            estimator.n_features_in_ = X.shape[1]
         return X
     check_mask("X", X)
     X = Home.of(X).take(X)
     if library_of(X) not in native_libraries():
-        return validate_data(estimator, X, dtype=READ, reset=False)
+        X = validate_data(estimator, X, dtype=READ, reset=reset, ensure_all_finite=not _is_half(X))
+        if _is_half(X):  # scikit-learn's way would take half as much memory again
+            check_finite("X", X)
+        return X
     _check_native(estimator, X)
+    if reset:
+        estimator.n_features_in_ = X.shape[1]
     n = estimator.n_features_in_
     if X.shape[1] != n:
         name = type(estimator).__name__
@@ -133,44 +155,3 @@ def _check_native(estimator: Any, X: Array) -> None:
         raise ValueError(f"X: it is {dtype_name(X)}; real numbers are needed")
     with backend_for(estimator, X).scope():
         check_finite("X", X)
-
-
-def class_codes(y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """Return the classes, sorted, and the number of each label's among them."""
-    classes, codes = np.unique(y, return_inverse=True)
-    if len(classes) < 2:
-        raise ValueError(
-            "This solver needs samples of at least 2 classes in the data, but the data contains only one class: "
-            f"{classes[0]!r}"
-        )
-    return classes, codes
-
-
-def example_weights(
-    class_weight: Any, sample_weight: Any, classes: NDArray[Any], y: NDArray[Any], codes: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    """Return how much each example counts, `(m,)`, from both kinds of weights."""
-    check_mask("sample_weight", sample_weight)
-    given = labels_on_host(sample_weight)
-    weights = _check_sample_weight(given, codes, dtype=np.float64, ensure_non_negative=True, copy=True)
-    if not weights.any():
-        raise ValueError("Sample weights must contain at least one non-zero number.")
-    if class_weight is None:
-        return np.asarray(weights)
-    if isinstance(class_weight, dict) and not class_weight.keys() <= set(classes.tolist()):
-        raise ValueError(f"class_weight: it has the keys {list(class_weight)}, but the classes are {classes.tolist()}")
-    if isinstance(class_weight, str) and class_weight == "balanced":
-        # scikit-learn's own function does not count weights before its version 1.7.
-        counts = np.bincount(codes, weights)
-        each = counts.sum() / (len(classes) * np.where(counts > 0, counts, np.inf))
-    else:
-        each = compute_class_weight(class_weight, classes=classes, y=y)
-    if not (np.isfinite(each).all() and (each >= 0).all() and (each > 0).any()):
-        raise ValueError(
-            f"class_weight: {class_weight!r}; finite numbers of at least 0 are needed, one of them above it"
-        )
-    with np.errstate(over="ignore"):
-        weights = np.asarray(weights * each[codes], dtype=np.float64)
-        if not np.isfinite(weights.sum()):
-            raise ValueError("class_weight: the weights add up to more than float64 holds; divide them first")
-    return weights

@@ -16,11 +16,13 @@ import numpy as np
 from fastlr.core import Array
 from fastlr.estimators.callbacks import CallbackSupportMixin, follow, with_callbacks
 from fastlr.estimators.classifier import LinearClassifier
-from fastlr.estimators.inputs import Home, backend_for, check_training, class_codes, example_weights
+from fastlr.estimators.inputs import Home, backend_for, check_training
 from fastlr.estimators.parameters import check_liblinear, positive, scale_for, settings_of, warn
+from fastlr.estimators.problem import Problem, problem_of
 from fastlr.namespace import to_host
-from fastlr.objectives.network import Layer, outputs_for
+from fastlr.objectives.network import Layer
 from fastlr.solvers import AUTO
+from fastlr.training.converge import Convergence
 from fastlr.training.warm_start import fit_each
 
 
@@ -39,6 +41,10 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):  # type: ignor
     says otherwise. `coef_` are those of X as it is; the penalty is on those of the scaled X. The fit is in float32
     where X is float32 or float16, else in float64; X is not copied, but for whole numbers other than uint8. CuPy's,
     PyTorch's and JAX's arrays are fitted where they are, and all that is returned for them is of their library.
+
+    Labels `(m, L)` of zeros and ones fit L models of one label each, as `OneVsRestClassifier` does: `coef_ (L, n)`,
+    `predict` gives a table of zeros and ones, `predict_proba (m, L)` the probability of each one, `n_iter_ (L,)`.
+    Labels that are `missing_label`, -1 or NaN, do not count. Callbacks are not called.
 
     Fitted attributes: `coef_ (1 or classes, n)`, `intercept_ (1 or classes,)`, `classes_`, `n_iter_ (1,)`,
     `n_features_in_`, `feature_names_in_`; `loss_curve_`, the objective before each iteration and at the end;
@@ -66,6 +72,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):  # type: ignor
         device: str | None = None,
         form: str = AUTO,
         scale: float | str = AUTO,
+        missing_label: float | None = None,
     ) -> None:
         self.penalty = penalty
         self.C = C
@@ -85,37 +92,42 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):  # type: ignor
         self.device = device
         self.form = form
         self.scale = scale
+        self.missing_label = missing_label
 
     @with_callbacks  # type: ignore[untyped-decorator]
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Fit to examples `X (m, n)` and labels `y (m,)`; `sample_weight (m,)` says how much each example counts."""
+        """Fit to examples `X (m, n)` and labels `y (m,)`; `sample_weight (m,)` says how much each example counts.
+
+        Labels may be a table `(m, L)` of zeros and ones: L models are fitted, which share every reading of X.
+        """
         settings = settings_of(self, l1_ratio=self.l1_ratio)
         C = positive("C", self.C) if self.penalty is not None else math.inf
         home = Home.of(X)
         X, y = check_training(self, X, y)
-        classes, codes = class_codes(y)
-        weights = example_weights(self.class_weight, sample_weight, classes, y, codes)
-        outputs = outputs_for(len(classes))
-        check_liblinear(self, C, outputs)
+        problem = problem_of(y, self.class_weight, sample_weight, self.missing_label)
+        check_liblinear(self, C, problem.outputs)
         scale = scale_for(self, X)
-        initial = self._last_fit(outputs, X.shape[1], scale) if self.warm_start else None
+        initial = self._last_fit(problem, X.shape[1], scale) if self.warm_start else None
         backend = backend_for(self, X)
 
         def found(W: Array, b: Array) -> dict[str, Any]:
-            return {"coef_": home.give(scale * W[0, ...]), "intercept_": home.give(b[0, :, 0]), "classes_": classes}
+            W, b = (W[:, 0, :], b[:, 0, 0]) if problem.is_table else (W[0, ...], b[0, :, 0])
+            return {"coef_": home.give(scale * W), "intercept_": home.give(b), "classes_": problem.classes}
 
-        following = follow(self, X, y, found)
+        # Of a table each model ends when it is done: there is no iterate of all of them to tell of.
+        following = None if problem.is_table else follow(self, X, y, found)
         with backend.scope():
             (fit,) = fit_each(
-                backend, X, codes, outputs, np.array([[1 / (C * weights.sum())]]), settings,
-                weightings=None if (weights == weights[0]).all() else (weights / weights.mean())[np.newaxis],
+                backend, X, problem.codes, problem.outputs, 1 / (C * problem.totals)[np.newaxis], settings,
+                weightings=problem.weightings, weighting_of=problem.weighting_of, column_of=problem.column_of,
                 scale=scale, intercept=self.fit_intercept, initial=initial, watch=_show if self.verbose else None,
                 measure=None if following is None else following.measure,
             )  # fmt: skip
-            path = fit.paths[0]
             self.__dict__.update(found(fit.W, fit.b))
-            self.n_iter_ = home.give(backend.asarray(np.array([path.recorded_at[-1]], dtype=np.int32)))
-        self.loss_curve_ = path.objectives
+            iterations = np.array([path.recorded_at[-1] for path in fit.paths], dtype=np.int32)
+            self.n_iter_ = home.give(backend.asarray(iterations))
+        self.multilabel_ = problem.is_table
+        self.loss_curve_ = fit.paths[0].objectives if len(fit.paths) == 1 else mean_curve(fit.paths)
         self.solver_, self.form_, self.backend_ = fit.solver, fit.objective.name, backend.name
         if following:
             following.end()
@@ -126,19 +138,30 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):  # type: ignor
         """Return scikit-learn's description of the estimator: it takes arrays of other libraries as they are."""
         tags = super().__sklearn_tags__()
         tags.array_api_support = True
+        tags.classifier_tags.multi_label = True
         return tags
 
-    def _last_fit(self, outputs: int, n: int, scale: float) -> Layer | None:
+    def _last_fit(self, problem: Problem, n: int, scale: float) -> Layer | None:
         """Return the weights of the fit before, on the host, where there was one."""
         if not hasattr(self, "coef_"):
             return None
         W, b = to_host(self.coef_), to_host(self.intercept_) * bool(self.fit_intercept)
-        if W.shape != (outputs, n):
+        needed = (len(problem.classes) if problem.is_table else problem.outputs, n)
+        if W.shape != needed:
             raise ValueError(
-                f"warm_start: the last fit has coefficients of shape {W.shape}, these data need {(outputs, n)}; "
+                f"warm_start: the last fit has coefficients of shape {W.shape}, these data need {needed}; "
                 "fit a new estimator, or leave warm_start out"
             )
-        return Layer(W / scale, b[:, np.newaxis])
+        W, b = W / scale, b[:, np.newaxis]
+        return Layer(W[:, np.newaxis], b[:, np.newaxis]) if problem.is_table else Layer(W, b)
+
+
+def mean_curve(paths: Sequence[Convergence]) -> list[float]:
+    """Return the mean objective of several models at each iteration; one that is done stays where it ended."""
+    longest = max(len(path.objectives) for path in paths)
+    kept = [path.objectives + path.objectives[-1:] * (longest - len(path.objectives)) for path in paths]
+    curve: list[float] = np.mean(kept, axis=0).tolist()
+    return curve
 
 
 def _show(numbers: Sequence[int], iteration: int, costs: list[float]) -> None:

@@ -50,6 +50,21 @@ def as_scikit_learn(layers: Sequence[Layer], scale: float, classes: Sequence[Any
     return made
 
 
+def as_one_vs_rest(layer: Layer, scale: float = 1.0) -> Any:
+    """Return a fitted `sklearn.multiclass.OneVsRestClassifier` of a logistic regression for each label."""
+    try:
+        from sklearn.multiclass import OneVsRestClassifier
+        from sklearn.preprocessing import LabelBinarizer
+    except ImportError as error:
+        raise InputError("to_sklearn: it needs scikit-learn; try pip install 'fastlr[sklearn]'") from error
+    W, b = layer
+    each = [as_scikit_learn([Layer(W[i : i + 1], b[i : i + 1])], scale, (0, 1)) for i in range(W.shape[0])]
+    made = OneVsRestClassifier(each[0])
+    made.estimators_, made.n_features_in_ = each, W.shape[1]
+    made.label_binarizer_ = LabelBinarizer().fit(np.eye(max(2, len(each)), len(each), dtype=np.int64))
+    return made
+
+
 def _on_host(layers: Sequence[Layer], scale: float) -> list[tuple[NDArray[Any], NDArray[Any]]]:
     """Return weights `(units, inputs)` and intercepts `(units,)` of each layer as NumPy's, the first for any scale."""
     found = [(to_host(layer.W), to_host(layer.b)[:, 0]) for layer in layers]

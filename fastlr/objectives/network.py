@@ -120,6 +120,13 @@ def one_hot(labels: NDArray[np.int64], outputs: int) -> NDArray[Any]:
     return np.asarray(labels == np.arange(outputs)[:, np.newaxis], dtype=np.float64)
 
 
+def targets(labels: NDArray[Any], outputs: int, column_of: NDArray[np.int64] | None = None) -> NDArray[Any]:
+    """Return Y `(1 or k, outputs, m)` for labels `(m,)`, or for a table `(m, L)` of which each model has a column."""
+    if column_of is None:
+        return one_hot(labels, outputs)[np.newaxis]
+    return np.asarray(labels.T[column_of][:, np.newaxis, :], dtype=np.float64)
+
+
 def classes_of(probabilities: NDArray[Any]) -> NDArray[np.intp]:
     """Return the class of each example from A_L `(…, outputs, m)`: 1 above 0.5, or the most probable."""
     single = probabilities.shape[-2] == 1

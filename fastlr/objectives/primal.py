@@ -66,9 +66,9 @@ class PrimalForm(Data):
     def loss_and_gradient(
         self, x: Vector, labels: Array, counts: Array | None = None
     ) -> tuple[Array, Array, Array, Array]:
-        """Return J, dW, db and the mean curvature (k, 1, 1) at weights and intercepts, from labels `(m,)`.
+        """Return J, dW, db and the mean curvature (k, 1, 1) at weights and intercepts, from labels `(m,)` or `(k, m)`.
 
-        Labels are 0 and 1 for one unit, else the indices of the units. One reading of X where a kernel does all of it.
+        Labels are 0 and 1 for one unit, else the indices of the units, `(m,)`. A kernel reads X once for all of it.
         """
         xp, kernels, (_, units, n) = array_namespace(x.W), self.kernels, x.W.shape
         if fuses(kernels, units, n, itemsize_of(x.W)):
@@ -78,10 +78,15 @@ class PrimalForm(Data):
                 J, dW, db, c = found
                 dW = dW if self.moments is None else (dW - db * self.moments[0]) / self.moments[1]
                 return J, dW, db, xp.maximum(c, xp.full_like(c, preconditioner.LEAST))
-        first = 1 if units == 1 else 0
-        Y = xp.astype(labels == xp.arange(first, first + units, device=device(labels))[:, None], x.W.dtype)
+        if labels.ndim == 2:
+            Y = xp.astype(labels, x.W.dtype)[:, None, :]
+        else:
+            first = 1 if units == 1 else 0
+            Y = xp.astype(labels == xp.arange(first, first + units, device=device(labels))[:, None], x.W.dtype)[
+                None, ...
+            ]
         Z = self.logits(x.W, x.b)
-        J, D = core.losses_and_residuals(Z, Y[None, ...], counts)
+        J, D = core.losses_and_residuals(Z, Y, counts)
         some = Z[..., ::EVERY]
         A = core.sigmoid(some) if units == 1 else core.softmax(some)
         c = preconditioner.mean_curvature(A, None if counts is None else counts[..., ::EVERY])

@@ -19,7 +19,7 @@ from fastlr.core import Array
 from fastlr.data.blocks import Blocks
 from fastlr.namespace import array_namespace, dtype_name, itemsize_of
 from fastlr.objectives import preconditioner
-from fastlr.objectives.network import Deeper, Network, one_hot
+from fastlr.objectives.network import Deeper, Network, targets
 from fastlr.objectives.preconditioner import Preconditioner
 from fastlr.objectives.primal import PrimalForm, fuses
 from fastlr.objectives.protocol import Evaluation, State, Vector, joined, plus, rows_of
@@ -67,6 +67,7 @@ class Streamed:
     l2: Array
     network: Network
     sample_weight: SampleWeight | None = None
+    column_of: NDArray[np.int64] | None = None  # (k,): the column of the labels `(m, L)` that each model has
     preconditioner: Preconditioner = NONE
     is_resident: ClassVar[bool] = False
     name: ClassVar[str] = PrimalForm.name
@@ -82,10 +83,14 @@ class Streamed:
 
     def rows(self, models: Sequence[int]) -> Streamed:
         """Return the objective of some of the models."""
-        chosen = {name: rows_of(getattr(self, name), models) for name in ("W", "learning_rate", "l2")}
-        weight = self.sample_weight and self.sample_weight._replace(of=self.sample_weight.of[list(models)])
+        chosen: dict[str, Any] = {name: rows_of(getattr(self, name), models) for name in ("W", "learning_rate", "l2")}
+        weight, column_of = self.sample_weight, self.column_of
+        if weight is not None:
+            chosen["sample_weight"] = weight._replace(of=weight.of[list(models)])
+        if column_of is not None:
+            chosen["column_of"] = column_of[list(models)]
         mean = rows_of(self.preconditioner.mean, models)
-        return replace(self, sample_weight=weight, preconditioner=self.preconditioner._replace(mean=mean), **chosen)
+        return replace(self, preconditioner=self.preconditioner._replace(mean=mean), **chosen)
 
     def prepared(self, models: int) -> Streamed:
         """Return the objective with its preconditioner, which is to pay for so many models, these the first of them."""
@@ -102,10 +107,10 @@ class Streamed:
 
     # A pass over the data.
 
-    def _part(self, rows: Array, labels: NDArray[np.int64], which: Any) -> Resident:
+    def _part(self, rows: Array, labels: NDArray[Any], which: Any) -> Resident:
         """Return the objective of some of the examples `rows (r, n)`, whose indices are given, all in memory."""
         backend, weight = self.backend, self.sample_weight
-        Y = backend.floats(one_hot(labels, self.network.outputs)[np.newaxis])
+        Y = backend.floats(targets(labels, self.network.outputs, self.column_of))
         counts = None if weight is None else backend.floats(weight.counts(which))
         return Resident(self._form(rows), Y, self.learning_rate, self.l2, self.network, counts)
 
@@ -139,7 +144,8 @@ class Streamed:
         for which, rows in blocks:
             labels = self.blocks.labels[which]
             counts = None if weight is None else backend.floats(weight.counts(which))
-            yield len(labels), self._form(rows).loss_and_gradient(x, backend.asarray(labels), counts)
+            given = labels if self.column_of is None else np.ascontiguousarray(labels.T[self.column_of])
+            yield len(labels), self._form(rows).loss_and_gradient(x, backend.asarray(given), counts)
 
     # What converges.
 

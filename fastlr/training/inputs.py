@@ -20,7 +20,7 @@ from fastlr.namespace import dtype_name, library_of
 from fastlr.objectives import FORMS
 from fastlr.objectives.choose import Size, choose_form, choose_solver_and_form
 from fastlr.objectives.gram import GramForm
-from fastlr.objectives.network import Layer, Network, one_hot, outputs_for
+from fastlr.objectives.network import Layer, Network, outputs_for, targets
 from fastlr.objectives.primal import PrimalForm, fuses
 from fastlr.objectives.resident import Resident
 from fastlr.objectives.streamed import DataObjective, SampleWeight, Streamed, moments_of
@@ -121,7 +121,7 @@ def set_up(
 def assemble(
     backend: Backend,
     rows: Array,
-    labels: NDArray[np.int64],
+    labels: NDArray[Any],
     network: Network,
     settings: Settings,
     choice: Choice,
@@ -130,11 +130,13 @@ def assemble(
     *,
     scale: float = 1.0,
     sample_weight: SampleWeight | None = None,
+    column_of: NDArray[np.int64] | None = None,
     more: int = 0,
 ) -> tuple[DataObjective, Any]:
     """Return the objective of k models on the examples `rows (m, n)`, and where their solver starts: at these layers.
 
-    `more` models will follow on the same examples. The examples, and the logits of all models, are kept in the
+    `labels` are `(m,)`, or a table `(m, L)` of which `column_of (k,)` says which column each model has. `more` models
+    will follow on the same examples. The examples, and the logits of all models, are kept in the
     backend's memory, or the examples come in blocks, as was chosen.
     """
     k, units = len(models), sum(network.units)
@@ -154,14 +156,16 @@ def assemble(
         n = rows.shape[1]
         blocks = Blocks(rows, labels, max(FEWEST, min(MOST, BLOCK // (n + k * units))))
         moments = moments_of(backend, blocks, scale) if settings.standardize else None
-        objective = Streamed(backend, blocks, layers[0].W, scale, moments, rates, penalties, network, sample_weight)
+        objective = Streamed(
+            backend, blocks, layers[0].W, scale, moments, rates, penalties, network, sample_weight, column_of
+        )
     else:
         kept = (*backend.reads, *HALVES)
         as_it_is = choice.form == GramForm.name or settings.batch_size is not None or dtype_name(rows) in kept
         X = (backend.asarray(rows) if as_it_is else backend.floats(rows)).T
         moments = core.moments(X, backend.float_dtype, scale) if settings.standardize else None
         form = FORMS[choice.form].of(X, layers[0].W, scale, backend.kernels, moments)
-        Y = backend.floats(one_hot(labels, network.outputs)[np.newaxis])
+        Y = backend.floats(targets(labels, network.outputs, column_of))
         counts = None if sample_weight is None else backend.floats(sample_weight.counts())
         objective = Resident(form, Y, rates, penalties, network, counts)
     if settings.converges:

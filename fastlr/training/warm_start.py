@@ -53,12 +53,14 @@ class Fit:
 def fit_each(
     backend: Backend,
     rows: Array,
-    labels: NDArray[np.int64],
+    labels: NDArray[Any],
     outputs: int,
     l2: NDArray[Any],
     settings: Settings,
     *,
     weightings: NDArray[Any] | None = None,
+    weighting_of: NDArray[np.int64] | None = None,
+    column_of: NDArray[np.int64] | None = None,
     scale: float = 1.0,
     intercept: bool = True,
     initial: Layer | None = None,
@@ -66,11 +68,13 @@ def fit_each(
     measure: Callable[[DataObjective], Measure] | None = None,
     checkpoint: Checkpoint = NONE,
 ) -> Iterator[Fit]:
-    """Fit to the examples `rows (m, n)`, within the backend's scope, the models of `l2 (values, weightings)`.
+    """Fit to the examples `rows (m, n)`, within the backend's scope, the models of `l2 (values, copies)`.
 
-    `labels` are from 0 to outputs − 1, or 0 and 1 for one output. `weightings (weightings, m)` count the examples, each
-    with a mean of 1; None is one that counts them alike. The first models start at zero, or at `initial`, `W (outputs,
-    n)` and `b (outputs, 1)`. `watch(numbers, iteration, costs)` is given the cost of each of these values' first
+    `labels (m,)` are from 0 to outputs − 1, or 0 and 1 for one output. With a table `(m, L)` of zeros and ones there is
+    one output, and `column_of (copies,)` says which column each copy is fitted to. `weightings (c, m)` count the
+    examples, each with a mean of 1; `weighting_of (copies,)` says which a copy has, by default each its own. None is
+    one that counts them alike. The first models start at zero, or at `initial`, `W (outputs, n)` and `b (outputs, 1)`,
+    or one such for each copy. `watch(numbers, iteration, costs)` is given the cost of each of these values' first
     models; `measure` makes, of the objective, what is recorded beside each cost.
     """
     (m, n), (values, copies) = rows.shape, l2.shape
@@ -80,15 +84,18 @@ def fit_each(
     choice = Choice(*checkpoint.choose(lambda: choose(backend, settings, size)))
     solver, tol = SOLVERS[choice.solver], settings.tolerance
     zero = Layer(np.zeros((outputs, n)), np.zeros((outputs, 1)))
-    layer = Layer(*(np.broadcast_to(part, (at_once * copies, *part.shape)) for part in initial or zero))
-    weight = None if weightings is None else SampleWeight(weightings, np.tile(np.arange(copies), at_once))
+    layer = Layer(*(_repeated(part, copies, at_once) for part in initial or zero))
+    of = np.arange(copies) if weighting_of is None else weighting_of
+    weight = None if weightings is None else SampleWeight(weightings, np.tile(of, at_once))
+    column_of = None if column_of is None else np.tile(column_of, at_once)
     order = np.argsort(-l2[:, 0], kind="stable")
     first = [Candidate(l2=penalty) for penalty in l2[order[:at_once]].reshape(-1)]
     network = Network((), outputs, intercept)
     more = l2.size - len(first)
     objective, iterate = assemble(
-        backend, rows, labels, network, settings, choice, first, [layer], scale=scale, sample_weight=weight, more=more
-    )
+        backend, rows, labels, network, settings, choice, first, [layer],
+        scale=scale, sample_weight=weight, column_of=column_of, more=more,
+    )  # fmt: skip
     paths: list[Convergence] = []
     for start in range(checkpoint.restored("start") or 0, values, at_once):
         checkpoint.beside(start=start)
@@ -106,9 +113,16 @@ def fit_each(
         W, b = _stack(backend, paths)
         fit = Fit(numbers, objective.weights(W), b, paths, notes := [], objective, choice.solver)
         for row, (path, penalty) in enumerate(zip(paths, penalties, strict=True)):
-            separates = penalty == 0 and bool((fit.predicted[row] == labels).all())
+            mine = labels if column_of is None else labels[:, column_of[row]]
+            separates = penalty == 0 and bool((fit.predicted[row] == mine).all())
             notes.append(findings(path, separates, tol))
         yield fit
+
+
+def _repeated(part: NDArray[Any], copies: int, values: int) -> NDArray[Any]:
+    """Return what each model of each value starts at, from that of a model or of each copy."""
+    of_one_value = np.broadcast_to(part, (copies, *part.shape[-2:]))
+    return np.tile(of_one_value, (values, 1, 1))
 
 
 def _stack(backend: Backend, paths: Sequence[Convergence]) -> tuple[Array, Array]:

@@ -1,0 +1,60 @@
+"""Tables of labels: a column for each label, of which an example has any number."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastlr.errors import InputError, shown
+
+MISSING = "-1 or NaN"
+
+
+@dataclass(frozen=True, eq=False)
+class LabelTable:
+    """Labels as `codes (m, L)` of 0 and 1, and which of them are known, `(m, L)`; None where all are."""
+
+    codes: NDArray[np.int8]
+    known: NDArray[np.bool_] | None = None
+
+    @classmethod
+    def of(cls, name: str, labels: NDArray[Any], missing: Any = None) -> Self:
+        """Return the table of labels `(m, L)`, zeros and ones; one that is `missing`, -1 or NaN, is not known.
+
+        Raises InputError, which names the first label that is none of these.
+        """
+        if missing is not None and missing != -1 and not _is_nan(missing):
+            raise InputError(f"missing_label: {shown(missing)}; {MISSING} is needed, or None where all are known")
+        if labels.dtype.kind not in "biuf":
+            raise InputError(f"{name}: the table of labels is {labels.dtype}; zeros and ones are needed")
+        unknown = None
+        if missing is not None:
+            unknown = np.isnan(labels) if _is_nan(missing) and labels.dtype.kind == "f" else labels == missing
+        wrong = (labels != 0) & (labels != 1)
+        if unknown is not None:
+            wrong &= ~unknown
+        if wrong.any():
+            row, column = np.argwhere(wrong)[0]
+            value = labels[row, column]
+            hint = f"; missing_label={value} leaves such labels out" if value == -1 or _is_nan(value) else ""
+            raise InputError(
+                f"{name}: row {row} holds {value} in column {column}; a table of labels holds zeros and ones{hint}"
+            )
+        if unknown is None or not unknown.any():
+            return cls(labels.astype(np.int8))
+        return cls(np.where(unknown, 0, labels).astype(np.int8), ~unknown)
+
+    def constant_columns(self) -> list[int]:
+        """Return the columns whose known labels are all zeros, or all ones."""
+        known = np.ones_like(self.codes, dtype=bool) if self.known is None else self.known
+        ones = (self.codes * known).sum(axis=0, dtype=np.int64)
+        found: list[int] = np.flatnonzero((ones == 0) | (ones == known.sum(axis=0))).tolist()
+        return found
+
+
+def _is_nan(value: Any) -> bool:
+    return isinstance(value, float | np.floating) and math.isnan(value)
