@@ -48,6 +48,14 @@ class LabelTable:
             return cls(labels.astype(np.int8))
         return cls(np.where(unknown, 0, labels).astype(np.int8), ~unknown)
 
+    def __len__(self) -> int:
+        """Return m, the number of examples."""
+        return len(self.codes)
+
+    def __getitem__(self, which: Any) -> LabelTable:
+        """Return the rows of some of the examples."""
+        return LabelTable(self.codes[which], None if self.known is None else self.known[which])
+
     def constant_columns(self) -> list[int]:
         """Return the columns whose known labels are all zeros, or all ones."""
         known = np.ones_like(self.codes, dtype=bool) if self.known is None else self.known
