@@ -3,9 +3,11 @@ import pytest
 from conftest import draw_images, first_difference
 
 import fastlr
+from fastlr.data import from_arrays
 from fastlr.objectives import FORMS
-from fastlr.training.folds import assign, fold_weights
 from fastlr.training.run import best_of
+from fastlr.training.splits import assign, make_splits
+from fastlr.training.weights import weightings_of
 
 pytestmark = pytest.mark.quick
 
@@ -98,12 +100,16 @@ def test_folds_are_alike():
         assert counts.max() - counts.min() <= 1
     assert (fold == assign(labels, 5, 0)).all()
     assert (fold != assign(labels, 5, 1)).any()
-    values, of = fold_weights(fold, 2)
+    data = from_arrays("data", np.ones((57, 1)), labels)
+    splits = make_splits(labels, 5, None, 0)
+    assert all((np.flatnonzero(fold == number) == test).all() for number, test in enumerate(splits.tests))
+    values, of, column_of = weightings_of(data, None, None, splits)
     assert values.shape == (6, 57)
     np.testing.assert_allclose(values.mean(axis=1), 1)
     assert (values[0] == 1).all()
     assert ((values[1 + 3] == 0) == (fold == 3)).all()
-    assert of.tolist() == [0, 0, 1, 2, 3, 4, 5, 1, 2, 3, 4, 5]
+    assert of.tolist() == [0, 1, 2, 3, 4, 5]
+    assert column_of is None
 
 
 def test_folds_with_mini_batches_of_many_classes():

@@ -10,9 +10,10 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastlr.data.dataset import Dataset, class_names, from_arrays, list_names
+from fastlr.data.dataset import Dataset, class_names, list_names
 from fastlr.data.expansion import Expansion
 from fastlr.data.format import Pictures
+from fastlr.data.labelled import from_arrays
 from fastlr.data.rows import LARGE, in_file
 from fastlr.errors import InputError
 

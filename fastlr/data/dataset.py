@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastlr import core
+from fastlr.data.label_table import LabelTable
 from fastlr.errors import InputError, shown
-from fastlr.namespace import array_namespace, as_rows, compared, dtype_name, is_lazy, library_of, same_values, to_host
+from fastlr.namespace import array_namespace, as_rows, compared, library_of, same_values
 
 Array = Any  # of NumPy where it comes from files, else of the library that the caller uses
 Name = Any  # a class name: text from files, whatever the labels held from arrays
@@ -25,17 +26,18 @@ class Dataset:
 
     `images` is uint8 `(m, height, width, channels)`, or a matrix `(m, n)`: of pixels where it is uint8, of
     features where it is anything else; in the library, and on the device, that the caller has it in. `labels (m,)`
-    are indices into `classes`. `class_of` maps each class name of the source to its index here: with `--positive`
-    several names share one.
+    are indices into `classes`, or a table `(m, L)` of zeros and ones, a column for each of the L classes. `class_of`
+    maps each class name of the source to its index here: with `--positive` several names share one.
     """
 
     images: Array
-    labels: NDArray[np.int64]
+    labels: NDArray[Any]
     classes: tuple[Name, ...]
     source: str = "data"
     resample: str | None = None
     skipped: tuple[str, ...] = ()
     class_of: Mapping[Name, int] = field(default_factory=dict)
+    known: NDArray[np.bool_] | None = None  # which labels of a table are known, `(m, L)`; None where all are
 
     def __post_init__(self) -> None:
         """Check what every reader owes."""
@@ -43,7 +45,11 @@ class Dataset:
             raise InputError(
                 f"{self.source}: {self.images.shape[0]} examples and {len(self.labels)} labels; each example needs one"
             )
-        if len(self.labels) and not 0 <= self.labels.min() <= self.labels.max() < len(self.classes):
+        if (
+            not self.is_table
+            and len(self.labels)
+            and not 0 <= self.labels.min() <= self.labels.max() < len(self.classes)
+        ):
             raise InputError(
                 f"{self.source}: labels run from {self.labels.min()} to {self.labels.max()}, "
                 f"but there are names for 0 to {len(self.classes) - 1}"
@@ -60,6 +66,16 @@ class Dataset:
     def __len__(self) -> int:
         """Return m, the number of examples."""
         return len(self.labels)
+
+    @property
+    def is_table(self) -> bool:
+        """Return whether an example has any number of labels: they are a table."""
+        return self.labels.ndim == 2
+
+    @property
+    def targets(self) -> NDArray[Any] | LabelTable:
+        """Return the labels `(m,)`, or the table of them."""
+        return LabelTable(self.labels, self.known) if self.is_table else self.labels
 
     @property
     def n_features(self) -> int:
@@ -80,10 +96,12 @@ class Dataset:
         """Return the examples at these indices, in their order."""
         on_host = library_of(self.images) == "numpy"
         images = self.images[indices] if on_host else core.rows(self.images, indices.tolist())
-        return replace(self, images=images, labels=self.labels[indices])
+        known = None if self.known is None else self.known[indices]
+        return replace(self, images=images, labels=self.labels[indices], known=known)
 
     def with_positive(self, names: Sequence[str]) -> Dataset:
         """Return the same examples in two classes: 1 for the named classes, 0 for all others."""
+        self._refuse_table("--positive")
         by_text = {str(name): name for name in self.classes}
         if unknown := [name for name in names if name not in by_text]:
             raise InputError(
@@ -99,6 +117,7 @@ class Dataset:
 
     def balanced(self) -> Dataset:
         """Return all examples of class 1, then the first of class 0, as many of them as there are ones."""
+        self._refuse_table("--balance")
         if len(self.classes) != 2:
             raise InputError(f"--balance: {self.source} has {len(self.classes)} classes; name the ones with --positive")
         ones, zeros = np.flatnonzero(self.labels == 1), np.flatnonzero(self.labels == 0)
@@ -112,8 +131,19 @@ class Dataset:
         order = np.random.RandomState(seed).permutation(len(self))
         return self.take(order[:-count]), self.take(order[-count:])
 
+    def _refuse_table(self, option: str) -> None:
+        if self.is_table:
+            raise InputError(f"{option}: {self.source} has a table of labels, of which an example has any number")
+
     def aligned(self, classes: Sequence[Name], class_of: Mapping[Name, int]) -> Dataset:
         """Return the same examples labelled by another set's classes, matched by name."""
+        if self.is_table:
+            if self.classes != tuple(classes):
+                raise InputError(
+                    f"{self.source}: its table of labels has {len(self.classes)} columns, that of the training data "
+                    f"{len(classes)}; each needs the same"
+                )
+            return self
         known = {**{name: i for i, name in enumerate(classes)}, **class_of}
         by_text = {str(name): index for name, index in known.items()}  # HDF5 keeps the name 3 as "3"
         found = [known.get(name, by_text.get(str(name))) for name in self.classes]
@@ -123,68 +153,6 @@ class Dataset:
             )
         index = np.array([-1 if i is None else i for i in found], dtype=np.int64)
         return replace(self, labels=index[self.labels], classes=tuple(classes), class_of=dict(class_of))
-
-
-def from_arrays(
-    source: str, examples: Any, labels: Any, names: Sequence[Name] | None = None, resample: str | None = None
-) -> Dataset:
-    """Return a Dataset from an array of examples and one of labels, as files and callers bring them.
-
-    Grey pictures `(m, h, w)` get a channel axis; pictures that are not uint8 are features. Without `names`
-    the classes are the sorted distinct labels.
-    """
-    if library_of(labels) not in ("numpy", library_of(examples)):
-        raise InputError(
-            f"{source}: examples of {library_of(examples)}, but labels of {library_of(labels)}; "
-            "bring both to one library"
-        )
-    for what, values in (("examples", examples), ("labels", labels)):
-        check_mask(f"{source}: {what}", values)
-    if isinstance(labels, list | tuple):
-        check_listed(source, labels)
-    # Examples stay in their library, on their device; of the labels the host makes the classes.
-    try:
-        as_it_is = library_of(examples) != "numpy" or is_lazy(examples)
-        examples, labels = examples if as_it_is else np.asarray(examples), to_host(labels)
-    except ValueError:
-        raise InputError(
-            f"{source}: the rows of the examples or labels have different lengths; give each as many numbers"
-        ) from None
-    if labels.ndim == 2 and 1 in labels.shape:
-        labels = labels.reshape(-1)  # the tutorials keep labels as (1, m)
-    if labels.ndim != 1:
-        raise InputError(f"{source}: labels have shape {labels.shape}; one number or name for each example is needed")
-    if examples.ndim not in (2, 3, 4) or 0 in examples.shape:
-        raise InputError(
-            f"{source}: examples have shape {tuple(examples.shape)}; "
-            "(m, height, width, channels) or (m, features) is needed"
-        )
-    if dtype_name(examples) != "uint8":
-        examples = _features(source, examples)
-    elif examples.ndim == 3:
-        examples = examples[..., np.newaxis]
-    if labels.dtype.kind == "f" and not np.isfinite(labels).all():
-        raise InputError(f"{source}: labels hold NaN or infinity; each must be a class")
-    if labels.dtype.kind == "u" and labels.size and labels.max() > np.iinfo(np.int64).max:
-        raise InputError(
-            f"{source}: labels reach {labels.max()}; whole numbers of at most 2^63 - 1 are needed, or text"
-        )
-    if labels.dtype.kind == "O" and names is None and _are_text(labels):
-        # An array of text would take, for each label, as much as the longest of them.
-        distinct = sorted(set(labels.tolist()))
-        index = {name: i for i, name in enumerate(distinct)}
-        codes = np.fromiter((index[label] for label in labels), np.int64, len(labels))
-        return Dataset(examples, codes, _plain_names(source, distinct), source, resample)
-    if names is not None:
-        indices = labels.astype(np.int64) if labels.dtype.kind in "biuf" else None
-        if indices is None or not (indices == labels).all():
-            kind = "text" if labels.dtype.kind in "OSU" else labels.dtype
-            raise InputError(f"{source}: labels are {kind}, but the class names need whole numbers")
-        return Dataset(examples, indices, _plain_names(source, names), source, resample)
-    if labels.dtype.kind not in "biufSU":
-        raise InputError(f"{source}: labels are {labels.dtype}; numbers or text are needed")
-    classes, indices = np.unique(labels, return_inverse=True)
-    return Dataset(examples, indices.astype(np.int64), _plain_names(source, classes), source, resample)
 
 
 def class_names(source: Any, names: Any) -> list[Any]:
@@ -226,47 +194,11 @@ def list_names(names: Any, most: int = 12, total: int | None = None) -> str:
     return ", ".join(texts[:most]) + more
 
 
-def check_listed(source: str, labels: Sequence[Any]) -> None:
-    """Raise InputError for a list of labels of which NumPy would make others: of two kinds, or too large."""
-    kinds = {"text" if isinstance(x, str) else "bytes" if isinstance(x, bytes) else "numbers" for x in labels}
-    if len(kinds) > 1:
-        raise InputError(f"{source}: labels are {' and '.join(sorted(kinds, reverse=True))}; give one kind")
-    for label in labels:
-        if isinstance(label, int) and not -(2**63) <= label < 2**63:
-            raise InputError(f"{source}: labels hold {shown(label)}; whole numbers of at most 2^63 - 1 are needed")
-        if isinstance(label, str | bytes) and label[-1:] in ("\0", b"\0"):
-            raise InputError(f"{source}: a label ends with a zero character, which NumPy drops; leave it out")
-
-
 def check_seed(seed: Any) -> int:
     """Return a seed that all of NumPy's generators take; raise InputError for any other."""
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**32:
         raise InputError(f"seed: {shown(seed)}; a whole number from 0 to {2**32 - 1} is needed")
     return int(seed)
-
-
-def _are_text(labels: NDArray[Any]) -> bool:
-    """Return whether all of them are text, or all of them bytes."""
-    return any(all(isinstance(label, kind) for label in labels) for kind in (str, bytes))
-
-
-def _plain_names(source: str, names: Any) -> tuple[Name, ...]:
-    """Return class names as text, whole numbers or finite numbers, which a model file can hold."""
-    names = class_names(source, names if isinstance(names, np.ndarray) else list(names))
-    plain = [name.decode("utf-8", "surrogateescape") if isinstance(name, bytes) else name for name in names]
-    for name in plain:
-        if not isinstance(name, str | bool | int) and not (isinstance(name, float) and np.isfinite(name)):
-            raise InputError(f"{source}: {name!r} is no name of a class; text or a number is needed")
-    return tuple(plain)
-
-
-def _features(source: str, examples: Array) -> Array:
-    """Return `(m, n)` real, finite features, or say where they are not."""
-    if not is_real(examples):
-        raise InputError(f"{source}: examples are {dtype_name(examples)}; uint8 pixels or real numbers are needed")
-    examples = as_rows(examples)
-    check_finite(source, examples)
-    return examples
 
 
 def is_real(examples: Array) -> bool:

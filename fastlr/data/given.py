@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from fastlr.data.dataset import Dataset, from_arrays
+from fastlr.data.dataset import Dataset
+from fastlr.data.labelled import labelled
 from fastlr.errors import InputError
 from fastlr.namespace import array_namespace, dtype_name, library_of
 
 
-def training_set(data: Any, labels: Any) -> Dataset:
+def training_set(data: Any, labels: Any, missing_label: Any = None) -> Dataset:
     """Return the examples to train on, of at least two classes."""
     if isinstance(data, Dataset):
         if labels is not None:
@@ -21,7 +22,9 @@ def training_set(data: Any, labels: Any) -> Dataset:
     elif labels is None:
         raise InputError("labels: they are missing; an array of examples needs one label for each")
     else:
-        chosen = from_arrays("data", data, labels)
+        chosen = labelled("data", data, labels, missing_label)
+    if chosen.is_table:
+        return chosen
     present = np.unique(chosen.labels)
     if len(present) < 2:
         name = f"class {str(chosen.classes[present[0]])!r} alone" if len(present) else "no examples"
@@ -29,16 +32,24 @@ def training_set(data: Any, labels: Any) -> Dataset:
     return chosen
 
 
-def test_set(test: Any, train_set: Dataset) -> Dataset | None:
-    """Return the examples to test on, labelled by the training set's classes, or say why they do not go with it."""
-    if test is None:
+def matching_set(name: str, given: Any, train_set: Dataset, missing_label: Any = None) -> Dataset | None:
+    """Return examples to test on, labelled by the training set's classes, or say why they do not go with it.
+
+    `name` is that of the argument. Returns None for None.
+    """
+    if given is None:
         return None
-    if isinstance(test, Dataset):
-        chosen = test
-    elif isinstance(test, tuple) and len(test) == 2:
-        chosen = from_arrays("test", *test)
+    if isinstance(given, Dataset):
+        chosen = given
+    elif isinstance(given, tuple) and len(given) == 2:
+        chosen = labelled(name, *given, missing_label=missing_label if train_set.is_table else None)
     else:
-        raise InputError("test: a Dataset or a pair (examples, labels) is needed")
+        raise InputError(f"{name}: a Dataset or a pair (examples, labels) is needed")
+    if chosen.is_table != train_set.is_table:
+        raise InputError(
+            f"{chosen.source}: its labels have shape {chosen.labels.shape}, those of {train_set.source} "
+            f"{train_set.labels.shape}; both must be tables of labels, or neither"
+        )
     chosen = chosen.aligned(train_set.classes, train_set.class_of)
     theirs, ours = dtype_name(chosen.images), dtype_name(train_set.images)
     if (theirs == "uint8") != (ours == "uint8"):

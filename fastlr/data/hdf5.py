@@ -15,9 +15,10 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastlr.data.dataset import Dataset, class_names, from_arrays, list_names
+from fastlr.data.dataset import Dataset, class_names, list_names
 from fastlr.data.expansion import DEFAULT, Expansion
 from fastlr.data.format import Pictures, reporting
+from fastlr.data.labelled import from_arrays
 from fastlr.data.rows import LARGE, Rows, by_bands, in_file
 from fastlr.errors import InputError
 from fastlr.machine import in_threads, usable_cpus

@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastlr.data.dataset import Dataset, from_arrays
+from fastlr.data.dataset import Dataset
 from fastlr.data.expansion import DEFAULT, Expansion
 from fastlr.data.format import Pictures
+from fastlr.data.labelled import from_arrays
 from fastlr.errors import InputError
 
 UINT8 = 0x08

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastlr.data import arrays, hdf5, tensors
-from fastlr.data.dataset import Dataset, from_arrays, list_names
+from fastlr.data.dataset import Dataset, list_names
 from fastlr.data.format import Pictures, Reader, reporting
+from fastlr.data.labelled import from_arrays
 from fastlr.data.rows import joined
 from fastlr.errors import InputError
 

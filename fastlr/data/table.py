@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastlr.data.dataset import Dataset, from_arrays
+from fastlr.data.dataset import Dataset
 from fastlr.data.format import Pictures, reporting
+from fastlr.data.labelled import from_arrays
 from fastlr.data.rows import InOrder
 from fastlr.errors import InputError
 from fastlr.machine import free_memory, memory_budget

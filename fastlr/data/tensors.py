@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 
 from fastlr.data.arrays import EXAMPLES, LABELS, TEST, labels_beside, load_npy, name_of
-from fastlr.data.dataset import Dataset, class_names, from_arrays
+from fastlr.data.dataset import Dataset, class_names
 from fastlr.data.format import Pictures
+from fastlr.data.labelled import from_arrays
 from fastlr.data.rows import LARGE, in_file
 from fastlr.errors import InputError
 

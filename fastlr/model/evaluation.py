@@ -36,6 +36,10 @@ class Results(NamedTuple):
         ]
 
 
-def percent_correct(predicted: Any, labels: Any) -> float:
-    """Return 100 − 100 · (share of examples where the two differ), as the tutorials compute it."""
-    return float(100 - np.mean(np.asarray(predicted) != np.asarray(labels)) * 100)
+def percent_correct(predicted: Any, labels: Any, known: Any = None) -> float:
+    """Return 100 − 100 · (share of labels where the two differ), as the tutorials compute it.
+
+    Of a table of labels those alone count that are `known`.
+    """
+    wrong = np.asarray(predicted) != np.asarray(labels)
+    return float(100 - np.mean(wrong if known is None else wrong[known]) * 100)

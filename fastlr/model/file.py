@@ -49,6 +49,8 @@ def write(model: Model, path: Path) -> None:
         "costs": model.costs,
         "recorded_at": model.recorded_at,
     }
+    if model.multi_label:
+        meta["multi_label"] = True
     with whole_file(path) as beside:
         beside.write_bytes(save(tensors, {KEY: json.dumps(meta, sort_keys=True, allow_nan=False)}))
 
@@ -132,6 +134,7 @@ def _model_from(meta: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Model
         costs=tuple(map(float, costs)),
         recorded_at=tuple(recorded_at),
         pixels=bool(meta["pixels"]) if "pixels" in meta else None,
+        multi_label=bool(meta.get("multi_label", False)),
         moments=(tensors["mean"], tensors["deviation"]) if "mean" in tensors else None,
     )
     for values in model.moments or ():
@@ -144,7 +147,7 @@ def _model_from(meta: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Model
         raise ValueError("each class needs a name of its own")
     if not all(_is_whole(index) and 0 <= index < count for _, index in meta["class_of"]):
         raise ValueError(f"a class is none of 0 to {count - 1}")
-    if count < 2 or model.network.outputs != outputs_for(count):
+    if count < 2 or model.network.outputs != (count if model.multi_label else outputs_for(count)):
         raise ValueError(f"{model.network.outputs} outputs for {count} classes")
     if shape is not None and math.prod(shape) != model.n_features:
         raise ValueError(f"pictures of {shape}, but {model.n_features} weights")

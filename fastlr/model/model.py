@@ -17,10 +17,12 @@ from fastlr.core import Array
 from fastlr.data.dataset import Dataset, Name, check_finite, check_mask, is_real
 from fastlr.data.expansion import as_expansion
 from fastlr.data.given import with_channels
+from fastlr.data.labelled import labelled
 from fastlr.errors import InputError
-from fastlr.model.evaluation import Results
-from fastlr.model.handover import as_scikit_learn, as_torch
-from fastlr.namespace import as_rows, compared, dtype_name, is_lazy, library_of, same_values, to_host
+from fastlr.model.evaluation import Results, percent_correct
+from fastlr.model.handover import as_one_vs_rest, as_scikit_learn, as_torch
+from fastlr.model.scores import check_scoring
+from fastlr.namespace import array_namespace, as_rows, compared, dtype_name, is_lazy, library_of, same_values, to_host
 from fastlr.objectives.network import Layer, Network
 
 if TYPE_CHECKING:
@@ -51,6 +53,7 @@ class Model:
     # them in it: it takes features as they are.
     moments: tuple[Array, ...] | None = None
     pixels: bool | None = None  # whether the input is uint8; None is what the scale says
+    multi_label: bool = False  # whether an example has any number of labels, each with a unit of its own
 
     def __eq__(self, other: object) -> bool:
         """Return whether the other is the same model: weights, classes and how it was trained."""
@@ -60,7 +63,7 @@ class Model:
     def network(self) -> Network:
         """Return the units of its layers."""
         *hidden, outputs = (int(layer.W.shape[0]) for layer in self.layers)
-        return Network(tuple(hidden), outputs)
+        return Network(tuple(hidden), outputs, multi_label=self.multi_label)
 
     @property
     def n_features(self) -> int:
@@ -75,20 +78,28 @@ class Model:
     def predict_proba(self, images: Any) -> Array:
         """Return the probability of each class, `(m, n_classes)`, in the model's dtype, where the images are.
 
+        Where an example has any number of labels it is that of each label, `(m, L)`.
+
         `images` is a Dataset, uint8 `(m, height, width, channels)` or `(m, n)`, or features `(m, n)`, as in training.
         """
         backend = self._backend_for(images)
         with backend.scope():
             proba = backend.xp.concat(list(self._probabilities(backend, images)), axis=1).T
-            if proba.shape[1] == 1:
+            if proba.shape[1] == 1 and not self.multi_label:
                 proba = backend.xp.concat([1 - proba, proba], axis=1)
         return backend.to_host(proba) if _is_on_host(images) else proba
 
     def predict(self, images: Any) -> Array:
         """Return the class of each example, `(m,)`: the most probable, of two the second above 0.5.
 
+        Where an example has any number of labels, it is a table `(m, L)` of zeros and ones.
+
         Names come as NumPy's array of text, numbers in the library and on the device of the images.
         """
+        if self.multi_label:
+            probabilities = self.predict_proba(images)
+            xp = array_namespace(probabilities)
+            return xp.astype(probabilities > 0.5, xp.int64)
         backend = self._backend_for(images)
         numbers = all(type(name) is int and abs(name) < 2**31 for name in self.classes)
         with backend.scope():
@@ -124,7 +135,7 @@ class Model:
         for start in range(0, m, step):
             X = backend.asarray(rows[start : start + step, ...] if m > step else rows).T
             with np.errstate(over="ignore", invalid="ignore"):
-                if network.is_logistic_regression:
+                if network.has_sigmoids_alone:
                     proba = backend.kernels.get("predict", core.predict)(*first, X, self.scale)
                 else:
                     Z = backend.kernels.get("project", core.project)(first.W, X, self.scale) + first.b
@@ -152,22 +163,48 @@ class Model:
         """
         from fastlr.model.pictures import predict_pictures
 
+        self._refuse_table("predict_files")
+
         return predict_pictures(self, files, top, expansion=as_expansion(max_expansion)).rows
 
     def accuracy(self, data: Dataset, backend: Backend | None = None) -> float:
         """Return the percentage of the examples that are classified as labelled; classes are matched by name.
 
-        `backend` is the one to compute on, that of the data where there is none.
+        Of a table of labels it is that of the labels which are right. `backend` is the one to compute on, that of the
+        data where there is none.
         """
+        if self.multi_label:
+            return percent_correct(to_host(self.predict(data)), data.labels, data.known)
         return Results(self.confusion_matrix(data, backend)).accuracy
 
     def confusion_matrix(self, data: Dataset, backend: Backend | None = None) -> NDArray[np.int64]:
         """Return how many examples of each class, a row, are taken for each class, a column; matched by name."""
+        self._refuse_table("confusion_matrix")
         labels = data.aligned(self.classes, self.class_of or {}).labels
         backend = self._backend_for(data) if backend is None else backend
         with backend.scope():
             chosen = backend.to_host(self._chosen(backend, data)).astype(np.intp)
         return Results.of(labels, chosen, len(self.classes)).matrix
+
+    def scores(self, data: Any, scoring: Any = "accuracy", missing_label: float | None = None) -> dict[str, float]:
+        """Return the scores on a Dataset, or a pair `(examples, labels)`, by their names.
+
+        `scoring` is that of `fastlr.path`: a name such as "roc_auc", a function, or a list of these. Labels of a table
+        that are `missing_label`, -1 or NaN, are left out.
+        """
+        judge = check_scoring(scoring)
+        if not isinstance(data, Dataset) and not (isinstance(data, tuple) and len(data) == 2):
+            raise InputError("data: a Dataset or a pair (examples, labels) is needed")
+        chosen = data if isinstance(data, Dataset) else labelled("data", *data, missing_label)
+        if chosen.is_table != self.multi_label:
+            kind = "a table of labels is needed" if self.multi_label else "one label for each example is needed"
+            raise InputError(f"{chosen.source}: labels have shape {chosen.labels.shape}; {kind}")
+        chosen = chosen.aligned(self.classes, self.class_of or {})
+        return judge(chosen.targets, to_host(self.predict_proba(chosen)))
+
+    def _refuse_table(self, method: str) -> None:
+        if self.multi_label:
+            raise InputError(f"{method}: the model gives an example any number of labels; take predict, or scores")
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model as safetensors; the same model gives the same bytes."""
@@ -187,8 +224,11 @@ class Model:
     def to_sklearn(self) -> Any:
         """Return a fitted `sklearn.linear_model.LogisticRegression`, for examples `(m, n)`.
 
-        The scale is in the coefficients. Raises InputError for a model with hidden layers, and without scikit-learn.
+        The scale is in the coefficients. Where an example has any number of labels it is a `OneVsRestClassifier`.
+        Raises InputError for a model with hidden layers, and without scikit-learn.
         """
+        if self.multi_label:
+            return as_one_vs_rest(self.layers[0], self.scale)
         return as_scikit_learn(self.layers, self.scale, self.classes)
 
     def show_weights(self) -> Figure:

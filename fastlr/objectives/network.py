@@ -36,12 +36,14 @@ Deeper = tuple[Layer, ...]  # the layers above the first
 class Network:
     """The units of each layer: `hidden` ones, and 1 output for two classes or one for each of more.
 
+    With `multi_label` each output is a sigmoid of its own: an example has any number of labels.
     Only a solver that converges, for which there are no hidden layers, can leave the intercepts at zero.
     """
 
     hidden: tuple[int, ...] = ()
     outputs: int = 1
     intercept: bool = True
+    multi_label: bool = False
 
     @property
     def units(self) -> tuple[int, ...]:
@@ -52,6 +54,11 @@ class Network:
     def is_logistic_regression(self) -> bool:
         """Return whether it is one sigmoid unit, for which there are kernels."""
         return self.units == (1,)
+
+    @property
+    def has_sigmoids_alone(self) -> bool:
+        """Return whether it is one layer of sigmoids."""
+        return not self.hidden and (self.outputs == 1 or self.multi_label)
 
     def draw(self, n: int, seed: int) -> list[tuple[NDArray[Any], NDArray[Any]]]:
         """Return `W (units, inputs)` and `b (units, 1)` of every layer, in float64, for n inputs.
@@ -77,7 +84,7 @@ class Network:
     def probabilities(self, Z: Array, deeper: Deeper) -> Array:
         """Return A_L `(k, outputs, m)`: of the second of two classes, or of each class."""
         last = self.logits(Z, deeper)[-1]
-        return core.sigmoid(last) if self.outputs == 1 else core.softmax(last)
+        return core.sigmoid(last) if self.outputs == 1 or self.multi_label else core.softmax(last)
 
     def cost(self, Z: Array, deeper: Deeper, Y: Array, weights: Array | None = None) -> Array:
         """Return J `(k, 1, 1)` for labels `Y (1 or k, outputs, m)`, one-hot where there are more than two classes.

@@ -235,6 +235,13 @@ class Resident:
         probabilities = (to_host(self.network.probabilities(state.Z, state.deeper)) for state in states)
         return np.concatenate([classes_of(some).astype(dtype) for some in probabilities])
 
+    def probabilities(self, states: Sequence[State], which: Sequence[NDArray[np.intp]]) -> list[NDArray[Any]]:
+        """Return, for each of these models' states, the probabilities of some examples, `(examples, outputs)`."""
+        return [
+            to_host(self.network.probabilities(state.Z, state.deeper))[0][:, some].T
+            for state, some in zip(states, which, strict=True)
+        ]
+
     def dead_layers(self, state: State) -> set[int]:
         """Return the hidden layers, from 1, of one network whose units are off for every example."""
         return self.network.dead_layers(state.Z, state.deeper)

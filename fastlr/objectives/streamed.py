@@ -242,6 +242,19 @@ class Streamed:
         state = joined(states)
         return np.concatenate([part.predicted([part.arrive(state)]) for part in self._parts()], axis=1)
 
+    def probabilities(self, states: Sequence[State], which: Sequence[NDArray[np.intp]]) -> list[NDArray[Any]]:
+        """Return, for each of these models' states, the probabilities of some examples, in one pass over the data."""
+        state = joined(states)
+        found = [np.empty((len(some), self.network.outputs), self.backend.dtype) for some in which]
+        for part, rows in self.blocks:
+            block = Resident(self._form(rows), (), (), (), self.network)
+            here = block.arrive(state)
+            A = self.backend.to_host(self.network.probabilities(here.Z, here.deeper))
+            for answer, some, of_model in zip(found, which, A, strict=True):
+                inside = (some >= part.start) & (some < part.stop)
+                answer[inside] = of_model[:, some[inside] - part.start].T
+        return found
+
     def dead_layers(self, state: State) -> set[int]:
         """Return the hidden layers, from 1, of one network whose units are off for every example."""
         if not state.deeper:

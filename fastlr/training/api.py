@@ -8,25 +8,28 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from fastlr.backends import Backend, choose_backend
 from fastlr.data.dataset import Dataset
-from fastlr.data.given import test_set, training_set
+from fastlr.data.given import matching_set, training_set
 from fastlr.data.reading import as_dataset
 from fastlr.errors import ConvergenceWarning, DivergenceWarning, InputError, shown
 from fastlr.files import check_writable
+from fastlr.model.scores import Scoring, check_scoring
 from fastlr.namespace import library_of
 from fastlr.solvers import AUTO, GD
-from fastlr.training.checkpoint import NONE, Checkpoint, digest
+from fastlr.training.checkpoint import NONE, Checkpoint, digest, digest_of
 from fastlr.training.checks import several
 from fastlr.training.definition import spread
 from fastlr.training.fit import fit
 from fastlr.training.follow import Callback
 from fastlr.training.run import RegularizationPath, Run
 from fastlr.training.settings import Candidate, PathSettings, Settings, Target, candidates
+from fastlr.training.splits import make_splits
+from fastlr.training.weights import Weightings, weightings_of
 
 L2 = (1e-6, 1e2, 96)  # first, last and number of the values of a path where none are given, each the same times more
 
@@ -37,6 +40,8 @@ def train(
     labels: Any = None,
     *,
     test: Any = None,
+    sample_weight: Any = None,
+    missing_label: float | None = None,
     candidate: Candidate,
     settings: Settings,
     target: Target,
@@ -52,6 +57,11 @@ def train(
     the mean log-loss plus l2/2 ‖W‖²; the cost (without the l2 term) is recorded before the updates
     0, record_every, …, and `callback(iteration, cost)` is called there. With `test_costs` that of the test set is
     recorded beside it, which reads all the data each time.
+
+    `sample_weight (m,)` and `class_weight`, by the names of the classes, say how much an example counts: the cost is
+    the mean of the losses times these weights, which are brought to a mean of 1. Labels may be a table `(m, L)` of
+    zeros and ones: L models, a column each, share every reading of the examples; the cost and the accuracies are the
+    means over the columns. Labels of a table that are `missing_label`, -1 or NaN, do not count.
 
     `solver` "gd" follows that trajectory. The others go to the minimum, whatever the learning rate: "newton" (with the
     matrix of second derivatives), "newton-cg" and "lbfgs" (without), or "auto", which takes what is the least work.
@@ -80,9 +90,8 @@ def train(
     """
     follow_one = None if callback is None else lambda iteration, costs: callback(iteration, costs[0])
     data = as_dataset(data)
-    (run,) = _train(
-        data, labels, test, target, settings, [candidate], checkpoint, test_costs=test_costs, callback=follow_one
-    )
+    given = Given(data, labels, sample_weight, missing_label, test)
+    (run,) = _train(given, target, settings, [candidate], checkpoint, test_costs=test_costs, callback=follow_one)
     if run.warning:
         warnings.warn(run.warning, DivergenceWarning, stacklevel=3)  # of whoever called what `spread` made
     if run.converged is False:
@@ -98,8 +107,11 @@ def sweep(
     learning_rates: Sequence[float] = (0.005,),
     l2: Sequence[float] = (0.0,),
     seeds: Sequence[int] | None = None,
-    folds: int | None = None,
+    folds: Any = None,
+    groups: Any = None,
     test: Any = None,
+    sample_weight: Any = None,
+    missing_label: float | None = None,
     settings: Settings,
     target: Target,
     test_costs: bool = False,
@@ -110,8 +122,9 @@ def sweep(
 
     The runs are in the order of `learning_rates`, for each of them in that of `l2`, and for each of these in that of
     `seeds`, which is of use where there are hidden layers. With `folds` each run has the accuracies of a
-    cross-validation: as many models more, each trained without one fold of the examples, in the same pass. The fold of
-    an example, and all else that is drawn, comes from `seed`.
+    cross-validation: as many models more, each trained without one fold of the examples, in the same pass. `folds` is
+    their number (the fold of an example, and all else that is drawn, comes from `seed`), an array of each example's
+    fold, a scikit-learn splitter, which is given `groups`, or a list of pairs of indices.
 
     A run that diverges ends with its last finite parameters and a `warning` of its own; the others go on. `seconds` is
     that of the whole. `callback(iteration, costs)` is given the cost of each model, folds apart, NaN where it diverged.
@@ -123,8 +136,8 @@ def sweep(
         raise InputError(
             f"learning rate: solver {settings.solver!r} has none, and no seed either; give several of l2 alone"
         )
-    more = {"folds": folds, "test_costs": test_costs, "callback": callback}
-    return _train(as_dataset(data), labels, test, target, settings, models, checkpoint, **more)
+    given = Given(as_dataset(data), labels, sample_weight, missing_label, test, folds, groups)
+    return _train(given, target, settings, models, checkpoint, test_costs=test_costs, callback=callback)
 
 
 @spread
@@ -133,8 +146,12 @@ def path(
     labels: Any = None,
     *,
     l2: Sequence[float] | None = None,
-    folds: int | None = 5,
+    folds: Any = 5,
+    groups: Any = None,
+    scoring: Any = "accuracy",
     test: Any = None,
+    sample_weight: Any = None,
+    missing_label: float | None = None,
     settings: PathSettings,
     target: Target,
     test_costs: bool = False,
@@ -155,30 +172,50 @@ def path(
         raise InputError(f"solver: {GD!r} does not go to the minimum; take {AUTO!r}, or fastlr.sweep")
     values = np.geomspace(*L2).tolist() if l2 is None else several("l2", l2)
     models = candidates([Candidate().learning_rate], values, [settings.seed])
-    more = {"folds": folds, "test_costs": test_costs, "callback": callback}
-    return RegularizationPath(_train(as_dataset(data), labels, test, target, settings, models, checkpoint, **more))
+    given = Given(as_dataset(data), labels, sample_weight, missing_label, test, folds, groups, check_scoring(scoring))
+    return RegularizationPath(
+        _train(given, target, settings, models, checkpoint, test_costs=test_costs, callback=callback)
+    )
+
+
+class Given(NamedTuple):
+    """What a caller gives beside the settings."""
+
+    data: Any
+    labels: Any
+    sample_weight: Any = None
+    missing_label: Any = None
+    test: Any = None
+    folds: Any = None
+    groups: Any = None
+    scoring: Scoring | None = None  # of the folds; None is accuracy in percent alone
 
 
 def _train(
-    data: Any,
-    labels: Any,
-    test: Any,
+    given: Given,
     target: Target,
     settings: Settings,
     models: Sequence[Candidate],
     checkpoint: str | os.PathLike[str] | None,
-    **more: Any,
+    *,
+    test_costs: bool = False,
+    callback: Callback | None = None,
 ) -> list[Run]:
     """Train all models on the backend that is asked for, or that goes with the data."""
-    backend = _backend_for(data, target)
+    backend = _backend_for(given.data, target)
     if checkpoint is not None:
         check_writable(_path_of(checkpoint))  # before the data are read
     with backend.scope():
         started = time.perf_counter()
-        train_data = training_set(data, labels)
-        test_data = test_set(as_dataset(test, "test"), train_data)
-        with _open(checkpoint, backend, train_data, test_data, settings, models, **more) as kept:
-            runs = fit(backend, train_data, test_data, settings, models, checkpoint=kept, **more)
+        train_data = training_set(given.data, given.labels, given.missing_label)
+        test_data = matching_set("test", as_dataset(given.test, "test"), train_data, given.missing_label)
+        splits = make_splits(train_data.labels, given.folds, given.groups, settings.seed)
+        weightings = weightings_of(train_data, given.sample_weight, settings.class_weight, splits)
+        with _open(checkpoint, backend, train_data, test_data, settings, models, given, weightings, test_costs) as kept:
+            runs = fit(
+                backend, train_data, test_data, settings, models, weightings=weightings, splits=splits,
+                scoring=given.scoring, test_costs=test_costs, callback=callback, checkpoint=kept,
+            )  # fmt: skip
         seconds = time.perf_counter() - started
     return [replace(run, seconds=seconds) for run in runs]
 
@@ -190,17 +227,19 @@ def _open(
     test_data: Dataset | None,
     settings: Settings,
     models: Sequence[Candidate],
-    *,
-    folds: Any = None,
-    test_costs: bool = False,
-    callback: Any = None,
+    given: Given,
+    weightings: Weightings,
+    test_costs: bool,
 ) -> Checkpoint:
     """Return the checkpoint of a run, which is known by its settings, its models, its data and its backend."""
     if path is None:
         return NONE
     each: dict[str, list[Any]] = {name: [getattr(model, name) for model in models] for name in asdict(models[0])}
     run: dict[str, Any] = each | {name: value for name, value in settings.as_dict().items() if name not in each}
-    run |= {"folds": folds, "backend": backend.name, "device": backend.device}
+    run |= {"folds": given.folds if isinstance(given.folds, int | None) else "the caller's own"}
+    run |= {"weights of the examples": None if weightings.values is None else digest_of(weightings.values)}
+    run |= {"scoring": None if given.scoring is None else list(given.scoring.names)}
+    run |= {"backend": backend.name, "device": backend.device}
     run |= {"dtype": backend.dtype, "precision": backend.precision, "data": digest(train_data, backend)}
     run |= {"test data": None if test_data is None else digest(test_data, backend)}
     run["costs of the test data, which a report asks for,"] = bool(test_costs)

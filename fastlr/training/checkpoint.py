@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastlr.backends import Backend
 from fastlr.data.dataset import Dataset, in_pieces
@@ -258,6 +259,11 @@ def digest(data: Dataset, backend: Backend) -> str:
         some = some if isinstance(some, np.ndarray) else backend.to_host(some)
         found.update(_bytes_of(some))
     return found.hexdigest()
+
+
+def digest_of(array: NDArray[Any]) -> str:
+    """Return a digest of an array's numbers."""
+    return hashlib.sha256(_bytes_of(array)).hexdigest()
 
 
 def is_writing() -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral
 from typing import Any
 
@@ -71,6 +71,18 @@ def hidden_units(name: str, layers: Any) -> tuple[int, ...]:
     if not is_list and getattr(layers, "ndim", None) != 1:
         raise InputError(f"{name}: {shown(layers)}; the units of each hidden layer are needed, such as (4, 3, 2)")
     return tuple(whole(name, units, 1, MOST_UNITS) for units in layers)
+
+
+def class_weights(name: str, weights: Any) -> dict[str, float] | str | None:
+    """Return the weights of classes by their names as text, "balanced", or None."""
+    if weights is None or (isinstance(weights, str) and weights == "balanced"):
+        return weights
+    if not isinstance(weights, Mapping) or not weights:
+        raise InputError(f"{name}: {shown(weights)}; 'balanced' is needed, or a dict of a weight for each class")
+    found = {str(one): real(f"{name} of {one}", weight, least=0.0) for one, weight in weights.items()}
+    if not any(found.values()):
+        raise InputError(f"{name}: all are 0; one class must count")
+    return found
 
 
 def scale_or_auto(name: str, scale: Any) -> float | str:

@@ -26,9 +26,9 @@ from fastlr.objectives.resident import Resident
 from fastlr.objectives.streamed import DataObjective, SampleWeight, Streamed, moments_of
 from fastlr.solvers import SOLVERS
 from fastlr.training.checkpoint import NONE, Checkpoint
-from fastlr.training.folds import fold_weights
 from fastlr.training.ranges import check_range, check_spread
 from fastlr.training.settings import Candidate, Settings
+from fastlr.training.weights import ONE_MODEL, Weightings
 
 LOGITS = 2**26  # bytes: far more than the caches of a CPU
 BLOCK = 2**20  # numbers in a block of examples and its logits, and
@@ -36,9 +36,9 @@ FEWEST, MOST = 64, 2**16  # examples in one
 HALVES = ("float16", "bfloat16")  # dtypes whose copy would be twice as large: converted tile by tile
 
 
-def network_of(settings: Settings, classes: int, intercept: bool = True) -> Network:
-    """Return the network for so many classes: two have one output."""
-    return Network(settings.layers, outputs_for(classes), intercept)
+def network_of(settings: Settings, data: Dataset) -> Network:
+    """Return the network for the classes of the data: two have one output, and so has each column of a table."""
+    return Network(settings.layers, 1 if data.is_table else outputs_for(len(data.classes)))
 
 
 class Choice(NamedTuple):
@@ -86,19 +86,19 @@ def set_up(
     data: Dataset,
     settings: Settings,
     models: Sequence[Candidate],
-    fold: NDArray[np.int64] | None = None,
+    weightings: Weightings = ONE_MODEL,
     checkpoint: Checkpoint = NONE,
 ) -> tuple[DataObjective, Any]:
     """Return the objective of all models on the backend's device, and where their solver starts.
 
-    Where the examples are in folds, the models of the folds follow after all others.
+    The models of a candidate, one for each of the weightings, follow each other.
     """
-    weight = None if fold is None else SampleWeight(*fold_weights(fold, len(models)))
-    models = [*models, *(model for model in models for _ in range(0 if fold is None else fold.max() + 1))]
-    outputs, penalized = outputs_for(len(data.classes)), all(model.l2 > 0 for model in models)
-    size = measured(backend, data.rows, len(models), outputs, penalized)
+    each = weightings.tiled(len(models))
+    weight = None if each.values is None else SampleWeight(each.values, each.of)
+    models = [model for model in models for _ in weightings.of]
+    network, n, penalized = network_of(settings, data), data.n_features, all(model.l2 > 0 for model in models)
+    size = measured(backend, data.rows, len(models), network.outputs, penalized)
     choice = Choice(*checkpoint.choose(lambda: choose(backend, settings, size)))
-    network, n = network_of(settings, len(data.classes)), data.n_features
     drawn = {seed: network.draw(n, seed) for seed in {model.seed for model in models}}
     layers = [
         Layer(*(np.stack(parts) for parts in zip(*same, strict=True)))
@@ -115,6 +115,7 @@ def set_up(
         layers,
         scale=settings.scale_of(data.images),
         sample_weight=weight,
+        column_of=each.column_of,
     )
 
 

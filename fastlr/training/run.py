@@ -41,6 +41,7 @@ class Run:
     logits: str = "kept"  # or "recomputed" in each pass, where they and the data do not fit into the memory
     converged: bool | None = None  # whether the gradient came down to `tol`; None where the solver does not look
     fold_accuracies: tuple[float, ...] = ()  # of cross-validation, each on the examples that its fold left out
+    fold_scores: dict[str, tuple[float, ...]] = field(default_factory=dict)  # the same by the scores asked for
     test_costs: list[float] | None = None  # on the test set, beside `costs`, where they were asked for
     warning: str | None = None  # what went wrong and what to try, where a run diverged
     notes: tuple[str, ...] = ()  # what else is worth knowing, a line each

@@ -5,7 +5,7 @@ The command line reads these definitions for its help, so no library is loaded b
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from fastlr.errors import InputError
 from fastlr.training import texts
 from fastlr.training.checks import (
     at_least,
+    class_weights,
     hidden_units,
     not_negative,
     optional,
@@ -86,6 +87,13 @@ class Settings(Group):
         scale_or_auto,
         metavar="F",
         read=texts.scale,
+    )
+    class_weight: Mapping[str, float] | str | None = setting(
+        None,
+        "How much an example of each class counts: balanced (all classes the same sum), or such as cat=1,dog=3.",
+        class_weights,
+        metavar="balanced|NAME=F[,NAME=F]",
+        read=texts.class_weights,
     )
     seed: int = setting(*SEED)
     record_every: int = setting(100, "Iterations between two recorded costs.", at_least(1))

@@ -42,6 +42,20 @@ def scale(text: str) -> float | str:
         raise InputError(f"--scale: {text!r}; a positive number is needed, or auto") from None
 
 
+def class_weights(text: str) -> dict[str, float] | str | None:
+    """Return "cat=1,dog=3" as a dict, and "balanced" as it is."""
+    if text in ("", "balanced"):
+        return text or None
+    found = {}
+    for part in text.split(","):
+        name, equals, weight = part.rpartition("=")
+        try:
+            found[name] = float(weight if equals and name else "none")
+        except ValueError:
+            raise InputError(f"--class-weight: {text!r}; balanced is needed, or such as cat=1,dog=3") from None
+    return found
+
+
 def seeds(text: str) -> list[int]:
     """Return "0-7" or "0,3,5" as numbers."""
     found: list[int] = []

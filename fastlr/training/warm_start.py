@@ -107,7 +107,8 @@ def fit_each(
         if paths:  # else the iterate is the first, or what the checkpoint holds
             W, b = _stack(backend, paths[-copies:] * len(numbers))
             iterate = solver.start(objective, b, W)
-        callback = None if watch is None else partial(_tell, watch, numbers, copies)
+        columns = 1 if column_of is None else labels.shape[1]
+        callback = None if watch is None else partial(_tell, watch, numbers, columns)
         test = None if measure is None else measure(objective)
         paths = converge(backend, solver, objective, iterate, settings.iterations, tol, callback, test, checkpoint)
         W, b = _stack(backend, paths)
@@ -130,5 +131,7 @@ def _stack(backend: Backend, paths: Sequence[Convergence]) -> tuple[Array, Array
     return tuple(backend.xp.concat([path.state[i] for path in paths], axis=0) for i in range(2))
 
 
-def _tell(watch: Watch, numbers: Sequence[int], copies: int, iteration: int, costs: list[float]) -> None:
-    watch(numbers, iteration, costs[::copies])
+def _tell(watch: Watch, numbers: Sequence[int], columns: int, iteration: int, costs: list[float]) -> None:
+    """Tell the cost of each value's first model, or the mean of those of all columns of the labels."""
+    first = np.reshape(costs, (len(numbers), -1))[:, :columns]
+    watch(numbers, iteration, first.mean(axis=1).tolist())

@@ -1,0 +1,133 @@
+"""Datasets of arrays of examples and labels, as files and callers bring them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastlr.data.dataset import Array, Dataset, Name, check_finite, check_mask, class_names, is_real
+from fastlr.data.label_table import LabelTable
+from fastlr.errors import InputError, shown
+from fastlr.namespace import as_rows, dtype_name, is_lazy, library_of, to_host
+
+
+def from_arrays(
+    source: str, examples: Any, labels: Any, names: Sequence[Name] | None = None, resample: str | None = None
+) -> Dataset:
+    """Return a Dataset from an array of examples and one of labels, as files and callers bring them.
+
+    Grey pictures `(m, h, w)` get a channel axis; pictures that are not uint8 are features. Without `names`
+    the classes are the sorted distinct labels.
+    """
+    if library_of(labels) not in ("numpy", library_of(examples)):
+        raise InputError(
+            f"{source}: examples of {library_of(examples)}, but labels of {library_of(labels)}; "
+            "bring both to one library"
+        )
+    for what, values in (("examples", examples), ("labels", labels)):
+        check_mask(f"{source}: {what}", values)
+    if isinstance(labels, list | tuple):
+        check_listed(source, labels)
+    # Examples stay in their library, on their device; of the labels the host makes the classes.
+    try:
+        as_it_is = library_of(examples) != "numpy" or is_lazy(examples)
+        examples, labels = examples if as_it_is else np.asarray(examples), to_host(labels)
+    except ValueError:
+        raise InputError(
+            f"{source}: the rows of the examples or labels have different lengths; give each as many numbers"
+        ) from None
+    if labels.ndim == 2 and 1 in labels.shape:
+        labels = labels.reshape(-1)  # the tutorials keep labels as (1, m)
+    if labels.ndim != 1:
+        raise InputError(f"{source}: labels have shape {labels.shape}; one number or name for each example is needed")
+    if examples.ndim not in (2, 3, 4) or 0 in examples.shape:
+        raise InputError(
+            f"{source}: examples have shape {tuple(examples.shape)}; "
+            "(m, height, width, channels) or (m, features) is needed"
+        )
+    if dtype_name(examples) != "uint8":
+        examples = _features(source, examples)
+    elif examples.ndim == 3:
+        examples = examples[..., np.newaxis]
+    if labels.dtype.kind == "f" and not np.isfinite(labels).all():
+        raise InputError(f"{source}: labels hold NaN or infinity; each must be a class")
+    if labels.dtype.kind == "u" and labels.size and labels.max() > np.iinfo(np.int64).max:
+        raise InputError(
+            f"{source}: labels reach {labels.max()}; whole numbers of at most 2^63 - 1 are needed, or text"
+        )
+    if labels.dtype.kind == "O" and names is None and _are_text(labels):
+        # An array of text would take, for each label, as much as the longest of them.
+        distinct = sorted(set(labels.tolist()))
+        index = {name: i for i, name in enumerate(distinct)}
+        codes = np.fromiter((index[label] for label in labels), np.int64, len(labels))
+        return Dataset(examples, codes, _plain_names(source, distinct), source, resample)
+    if names is not None:
+        indices = labels.astype(np.int64) if labels.dtype.kind in "biuf" else None
+        if indices is None or not (indices == labels).all():
+            kind = "text" if labels.dtype.kind in "OSU" else labels.dtype
+            raise InputError(f"{source}: labels are {kind}, but the class names need whole numbers")
+        return Dataset(examples, indices, _plain_names(source, names), source, resample)
+    if labels.dtype.kind not in "biufSU":
+        raise InputError(f"{source}: labels are {labels.dtype}; numbers or text are needed")
+    classes, indices = np.unique(labels, return_inverse=True)
+    return Dataset(examples, indices.astype(np.int64), _plain_names(source, classes), source, resample)
+
+
+def labelled(source: str, examples: Any, labels: Any, missing_label: Any = None) -> Dataset:
+    """Return a Dataset of what a caller gives: labels `(m,)`, or a table of labels `(m, L)` of zeros and ones.
+
+    Labels of a table that are `missing_label`, -1 or NaN, are not known.
+    """
+    shape = tuple(labels.shape) if hasattr(labels, "shape") else np.shape(labels) if _is_nested(labels) else ()
+    if len(shape) != 2 or 1 in shape:
+        if missing_label is not None:
+            raise InputError(f"missing_label: {shown(missing_label)}, but the labels of {source} are no table")
+        return from_arrays(source, examples, labels)
+    given = LabelTable.of(f"{source}: labels", to_host(labels), missing_label)
+    plain = from_arrays(source, examples, np.zeros(len(given), np.int64))
+    columns = tuple(range(shape[1]))
+    return replace(plain, labels=given.codes, known=given.known, classes=columns, class_of={})
+
+
+def _is_nested(labels: Any) -> bool:
+    return isinstance(labels, list | tuple) and all(isinstance(row, list | tuple) for row in labels)
+
+
+def check_listed(source: str, labels: Sequence[Any]) -> None:
+    """Raise InputError for a list of labels of which NumPy would make others: of two kinds, or too large."""
+    kinds = {"text" if isinstance(x, str) else "bytes" if isinstance(x, bytes) else "numbers" for x in labels}
+    if len(kinds) > 1:
+        raise InputError(f"{source}: labels are {' and '.join(sorted(kinds, reverse=True))}; give one kind")
+    for label in labels:
+        if isinstance(label, int) and not -(2**63) <= label < 2**63:
+            raise InputError(f"{source}: labels hold {shown(label)}; whole numbers of at most 2^63 - 1 are needed")
+        if isinstance(label, str | bytes) and label[-1:] in ("\0", b"\0"):
+            raise InputError(f"{source}: a label ends with a zero character, which NumPy drops; leave it out")
+
+
+def _are_text(labels: NDArray[Any]) -> bool:
+    """Return whether all of them are text, or all of them bytes."""
+    return any(all(isinstance(label, kind) for label in labels) for kind in (str, bytes))
+
+
+def _plain_names(source: str, names: Any) -> tuple[Name, ...]:
+    """Return class names as text, whole numbers or finite numbers, which a model file can hold."""
+    names = class_names(source, names if isinstance(names, np.ndarray) else list(names))
+    plain = [name.decode("utf-8", "surrogateescape") if isinstance(name, bytes) else name for name in names]
+    for name in plain:
+        if not isinstance(name, str | bool | int) and not (isinstance(name, float) and np.isfinite(name)):
+            raise InputError(f"{source}: {name!r} is no name of a class; text or a number is needed")
+    return tuple(plain)
+
+
+def _features(source: str, examples: Array) -> Array:
+    """Return `(m, n)` real, finite features, or say where they are not."""
+    if not is_real(examples):
+        raise InputError(f"{source}: examples are {dtype_name(examples)}; uint8 pixels or real numbers are needed")
+    examples = as_rows(examples)
+    check_finite(source, examples)
+    return examples

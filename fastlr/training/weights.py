@@ -1,0 +1,116 @@
+"""How much each example counts: weights of examples, of classes, and of splits, as weightings with a mean of 1."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastlr.data.dataset import Dataset, list_names
+from fastlr.errors import InputError
+from fastlr.namespace import to_host
+from fastlr.training.splits import Splits
+
+BALANCED = "balanced"
+
+
+class Weightings(NamedTuple):
+    """The models of one candidate: of each split, the first of them on all examples, one for each column of labels."""
+
+    values: NDArray[np.float64] | None  # (c, m), each with a mean of 1; None is one that counts all examples alike
+    of: NDArray[np.int64]  # (copies,): which of them each model has
+    column_of: NDArray[np.int64] | None  # (copies,): the column of its labels, where they are a table
+
+    def tiled(self, times: int) -> Weightings:
+        """Return those of several candidates."""
+        column_of = None if self.column_of is None else np.tile(self.column_of, times)
+        return Weightings(self.values, np.tile(self.of, times), column_of)
+
+
+ONE_MODEL = Weightings(None, np.zeros(1, np.int64), None)
+
+
+def weightings_of(
+    data: Dataset, sample_weight: Any, class_weight: Mapping[str, float] | str | None, splits: Splits | None
+) -> Weightings:
+    """Return the weightings of the examples, and which of them each model of a candidate has.
+
+    `sample_weight (m,)` says how much an example counts, `class_weight` how much each class, by its name: "balanced"
+    counts them so that all classes have the same sum. Raises InputError for weights that cannot be used.
+    """
+    each = _of_examples(data, sample_weight, class_weight)
+    columns = data.labels.shape[1] if data.is_table else 1
+    models = 1 + (0 if splits is None else len(splits))
+    column_of = np.tile(np.arange(columns), models) if data.is_table else None
+    if each is None and splits is None:
+        return Weightings(None, np.zeros(columns, np.int64), column_of)
+    each = np.ones((1, len(data))) if each is None else each
+    parts = np.concatenate([np.ones((1, len(data))), np.empty((0, len(data))) if splits is None else splits.counts])
+    values = (parts[:, np.newaxis, :] * each).reshape(-1, len(data))
+    totals = values.sum(axis=1, keepdims=True)
+    if not totals.all():
+        number = int(totals.argmin())
+        split, column = divmod(number, len(each))
+        where = f"what fold {split - 1} trains on has" if split else "the examples have"
+        raise InputError(
+            f"weights: {where} none{f' for column {column} of the labels' if len(each) > 1 else ''}; "
+            "some examples must count"
+        )
+    values *= len(data) / totals
+    of = np.arange(models * columns) if len(each) == columns else np.repeat(np.arange(models), columns)
+    return Weightings(values, of, column_of)
+
+
+def _of_examples(data: Dataset, sample_weight: Any, class_weight: Any) -> NDArray[np.float64] | None:
+    """Return how much each example counts, `(1, m)`, or for each column of labels, `(L, m)`; None where all alike."""
+    given = None if sample_weight is None else _checked(sample_weight, len(data))
+    if class_weight is None and data.known is None:
+        return None if given is None else given[np.newaxis]
+    counts = np.ones(len(data)) if given is None else given
+    if not data.is_table:
+        of_classes = _class_weights(class_weight, data.classes, data.labels, counts)
+        return np.asarray(counts * of_classes[data.labels])[np.newaxis]
+    known = np.ones_like(data.labels, dtype=bool) if data.known is None else data.known
+    rows = []
+    for labels, there in zip(data.labels.T, known.T, strict=True):
+        counted = counts * there
+        weights = None if class_weight is None else _class_weights(class_weight, (0, 1), labels, counted)
+        rows.append(counted if weights is None else counted * weights[labels])
+    return np.stack(rows)
+
+
+def _checked(sample_weight: Any, m: int) -> NDArray[np.float64]:
+    """Return weights of m examples, or say what is wrong with them."""
+    given = to_host(sample_weight) if hasattr(sample_weight, "shape") else sample_weight
+    try:
+        weights = np.asarray(given, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InputError("sample_weight: a number for each example is needed") from None
+    if weights.shape != (m,):
+        raise InputError(
+            f"sample_weight: it has shape {weights.shape}; one number for each of the {m} examples is needed"
+        )
+    wrong = ~(np.isfinite(weights) & (weights >= 0))
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise InputError(f"sample_weight: example {row} has {weights[row]}; finite numbers of at least 0 are needed")
+    if not weights.any():
+        raise InputError("sample_weight: all are 0; some examples must count")
+    return weights
+
+
+def _class_weights(
+    class_weight: Mapping[str, float] | str, classes: tuple[Any, ...], labels: NDArray[Any], counts: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return how much an example of each class counts, `(classes,)`."""
+    if class_weight == BALANCED:
+        sums = np.bincount(labels, counts, minlength=len(classes))
+        there = sums > 0
+        return np.where(there, sums.sum() / (len(classes) * np.where(there, sums, 1.0)), 0.0)
+    assert not isinstance(class_weight, str)
+    names = [str(name) for name in classes]
+    if unknown := [name for name in class_weight if name not in names]:
+        raise InputError(f"class_weight: there is no class {unknown[0]!r}; there are {list_names(classes)}")
+    return np.array([class_weight.get(name, 1.0) for name in names])
