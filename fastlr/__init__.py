@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from fastlr.model.file import load
     from fastlr.model.model import Model
     from fastlr.reporting import report
-    from fastlr.training.api import path, sweep, train
-    from fastlr.training.run import RegularizationPath, Run
+    from fastlr.training.api import sweep, train
+    from fastlr.training.run import Run
+    from fastlr.training.selection import RegularizationPath, path
 
 __version__ = "0.1.0"
 
@@ -51,11 +52,11 @@ _HOME = {
     "LogisticRegression": "fastlr.estimators.logistic_regression",
     "LogisticRegressionCV": "fastlr.estimators.cross_validation",
     "Model": "fastlr.model.model",
-    "RegularizationPath": "fastlr.training.run",
+    "RegularizationPath": "fastlr.training.selection",
     "Run": "fastlr.training.run",
     "load": "fastlr.model.file",
     "open_dataset": "fastlr.data",
-    "path": "fastlr.training.api",
+    "path": "fastlr.training.selection",
     "report": "fastlr.reporting",
     "sweep": "fastlr.training.api",
     "train": "fastlr.training.api",

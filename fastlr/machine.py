@@ -285,3 +285,13 @@ def in_a_copy(work: Callable[[], Any], seconds: float = 2.0) -> Any:
     if "made" not in answer:
         raise ValueError(answer["failed"] or f"its library fails on it, status {status}")
     return answer["made"]
+
+
+def peak_memory() -> int:
+    """Return the most memory, in bytes, that this process has had at once; 0 where the system does not say."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(peak) if sys.platform == "darwin" else int(peak) * 1024

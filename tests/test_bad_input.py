@@ -213,7 +213,7 @@ def test_where_the_model_cannot_be_written(refused, pictures, tmp_path, name, wo
 
 
 def test_a_place_that_cannot_be_written_is_known_before_training(refused, pictures, monkeypatch):
-    monkeypatch.setattr("fastlr.training.fit.follow", lambda *_: pytest.fail("it trained"))
+    monkeypatch.setattr("fastlr.training.trained.follow", lambda *_: pytest.fail("it trained"))
     monkeypatch.setattr(
         "pathlib.Path.touch", lambda *_, **__: (_ for _ in ()).throw(PermissionError(13, "no permission"))
     )
@@ -312,7 +312,7 @@ def test_several_idx_sets_in_one_folder(train_refused, tmp_path):
 
 
 def test_a_test_set_of_another_kind_is_refused_before_training(train_refused, pictures, tmp_path, monkeypatch):
-    monkeypatch.setattr("fastlr.training.fit.follow", lambda *_: pytest.fail("it trained"))
+    monkeypatch.setattr("fastlr.training.trained.follow", lambda *_: pytest.fail("it trained"))
     np.savez(tmp_path / "x.npz", X=np.ones((2, 192)), labels=["dark", "light"])
     train_refused(pictures, "--size", 8, "--test", tmp_path / "x.npz", says=("x.npz: its examples are float64",))
 
@@ -443,7 +443,7 @@ def test_divergence_is_said_and_the_last_finite_model_kept(fastlr_command, pictu
 
 def test_running_out_of_memory_is_one_line(fastlr_command, pictures, monkeypatch):
     monkeypatch.setattr(
-        "fastlr.training.fit.follow", lambda *_: (_ for _ in ()).throw(MemoryError("Unable to allocate"))
+        "fastlr.training.trained.follow", lambda *_: (_ for _ in ()).throw(MemoryError("Unable to allocate"))
     )
     outcome = fastlr_command("train", pictures)
     assert outcome.status == 1

@@ -17,6 +17,7 @@ from fastlr.cli.convert import convert
 from fastlr.cli.demo import demo
 from fastlr.cli.evaluate import evaluate
 from fastlr.cli.predict import predict
+from fastlr.cli.probe import probe
 from fastlr.cli.render.terminal import fail
 from fastlr.cli.sweep import sweep
 from fastlr.cli.train import train
@@ -30,7 +31,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for command in (train, predict, evaluate, sweep, convert, backends, bench, warmup, demo):
+for command in (train, predict, evaluate, sweep, probe, convert, backends, bench, warmup, demo):
     app.command()(command)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from fastlr.data.dataset import Dataset
 from fastlr.data.labelled import labelled
 from fastlr.errors import InputError
-from fastlr.namespace import array_namespace, dtype_name, library_of
+from fastlr.namespace import array_namespace, dtype_name, is_lazy, library_of
 
 
 def training_set(data: Any, labels: Any, missing_label: Any = None) -> Dataset:
@@ -74,6 +74,20 @@ def matching_set(name: str, given: Any, train_set: Dataset, missing_label: Any =
             f"{'open both with channels=1, or both with channels=3' if grey else 'they must be alike'}"
         )
     return chosen
+
+
+def both_sets(one: Dataset, other: Dataset) -> Dataset:
+    """Return the examples of two sets that go together, those of the first before those of the other."""
+    pair = (one, other)
+    if any(is_lazy(some.images) for some in pair):
+        images: Any = np.concatenate([np.asarray(some.images) for some in pair])
+    else:
+        images = array_namespace(one.images).concat([some.images for some in pair], axis=0)
+    known = None
+    if one.known is not None or other.known is not None:
+        known = np.concatenate([np.ones_like(x.labels, bool) if x.known is None else x.known for x in pair])
+    labels = np.concatenate([one.labels, other.labels])
+    return replace(one, images=images, labels=labels, known=known, source=f"{one.source} and {other.source}")
 
 
 def with_channels(images: Any, channels: int) -> Any:

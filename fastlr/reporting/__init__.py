@@ -17,23 +17,29 @@ if TYPE_CHECKING:
     from fastlr.model.model import Model
     from fastlr.reporting.subject import Subject
     from fastlr.training.run import Run
+    from fastlr.training.selection import RegularizationPath
 
 PAGE = "report.html"
-FIGURES = re.compile(r"(learning-curve|confusion|calibration|mistakes|examples|weights-\d\d)\.png")
+FIGURES = re.compile(r"(learning-curve|scores|confusion|calibration|mistakes|examples|weights-\d\d)\.png")
 
 
-def report(runs: Run | Sequence[Run], path: str | os.PathLike[str]) -> Path:
-    """Write a report of a run, or of all runs of a sweep, in the folder `path`; return where its page is.
+def report(runs: Run | Sequence[Run] | RegularizationPath, path: str | os.PathLike[str]) -> Path:
+    """Write a report of a run, of all runs of a sweep, or of a path, in the folder `path`; return where its page is.
 
     The page `report.html` holds its pictures and needs no network; they are beside it as PNG files too. It shows the
     costs, and, on the test set where there is one, the accuracy, what was taken for what, the most confident mistakes
-    and the calibration; then the weights, examples and settings. Of a sweep, these are of the best
-    run. What needs pictures is left out for features. Raises InputError where the folder cannot be made.
+    and the calibration; then the weights, examples and settings. Of a sweep, these are of the best run; of a path, of
+    the model that is left, after the scores over l2. What needs pictures is left out for features. Raises InputError
+    where the folder cannot be made.
     """
-    from fastlr.reporting.subject import subject_of_runs
+    from fastlr.reporting.subject import subject_of_path, subject_of_runs
     from fastlr.training.run import Run
+    from fastlr.training.selection import RegularizationPath
 
-    subject = subject_of_runs([runs] if isinstance(runs, Run) else list(runs))
+    if isinstance(runs, RegularizationPath):
+        subject = subject_of_path(runs)
+    else:
+        subject = subject_of_runs([runs] if isinstance(runs, Run) else list(runs))
     return _write(subject, check_folder(path, "report"))
 
 

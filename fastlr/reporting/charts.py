@@ -11,6 +11,7 @@ from fastlr.reporting.markup import Markup, details, element, image, join, name,
 from fastlr.reporting.style import DARK, LIGHT, Chart, drawable
 from fastlr.reporting.subject import Subject
 from fastlr.reporting.words import percent, plain_cost
+from fastlr.training.selection import RegularizationPath
 
 MOST_CLASSES = 20  # more make a long table, to be opened
 Files = dict[str, bytes]
@@ -44,6 +45,17 @@ def all_runs(subject: Subject, curves: Sequence[Curve], files: Files) -> Markup:
     alt = f"The costs of {len(curves)} runs over the iterations."
     listed = table(["run", "last cost", "training accuracy", "test accuracy"], rows, "How well each run does")
     return page.section("All runs", about, drawn("learning-curve", chart, alt, files), listed, numbers(chart))
+
+
+def scores(path: RegularizationPath, files: Files) -> Markup:
+    """Return the scores over l2, by which it was chosen."""
+    chart = figures.scores(path.l2, path.scores, path.chosen)
+    folds = next(iter(path.scores.values())).shape[1]
+    by = f"{len(path.validation):,} validation examples" if path.validation is not None else f"{folds} folds"
+    names = " and ".join(name.replace("_", " ") for name in path.scores)
+    about = f"The {names} on the {by}; l2 {path.best_l2:.3g} was chosen, by the first of them if there are several."
+    alt = f"The {names} of {len(path.l2)} values of l2; the best is at {path.best_l2:.3g}."
+    return page.section("Choice of l2", about, drawn("scores", chart, alt, files), numbers(chart))
 
 
 def confusion(found: Findings, files: Files) -> Markup:

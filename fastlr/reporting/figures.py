@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
 from PIL import Image
 
 from fastlr.model.evaluation import Results
@@ -69,6 +70,33 @@ def learning_curve(curves: Sequence[Curve]) -> Chart:
         return figure
 
     return Chart(draw, *_curve_table(curves))
+
+
+def scores(l2: NDArray[Any], of: Mapping[str, NDArray[Any]], chosen: int) -> Chart:
+    """Return the mean of each score over l2, the range of its folds, and a mark at the chosen value."""
+    means = {name: values.mean(axis=1) for name, values in of.items()}
+
+    def draw(theme: Theme) -> Figure:
+        figure = new_figure(3.1, theme)
+        axes = plain_axes(figure, theme, "l2, log scale" if (l2 > 0).all() else "l2", "score")
+        for i, (name, values) in enumerate(of.items()):
+            colour = theme.series[i % len(theme.series)]
+            label = name.replace("_", " ")
+            axes.plot(l2, means[name], "-", color=colour, label=label, linewidth=1.8)
+            if values.shape[1] > 1:
+                order = np.argsort(l2)
+                low, high = values.min(axis=1)[order], values.max(axis=1)[order]
+                axes.fill_between(l2[order], low, high, color=colour, alpha=0.15, linewidth=0)
+        first = next(iter(means.values()))
+        axes.plot([l2[chosen]], [first[chosen]], "o", color=theme.series[0], markersize=6)
+        if (l2 > 0).all():
+            axes.set_xscale("log")
+        if len(of) > 1:
+            axes.legend(loc="best", frameon=False, labelcolor=theme.ink, fontsize=TEXT, handlelength=2.2)
+        return figure
+
+    rows = [[f"{value:.3g}", *(f"{means[name][i]:.4f}" for name in of)] for i, value in enumerate(l2)]
+    return Chart(draw, ["l2", *(name.replace("_", " ") for name in of)], rows[:MOST_ROWS])
 
 
 def confusion(classes: Sequence[Any], results: Results) -> Chart:

@@ -18,6 +18,8 @@ def whole_page(subject: Subject) -> tuple[str, dict[str, bytes]]:
     found, classes = subject.findings, subject.model.classes
     curves = [curve for curve in subject.curves if len(curve.costs)]
     side_by_side, below = [], []
+    if subject.path is not None and subject.path.scores:
+        side_by_side.append(charts.scores(subject.path, files))
     top = charts.all_runs(subject, curves, files) if len(subject.curves) > 1 and curves else Markup("")
     if len(subject.curves) == 1 and curves:
         side_by_side.append(charts.learning(curves[0], files))
@@ -46,6 +48,8 @@ def heading(subject: Subject) -> Markup:
     lead = f"{kind} on {model.n_features:,} numbers an example."
     if run is not None:
         lead = f"{kind}, trained on {run.n_train:,} examples of {model.n_features:,} numbers."
+    if subject.path is not None:
+        lead += f" The best of {len(subject.path.runs)} values of l2."
     if subject.runs[1:]:
         lead += f" The best of {len(subject.runs)} runs."
     source = join(["fastlr report on ", name(subject.data.source)]) if subject.data is not None else "fastlr report"
@@ -56,11 +60,17 @@ def heading(subject: Subject) -> Markup:
     shown = []
     if found is not None:
         what = f"{found.split} accuracy".strip()
-        shown.append((what, percent(found.results.accuracy), f"of {len(found.data):,} examples"))
+        beside = f"of {len(found.data):,} examples"
+        if subject.path is not None and found.split == "test":
+            low, high = subject.path.interval_of_accuracy()
+            beside += f", 95 % interval {percent(100 * low)} to {percent(100 * high)}"
+        shown.append((what, percent(found.results.accuracy), beside))
     if run is not None and run.test_accuracy is not None:
         shown.append(("training accuracy", percent(run.train_accuracy), f"of {run.n_train:,} examples"))
     if model.costs:
         shown.append(("training cost", f"{model.costs[-1]:.4f}", f"at iteration {model.recorded_at[-1]:,}"))
+    if subject.path is not None:
+        shown.append(("chosen l2", f"{subject.path.best_l2:.3g}", f"of {len(subject.path.runs)} values"))
     if run is not None:
         runs = f", all {len(subject.runs)} runs" if subject.runs[1:] else ""
         shown.append(("time", f"{run.seconds:.2f}\N{NO-BREAK SPACE}s", f"{run.backend} on {run.device}{runs}"))

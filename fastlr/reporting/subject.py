@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fastlr.data.dataset import Dataset
@@ -14,6 +14,7 @@ from fastlr.model.model import Model
 from fastlr.reporting.figures import Curve
 from fastlr.reporting.findings import Findings, find
 from fastlr.training.run import Run, best_of
+from fastlr.training.selection import RegularizationPath
 
 # What is installed under another name than it is imported by.
 LIBRARIES = {
@@ -35,6 +36,7 @@ class Subject:
     runs: tuple[Run, ...] = ()
     labels: tuple[str, ...] = ()  # of the runs
     run: Run | None = None
+    path: RegularizationPath | None = None
 
     @property
     def data(self) -> Dataset | None:
@@ -46,6 +48,8 @@ def subject_of_runs(runs: Sequence[Run]) -> Subject:
     """Return what there is to say of a run, or of all runs of a sweep."""
     if not runs:
         raise InputError("report: there are no runs; give one or more")
+    if any(run.model.multi_label for run in runs):
+        raise InputError("report: there is none for a table of labels; take model.scores, or path.table()")
     labels = run_labels([run.model.settings or {} for run in runs])
     curves = tuple(
         Curve(label, run.recorded_at, run.costs, run.test_costs) for label, run in zip(labels, runs, strict=True)
@@ -54,6 +58,14 @@ def subject_of_runs(runs: Sequence[Run]) -> Subject:
     tried, split = (best.test_set, "test") if best.test_set is not None else (best.train_set, "training")
     findings = None if tried is None or not len(tried) else find(best.model, tried, split)
     return Subject(best.model, curves, findings, best.train_set or tried, tuple(runs), tuple(labels), best)
+
+
+def subject_of_path(path: RegularizationPath) -> Subject:
+    """Return what there is to say of the model that a path leaves, and of the choice that led to it."""
+    final = path.final
+    if final is None:
+        raise InputError("report: the path left no model, refit was False; take 'train' or 'train+validation'")
+    return replace(subject_of_runs([final]), path=path)
 
 
 def subject_of_model(model: Model, data: Dataset) -> Subject:

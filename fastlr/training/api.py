@@ -1,4 +1,4 @@
-"""train(), sweep() and path(): what callers ask for, checked, brought to a backend, and timed."""
+"""train() and sweep(): what callers ask for, checked, brought to a backend, and timed."""
 
 from __future__ import annotations
 
@@ -10,28 +10,23 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from fastlr.backends import Backend, choose_backend
 from fastlr.data.dataset import Dataset
 from fastlr.data.given import matching_set, training_set
 from fastlr.data.reading import as_dataset
 from fastlr.errors import ConvergenceWarning, DivergenceWarning, InputError, shown
 from fastlr.files import check_writable
-from fastlr.model.scores import Scoring, check_scoring
+from fastlr.model.scores import Scoring
 from fastlr.namespace import library_of
-from fastlr.solvers import AUTO, GD
 from fastlr.training.checkpoint import NONE, Checkpoint, digest, digest_of
 from fastlr.training.checks import several
 from fastlr.training.definition import spread
 from fastlr.training.fit import fit
 from fastlr.training.follow import Callback
-from fastlr.training.run import RegularizationPath, Run
-from fastlr.training.settings import Candidate, PathSettings, Settings, Target, candidates
+from fastlr.training.run import Run
+from fastlr.training.settings import Candidate, Settings, Target, candidates
 from fastlr.training.splits import make_splits
 from fastlr.training.weights import Weightings, weightings_of
-
-L2 = (1e-6, 1e2, 96)  # first, last and number of the values of a path where none are given, each the same times more
 
 
 @spread
@@ -91,7 +86,7 @@ def train(
     follow_one = None if callback is None else lambda iteration, costs: callback(iteration, costs[0])
     data = as_dataset(data)
     given = Given(data, labels, sample_weight, missing_label, test)
-    (run,) = _train(given, target, settings, [candidate], checkpoint, test_costs=test_costs, callback=follow_one)
+    (run,) = train_all(given, target, settings, [candidate], checkpoint, test_costs=test_costs, callback=follow_one)
     if run.warning:
         warnings.warn(run.warning, DivergenceWarning, stacklevel=3)  # of whoever called what `spread` made
     if run.converged is False:
@@ -137,45 +132,7 @@ def sweep(
             f"learning rate: solver {settings.solver!r} has none, and no seed either; give several of l2 alone"
         )
     given = Given(as_dataset(data), labels, sample_weight, missing_label, test, folds, groups)
-    return _train(given, target, settings, models, checkpoint, test_costs=test_costs, callback=callback)
-
-
-@spread
-def path(
-    data: Any,
-    labels: Any = None,
-    *,
-    l2: Sequence[float] | None = None,
-    folds: Any = 5,
-    groups: Any = None,
-    scoring: Any = "accuracy",
-    test: Any = None,
-    sample_weight: Any = None,
-    missing_label: float | None = None,
-    settings: PathSettings,
-    target: Target,
-    test_costs: bool = False,
-    callback: Callback | None = None,
-    checkpoint: str | os.PathLike[str] | None = None,
-) -> RegularizationPath:
-    """Fit a linear model for each l2 to its minimum, and cross-validate it on so many folds.
-
-    `l2` are 96 values from 1e-6 to 1e2 unless given, each of which is fitted from the minimum of the larger one. All
-    other settings are those of `fastlr.sweep`.
-    Raises InputError for what cannot be used.
-    """
-    if not settings.converges:
-        if reason := settings.needs_descent:
-            raise InputError(
-                f"path: goes to the minimum, which is not for {reason}; leave it out, or take fastlr.sweep"
-            )
-        raise InputError(f"solver: {GD!r} does not go to the minimum; take {AUTO!r}, or fastlr.sweep")
-    values = np.geomspace(*L2).tolist() if l2 is None else several("l2", l2)
-    models = candidates([Candidate().learning_rate], values, [settings.seed])
-    given = Given(as_dataset(data), labels, sample_weight, missing_label, test, folds, groups, check_scoring(scoring))
-    return RegularizationPath(
-        _train(given, target, settings, models, checkpoint, test_costs=test_costs, callback=callback)
-    )
+    return train_all(given, target, settings, models, checkpoint, test_costs=test_costs, callback=callback)
 
 
 class Given(NamedTuple):
@@ -191,7 +148,7 @@ class Given(NamedTuple):
     scoring: Scoring | None = None  # of the folds; None is accuracy in percent alone
 
 
-def _train(
+def train_all(
     given: Given,
     target: Target,
     settings: Settings,

@@ -1,13 +1,10 @@
-"""Run: a finished training; which of several is the best; and those of a path of l2 values."""
+"""Run: a finished training; and which of several is the best."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from fastlr.data.dataset import Dataset
 from fastlr.model.model import Model
@@ -85,30 +82,3 @@ class Run:
 def best_of(runs: Sequence[Run]) -> Run:
     """Return the run of the highest score, of several the first."""
     return max(runs, key=lambda run: run.score)
-
-
-@dataclass(frozen=True)
-class RegularizationPath:
-    """A run for each l2, all on all examples."""
-
-    runs: list[Run]
-
-    @property
-    def l2(self) -> NDArray[np.float64]:
-        """Return the values of l2, (values,)."""
-        return np.array([(run.model.settings or {})["l2"] for run in self.runs])
-
-    @property
-    def fold_accuracies(self) -> NDArray[np.float64]:
-        """Return the accuracy in percent on each fold of the model that was fitted without it, (values, folds)."""
-        return np.array([run.fold_accuracies for run in self.runs])
-
-    @property
-    def best(self) -> Run:
-        """Return the run of the best mean accuracy on the folds, or on the test set; of several the lowest cost's."""
-        return best_of(self.runs)
-
-    @property
-    def model(self) -> Model:
-        """Return the best run's model."""
-        return self.best.model

@@ -132,8 +132,8 @@ def _checked(splits: Splits, labels: NDArray[Any], groups: NDArray[Any] | None) 
             raise InputError(f"folds: fold {number} leaves one class alone to train on; it needs two")
         if groups is not None and len(both := np.intersect1d(groups[counts > 0], groups[test])):
             raise InputError(
-                f"folds: group {both[0]!r} is on both sides of fold {number}; give folds that keep groups together, "
-                "such as scikit-learn's GroupKFold"
+                f"folds: group {shown(both[0].item())} is on both sides of fold {number}; give folds that keep groups "
+                "together, such as scikit-learn's GroupKFold"
             )
     return splits
 

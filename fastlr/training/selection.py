@@ -1,0 +1,202 @@
+"""path(): a linear model for each l2, the choice among them, and the model that is left in the end."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastlr.data.dataset import Dataset
+from fastlr.data.given import both_sets, matching_set, training_set
+from fastlr.data.reading import as_dataset
+from fastlr.errors import InputError, shown
+from fastlr.model.model import Model
+from fastlr.model.scores import Scoring, accuracy, check_scoring, interval
+from fastlr.namespace import to_host
+from fastlr.solvers import AUTO, GD
+from fastlr.training.api import Given, train_all
+from fastlr.training.checks import several
+from fastlr.training.definition import spread
+from fastlr.training.follow import Callback
+from fastlr.training.run import Run, best_of
+from fastlr.training.settings import Candidate, PathSettings, Target, candidates
+
+L2 = (1e-6, 1e2, 96)  # first, last and number of the values of a path where none are given, each the same times more
+TRAIN, BOTH = "train", "train+validation"
+PERCENT = 100
+
+
+@dataclass(frozen=True)
+class RegularizationPath:
+    """A run for each l2, all on the training examples; what they were judged by; and the model that is left."""
+
+    runs: list[Run]
+    scoring: Scoring
+    scores: dict[str, NDArray[np.float64]]  # by name, (values, folds); empty without folds or validation set
+    chosen: int  # the number of the value that is taken
+    final: Run | None  # None where no model was asked for
+    validation: Dataset | None = None
+
+    @property
+    def l2(self) -> NDArray[np.float64]:
+        """Return the values of l2, (values,)."""
+        return np.array([(run.model.settings or {})["l2"] for run in self.runs])
+
+    @property
+    def fold_accuracies(self) -> NDArray[np.float64]:
+        """Return the accuracy in percent on each fold of the model that was fitted without it, (values, folds)."""
+        return np.array([run.fold_accuracies for run in self.runs])
+
+    @property
+    def best(self) -> Run:
+        """Return the run of the best mean score on the folds, the validation set or, without these, the test set."""
+        return self.runs[self.chosen]
+
+    @property
+    def best_l2(self) -> float:
+        """Return the l2 of that run."""
+        return float(self.l2[self.chosen])
+
+    @property
+    def model(self) -> Model:
+        """Return the model that is left."""
+        return self._final.model
+
+    @property
+    def _final(self) -> Run:
+        if self.final is None:
+            raise InputError("refit: it was False, so that no model is left; take 'train' or 'train+validation'")
+        return self.final
+
+    @property
+    def test_scores(self) -> dict[str, float]:
+        """Return the scores of the model that is left on the test set, by their names."""
+        data, probabilities = self._tested
+        return self.scoring(data.targets, probabilities)
+
+    def test_intervals(self, draws: int = 1000, seed: int = 0) -> dict[str, tuple[float, float]]:
+        """Return a 95 % interval of each of these scores by the bootstrap, of so many draws from a seed."""
+        data, probabilities = self._tested
+        each = zip(self.scoring.names, self.scoring.functions, strict=True)
+        return {name: interval(function, data.targets, probabilities, draws, seed) for name, function in each}
+
+    def interval_of_accuracy(self) -> tuple[float, float]:
+        """Return a 95 % interval of the test accuracy, whatever the scores are."""
+        data, probabilities = self._tested
+        return interval(accuracy, data.targets, probabilities)
+
+    @property
+    def _tested(self) -> tuple[Dataset, NDArray[Any]]:
+        final = self._final
+        if final.test_set is None:
+            raise InputError("test: there was none; give fastlr.path a test set")
+        return final.test_set, to_host(final.model.predict_proba(final.test_set))
+
+    def table(self) -> list[dict[str, float]]:
+        """Return a row for each l2 and fold: `l2`, `fold`, and each score by its name."""
+        return [
+            {"l2": float(value), "fold": fold} | {name: float(score[i, fold]) for name, score in self.scores.items()}
+            for i, value in enumerate(self.l2)
+            for fold in range(next(iter(self.scores.values())).shape[1] if self.scores else 0)
+        ]
+
+    def to_pandas(self) -> Any:
+        """Return that table as a pandas DataFrame."""
+        try:
+            import pandas as pd
+        except ImportError as error:
+            raise InputError("to_pandas: it needs pandas; try pip install pandas, or take table()") from error
+        return pd.DataFrame(self.table(), columns=["l2", "fold", *self.scores])
+
+
+@spread
+def path(
+    data: Any,
+    labels: Any = None,
+    *,
+    l2: Sequence[float] | None = None,
+    folds: Any = 5,
+    groups: Any = None,
+    scoring: Any = "accuracy",
+    refit: str | bool = TRAIN,
+    test: Any = None,
+    sample_weight: Any = None,
+    missing_label: float | None = None,
+    settings: PathSettings,
+    target: Target,
+    test_costs: bool = False,
+    callback: Callback | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+) -> RegularizationPath:
+    """Fit a linear model for each l2 to its minimum, and choose one by examples that it was not fitted to.
+
+    `l2` are 96 values from 1e-6 to 1e2 unless given, each of which is fitted from the minimum of the larger one.
+    `folds` says what they are chosen by: the folds of a cross-validation, as in `fastlr.sweep` (`groups` go to a
+    splitter), or a validation set, a Dataset or a pair `(examples, labels)`.
+
+    `scoring` is "accuracy", "balanced_accuracy", "top_5", "roc_auc", "average_precision", "f1", "log_loss", a function
+    of the labels and the probabilities `(m, classes)` whose value is higher where they are better, or a list of these:
+    all are computed, and the first chooses, of equal values the first. Scores do not count weights.
+
+    The model that is left is, with `refit` "train", that of the chosen l2 on the training examples; with
+    "train+validation" it is fitted once more to these and the validation set; with False there is none. `test` is what
+    this model is tested on.
+
+    All other settings are those of `fastlr.sweep`. Raises InputError for what cannot be used.
+    """
+    if not settings.converges:
+        if reason := settings.needs_descent:
+            raise InputError(
+                f"path: goes to the minimum, which is not for {reason}; leave it out, or take fastlr.sweep"
+            )
+        raise InputError(f"solver: {GD!r} does not go to the minimum; take {AUTO!r}, or fastlr.sweep")
+    judge = check_scoring(scoring)
+    separate = isinstance(folds, Dataset) or _is_pair(folds)
+    if refit not in (TRAIN, BOTH, False):
+        raise InputError(f"refit: {shown(refit)}; {TRAIN!r}, {BOTH!r} or False is needed")
+    if refit == BOTH and not separate:
+        raise InputError(f"refit: {BOTH!r} needs a validation set; give one as folds, or take {TRAIN!r}")
+    if refit == BOTH and sample_weight is not None:
+        raise InputError(f"refit: {BOTH!r}, but sample_weight has none for the validation set; take {TRAIN!r}")
+    values = np.geomspace(*L2).tolist() if l2 is None else several("l2", l2)
+    models = candidates([Candidate().learning_rate], values, [settings.seed])
+    train_data = training_set(as_dataset(data), labels, missing_label)
+    validation = matching_set("validation", folds, train_data, missing_label) if separate else None
+    test_data = matching_set("test", as_dataset(test, "test"), train_data, missing_label)
+    by_accuracy = judge.names == ("accuracy",) and not callable(scoring)
+    given = Given(
+        train_data, None, sample_weight, missing_label, test_data, None if separate else folds, groups,
+        None if by_accuracy else judge,
+    )  # fmt: skip
+    runs = train_all(given, target, settings, models, checkpoint, test_costs=test_costs, callback=callback)
+    scores = _scores_of(runs, judge, validation, by_accuracy)
+    best = judge.best(scores[judge.names[0]].mean(axis=1)) if scores else runs.index(best_of(runs))
+    final = None if refit is False else runs[best]
+    if refit == BOTH:
+        assert validation is not None
+        again = given._replace(data=both_sets(train_data, validation), folds=None)
+        (final,) = train_all(again, target, settings, [models[best]], None)
+    return RegularizationPath(runs, judge, scores, best, final, validation)
+
+
+def _is_pair(folds: Any) -> bool:
+    """Return whether it is a pair of examples and labels: examples have two axes or more, indices one."""
+    return isinstance(folds, tuple) and len(folds) == 2 and np.ndim(folds[0]) >= 2
+
+
+def _scores_of(
+    runs: Sequence[Run], judge: Scoring, validation: Dataset | None, by_accuracy: bool
+) -> dict[str, NDArray[np.float64]]:
+    """Return, by their names, the scores of each value on each fold, or on the validation set, `(values, folds)`."""
+    if validation is not None:
+        each = [judge(validation.targets, to_host(run.model.predict_proba(validation))) for run in runs]
+        return {name: np.array([[one[name]] for one in each]) for name in judge.names}
+    if not runs[0].fold_accuracies:
+        return {}
+    if by_accuracy:
+        return {"accuracy": np.array([run.fold_accuracies for run in runs]) / PERCENT}
+    return {name: np.array([run.fold_scores[name] for run in runs]) for name in judge.names}
