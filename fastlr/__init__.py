@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from fastlr.model.model import Model
     from fastlr.reporting import report
     from fastlr.training.api import sweep, train
+    from fastlr.training.many import ManyFits, fit_many
     from fastlr.training.run import Run
     from fastlr.training.selection import RegularizationPath, path
 
@@ -30,11 +31,13 @@ __all__ = [
     "InputError",
     "LogisticRegression",
     "LogisticRegressionCV",
+    "ManyFits",
     "Model",
     "RegularizationPath",
     "Run",
     "__version__",
     "core",
+    "fit_many",
     "load",
     "open_dataset",
     "path",
@@ -51,9 +54,11 @@ _HOME = {
     "InputError": "fastlr.errors",
     "LogisticRegression": "fastlr.estimators.logistic_regression",
     "LogisticRegressionCV": "fastlr.estimators.cross_validation",
+    "ManyFits": "fastlr.training.many",
     "Model": "fastlr.model.model",
     "RegularizationPath": "fastlr.training.selection",
     "Run": "fastlr.training.run",
+    "fit_many": "fastlr.training.many",
     "load": "fastlr.model.file",
     "open_dataset": "fastlr.data",
     "path": "fastlr.training.selection",

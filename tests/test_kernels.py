@@ -572,6 +572,9 @@ def test_warm_up_compiles_all_that_training_asks_for(fastlr_command, tmp_path, m
                             fastlr.sweep(X, np.arange(30) % classes, l2=[0.1, 1.0], folds=2, **settings)
                 fastlr.train(X, labels, iterations=2, batch_size=8, dtype=dtype)
                 fastlr.train(X, labels, iterations=2, standardize=True, form=form, dtype=dtype)
+        X = examples(30, 5, np.dtype(dtype).type)
+        fastlr.fit_many(X[np.newaxis], np.arange(30) % 3)
+        fastlr.fit_many(X, np.arange(30) % 2, subsets=[np.arange(9), np.arange(4)], dtype=dtype)
     wide = examples(4, matrix.INT32_FEATURES + 5, np.uint8)
     fastlr.train(wide, [0, 1, 0, 1], iterations=2, form="gram")
     assert {name: len(kernel.overloads) for name, kernel in KERNELS.items()} == before

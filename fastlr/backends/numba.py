@@ -27,6 +27,7 @@ KERNELS: Kernels = {
     "gram_solve": matrix.gram_solve,
     "gram_diagonal": matrix.gram_diagonal,
     "newton_steps": arrays.newton_steps,
+    "many_fits": arrays.many_fits,
     "gram_steps": steps.gram_steps,
     "primal_steps": steps.primal_steps,
     "gram_network_steps": steps.gram_network_steps,

@@ -11,6 +11,7 @@ from fastlr.kernels.cpu.arrays import READS
 from fastlr.kernels.cpu.matrix import INT32_FEATURES, gram_matrix, gram_product
 from fastlr.objectives import FORMS
 from fastlr.training.api import sweep, train
+from fastlr.training.many import fit_many
 
 
 def warm_up() -> None:
@@ -27,4 +28,5 @@ def warm_up() -> None:
             gram_product(np.zeros((1, 3), dtype), gram_matrix(X.T, dtype))  # for advice on the learning rate
             # Three classes.
             train(np.eye(3, 4, dtype=X.dtype), [0, 1, 2], solver="lbfgs", form="primal", tol=9.0, **settings)
+        fit_many(np.eye(2, dtype=dtype)[np.newaxis], [0, 1], backend="numba")
         train(np.eye(3, 4), [0, 1, 0], solver="newton", form="primal", l2=1.0, **settings)

@@ -135,6 +135,28 @@ def newton_steps(
     return padded[..., :d], Z, G[..., :d], found, steps
 
 
+def many_fits(
+    X: Array, Y: Array, weights: Array | None, l2: Array, intercept: bool, rules: Any, tol: float, most: int,
+    patience: int, longest: int, least: float,
+) -> tuple[Array, Array, Array]:  # fmt: skip
+    """Return weights, intercepts and what was found of the minima of problems `X (p, m, n)`, in its dtype of floats.
+
+    They are `(p, values, units, n)`, `(p, values, units)` and `(p, values, 3)`: steps, gradient's norm, objective.
+    `Y (p, units, m)` are one-hot labels, `weights (p, m)` have a mean of 1, `l2 (values,)`. Twin: `newton_cg` on a
+    `BatchForm`.
+    """
+    p, units, n, dtype = len(X), Y.shape[1], X.shape[2], X.dtype
+    counted = np.empty((0, 0), dtype) if weights is None else np.asarray(weights, dtype)
+    W, b = np.empty((p, len(l2), units, n), dtype), np.empty((p, len(l2), units), dtype)
+    found, given = np.empty((p, len(l2), 3)), _writable(X, np.asarray(Y, dtype), counted, np.asarray(l2, np.float64))
+    size = min(p, starting.size_for(64 * units * X.size))
+    starting.start(
+        "many_fits", size, *given, float(intercept), core.rounding(dtype), rules, tol, most, patience,
+        longest, least, W, b, found,
+    )  # fmt: skip
+    return W, b, found
+
+
 def _writable(*arrays: Array) -> list[Array]:
     """Return arrays, copied where they may not be written: such ones are other types, of a kernel of their own."""
     return [np.require(array, requirements=("C", "W")) for array in arrays]

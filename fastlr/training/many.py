@@ -1,0 +1,337 @@
+"""fit_many(): many small linear models at once: few-shot subsets of one data set, or the layers of a network.
+
+On the CPU a compiled loop fits each problem in one thread. Elsewhere, and as its twin, all problems of one shape step
+together, each product a batch. A problem with fewer examples than features is fitted in coordinates of its Gram matrix,
+K = X Xᵀ = L Lᵀ: with X = L Qᵀ, Q having orthonormal columns, the weights W at the minimum lie in the space of the
+examples, W = V Qᵀ, and V is the minimum for the features L. Source: B. Schölkopf and A. Smola, Learning with Kernels,
+2002, §4.2 (the representer theorem).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from array_api_compat import device
+from numpy.typing import NDArray
+
+from fastlr import core
+from fastlr.backends import Backend, choose_backend
+from fastlr.core import Array
+from fastlr.data.dataset import Dataset
+from fastlr.data.given import training_set
+from fastlr.data.labelled import labelled
+from fastlr.errors import InputError, shown
+from fastlr.model.scores import check_scoring
+from fastlr.namespace import array_namespace, as_rows, dtype_name, library_of, to_host
+from fastlr.objectives.batch import BatchForm
+from fastlr.objectives.network import Network, one_hot, outputs_for
+from fastlr.objectives.resident import Resident
+from fastlr.solvers import newton_cg
+from fastlr.solvers.line_search import RULES
+from fastlr.training.checks import not_negative, positive, scale_or_auto, several, truth, whole
+from fastlr.training.converge import PATIENCE, converge
+from fastlr.training.definition import spread
+from fastlr.training.ranges import check_range
+from fastlr.training.settings import TOLERANCE, Target, scale_of
+
+JITTER = 1e-12  # of the mean of K's diagonal, added to it: examples may be there twice
+NUMBERS = 2**25  # of the examples of problems that are fitted together
+STEP = 8  # sizes of subsets are brought to multiples of it
+
+
+@dataclass(frozen=True, eq=False)
+class ManyFits:
+    """The minima of many problems, each for every value of l2: `coef (problems, values, outputs, n)`."""
+
+    coef: Array
+    intercept: Array  # (problems, values, outputs)
+    classes: tuple[Any, ...]
+    l2: NDArray[np.float64]  # (values,)
+    iterations: NDArray[np.int64]  # (problems, values)
+    norms: NDArray[np.float64]  # of the last gradients, (problems, values)
+    converged: NDArray[np.bool_]  # whether they are at most tol
+    scale: float
+    backend: Backend
+    batched: bool  # whether each problem has examples of its own
+
+    def predict_proba(self, X: Any) -> Array:
+        """Return the probability of each class, `(problems, values, m, classes)`.
+
+        The examples are `(m, n)`, or, where each problem had its own, `(problems, m, n)`.
+        """
+        with self.backend.scope():
+            proba = self.backend.xp.matrix_transpose(self._probabilities(self._rows(X)))
+            if proba.shape[-1] == 1:
+                proba = self.backend.xp.concat([1 - proba, proba], axis=-1)
+            return self._at_home(proba, X)
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """Return the most probable class of each example, `(problems, values, m)`, on the host."""
+        with self.backend.scope():
+            A = self._probabilities(self._rows(X))
+            chosen = A[..., 0, :] > 0.5 if A.shape[-2] == 1 else self.backend.xp.argmax(A, axis=-2)
+            predicted: NDArray[Any] = np.asarray(self.classes)[self.backend.to_host(chosen).astype(np.intp)]
+            return predicted
+
+    def scores(self, X: Any, y: Any, scoring: Any = "accuracy") -> dict[str, NDArray[np.float64]]:
+        """Return scores on labelled examples, by their names, `(problems, values)`; `scoring` is `fastlr.path`'s."""
+        judge = check_scoring(scoring)
+        if judge.names == ("accuracy",) and not callable(scoring):
+            labels = np.asarray(to_host(y) if hasattr(y, "shape") else y)
+            labels = labels[:, np.newaxis] if labels.ndim == 2 else labels
+            return {"accuracy": np.mean(self.predict(X) == labels, axis=-1)}
+        found = self.backend.to_host(self.predict_proba(X)) if library_of(X) != "numpy" else self.predict_proba(X)
+        of_all = [self._codes(y if np.ndim(y) == 1 else y[i]) for i in range(len(found))]
+        each = [[judge(codes, proba) for proba in row] for codes, row in zip(of_all, found, strict=True)]
+        return {name: np.array([[one[name] for one in row] for row in each]) for name in judge.names}
+
+    def _codes(self, y: Any) -> NDArray[np.int64]:
+        labels = np.asarray(to_host(y) if hasattr(y, "shape") else y)
+        data = labelled("y", np.zeros((len(labels), 1)), labels)
+        return data.aligned(self.classes, {}).labels
+
+    def _rows(self, X: Any) -> Array:
+        rows = X if hasattr(X, "shape") else np.asarray(X)
+        n, axes = self.coef.shape[-1], 3 if self.batched else 2
+        rows = rows if rows.ndim <= axes else array_namespace(rows).reshape(rows, (rows.shape[0], -1))
+        if rows.ndim != axes or rows.shape[-1] != n or (self.batched and rows.shape[0] != self.coef.shape[0]):
+            wanted = f"({self.coef.shape[0]}, m, {n})" if self.batched else f"(m, {n})"
+            raise InputError(f"X: it has shape {tuple(X.shape)}; {wanted} is needed")
+        return rows
+
+    def _probabilities(self, rows: Array) -> Array:
+        """Return the probabilities of the units, `(problems, values, outputs, m)`."""
+        xp, shape = self.backend.xp, self.coef.shape
+        # In float32 where the examples are: what is predicted needs no more.
+        dtype = xp.float32 if dtype_name(rows) in ("float32", "float16", "bfloat16") else xp.float64
+        W, b, X = (xp.astype(self.backend.asarray(part), dtype) for part in (self.coef, self.intercept, rows))
+        X = xp.matrix_transpose(X)
+        if self.batched:
+            Z = xp.reshape(self.scale * W, (shape[0], -1, shape[-1])) @ X
+        else:
+            Z = xp.reshape(self.scale * W, (-1, shape[-1])) @ X
+        Z = xp.reshape(Z, (*shape[:3], -1)) + b[..., None]
+        return core.sigmoid(Z) if shape[2] == 1 else core.softmax(Z)
+
+    def _at_home(self, array: Array, X: Any) -> Array:
+        return self.backend.to_host(array) if library_of(X) == "numpy" else array
+
+
+@spread
+def fit_many(
+    X: Any,
+    y: Any,
+    *,
+    subsets: Any = None,
+    l2: Sequence[float] = (1e-3,),
+    scale: float | str = "auto",
+    intercept: bool = True,
+    iterations: int = 200,
+    tol: float = TOLERANCE,
+    target: Target,
+) -> ManyFits:
+    """Fit many linear models to their minima: one for each subset or each problem of a batch, and each l2.
+
+    With `subsets` the examples are one data set, `X (m, n)` or images and labels `y (m,)`. A subset is an array of
+    indices or a mask, or all of them are an array of weights `(subsets, m)`; each has all the classes. The objective of
+    a model is the mean loss of its subset plus l2/2 ‖W‖². Without subsets X is a batch `(problems, m, n)`, such as the
+    outputs of a network's layers, with labels `(m,)` for all or `(problems, m)`; all problems have the same classes.
+
+    The models end where the norm of the gradient is at most `tol`, or after `iterations`; `intercept` and `scale` are
+    as in `LogisticRegression` and `fastlr.train`. The arithmetic is in float64 for subsets of NumPy's arrays, else in
+    the backend's dtype: float32 where X is float32 or float16, unless `dtype` says otherwise.
+    Raises InputError for what cannot be used.
+    """
+    values = [not_negative("l2", value) for value in several("l2", l2)]
+    if not values:
+        raise InputError("l2: it is empty; one value or more is needed")
+    asked = _Asked(
+        np.array(values), truth("intercept", intercept), whole("iterations", iterations, 1), positive("tol", tol)
+    )
+    batched = subsets is None
+    if batched and (not hasattr(X, "ndim") or X.ndim != 3):
+        raise InputError(
+            "subsets: there are none, and X is no batch (problems, m, n); give subsets, such as arrays of indices"
+        )
+    half = dtype_name(X) in ("float32", "float16", "bfloat16") if hasattr(X, "dtype") else False
+    on_host = not hasattr(X, "dtype") or library_of(X) == "numpy"
+    dtype = target.dtype or ("float32" if half and (batched or not on_host) else "float64")
+    backend = choose_backend(
+        target.backend, target.device, dtype, like=None if on_host else X, precision=target.precision
+    )
+    with backend.scope():
+        data, problems = _batch(X, y) if batched else _subsets(X, y, subsets)
+        factor = scale_of(scale_or_auto("scale", scale), data.images)
+        check_range("X", data.rows, backend.dtype, factor, squares=True)
+        fitted = _fit(backend, data, problems, outputs_for(len(data.classes)), factor, asked)
+        kept = backend.to_host if on_host else lambda array: array
+        return ManyFits(
+            kept(fitted.W), kept(fitted.b), data.classes, asked.l2, fitted.found[..., 0].astype(np.int64),
+            fitted.found[..., 1], fitted.found[..., 1] <= asked.tol, factor, backend, batched,
+        )  # fmt: skip
+
+
+class _Asked(NamedTuple):
+    l2: NDArray[np.float64]
+    intercept: bool
+    iterations: int
+    tol: float
+
+
+class _Fitted(NamedTuple):
+    """Weights `(problems, values, outputs, n)`, intercepts, and on the host steps and norms `(problems, values, 2)`."""
+
+    W: Array
+    b: Array
+    found: NDArray[np.float64]
+
+
+class _Problem(NamedTuple):
+    """The numbers of its examples among all rows, and how much they count; None is all alike."""
+
+    rows: NDArray[np.intp]
+    weights: NDArray[np.float64] | None
+
+
+def _batch(X: Any, y: Any) -> tuple[Dataset, list[_Problem]]:
+    """Return the examples of all problems `(problems · m, n)` as one data set, and which of them each has."""
+    p, m, n = X.shape
+    labels = np.asarray(to_host(y) if hasattr(y, "shape") else y)
+    if labels.shape not in ((m,), (p, m)):
+        raise InputError(f"y: it has shape {labels.shape}; ({m},) or ({p}, {m}) is needed for X {tuple(X.shape)}")
+    data = labelled("X", array_namespace(X).reshape(X, (p * m, n)), np.broadcast_to(labels, (p, m)).reshape(-1))
+    codes = data.labels.reshape(p, m)
+    for number, of in enumerate(codes):
+        _check_classes(f"X: problem {number}", of, data.classes)
+    return data, [_Problem(np.arange(number * m, (number + 1) * m), None) for number in range(p)]
+
+
+def _subsets(X: Any, y: Any, subsets: Any) -> tuple[Dataset, list[_Problem]]:
+    """Return the examples, and which of them each subset has."""
+    data = training_set(X, y)
+    if data.is_table:
+        raise InputError("y: it is a table of labels; fit_many takes one label for each example")
+    m, problems = len(data), []
+    given = to_host(subsets) if hasattr(subsets, "shape") else subsets
+    matrix = isinstance(given, np.ndarray) and given.ndim == 2 and given.dtype.kind in "fb" and given.shape[1] == m
+    for number, subset in enumerate(given):
+        name = f"subsets: subset {number}"
+        one = np.asarray(to_host(subset) if hasattr(subset, "shape") else subset)
+        weights = None
+        if matrix and one.dtype.kind == "f":
+            if not (np.isfinite(one).all() and (one >= 0).all()):
+                raise InputError(
+                    f"{name} has weights below 0 or that are no numbers; finite ones of at least 0 are needed"
+                )
+            rows = np.flatnonzero(one)
+            weights = one[rows] if len(rows) and (one[rows] != one[rows[0]]).any() else None
+        elif one.ndim != 1 or one.dtype.kind not in "iub" or (one.dtype.kind == "b" and len(one) != m):
+            raise InputError(
+                f"{name} is {one.dtype} of shape {one.shape}; indices, or a mask of shape ({m},), are needed"
+            )
+        else:
+            rows = np.flatnonzero(one) if one.dtype.kind == "b" else one.astype(np.intp)
+        if len(rows) == 0 or rows.min() < -m or rows.max() >= m:
+            raise InputError(f"{name} is empty, or names examples that are not there; there are {m}")
+        _check_classes(name, data.labels[rows], data.classes)
+        problems.append(_Problem(rows, weights))
+    if not problems:
+        raise InputError("subsets: there are none; give one or more")
+    return data, problems
+
+
+def _check_classes(name: str, labels: NDArray[Any], classes: Sequence[Any]) -> None:
+    missing = np.setdiff1d(np.arange(len(classes)), labels)
+    if len(missing):
+        raise InputError(f"{name} has no example of class {shown(classes[missing[0]])}; each needs all the classes")
+
+
+def _fit(
+    backend: Backend, data: Dataset, problems: Sequence[_Problem], outputs: int, scale: float, asked: _Asked
+) -> _Fitted:
+    """Fit the problems some at a time, those of like sizes together."""
+    xp, n = backend.xp, data.n_features
+    order = np.argsort(-asked.l2, kind="stable")
+    falling = asked._replace(l2=asked.l2[order])
+    W, b = [None] * len(problems), [None] * len(problems)
+    found = np.empty((len(problems), len(order), 2))
+    back = np.argsort(order).tolist()
+    for numbers, rows, weights in _groups(problems, n):
+        X = backend.floats(core.rows(as_rows(data.images), rows.reshape(-1).tolist()))
+        X = xp.reshape(X if scale == 1 else scale * X, (*rows.shape, n))
+        Y = backend.floats(np.stack([one_hot(data.labels[some], outputs) for some in rows]))
+        fitted = _fit_group(backend, X, Y, weights, falling)
+        for place, number in enumerate(numbers):
+            W[number], b[number] = (core.rows(part[place, ...], back) for part in fitted[:2])
+            found[number] = fitted.found[place][back]
+    return _Fitted(xp.stack(W), xp.stack(b), found)
+
+
+def _groups(
+    problems: Sequence[_Problem], n: int
+) -> Iterator[tuple[list[int], NDArray[np.intp], NDArray[np.float64] | None]]:
+    """Give the numbers of problems of like sizes, their rows `(problems, m)`, and weights with a mean of 1, or None."""
+    sizes = [len(problem.rows) for problem in problems]
+    several_sizes = len(set(sizes)) > len(problems) // 2
+    wide = [-(-size // STEP) * STEP if several_sizes else size for size in sizes]
+    for width in sorted(set(wide)):
+        numbers = [i for i, one in enumerate(wide) if one == width]
+        at_once = max(1, NUMBERS // (width * n))
+        for start in range(0, len(numbers), at_once):
+            some = numbers[start : start + at_once]
+            rows, weights = np.zeros((len(some), width), np.intp), np.zeros((len(some), width))
+            for place, number in enumerate(some):
+                problem = problems[number]
+                count = len(problem.rows)
+                rows[place, :count], rows[place, count:] = problem.rows, problem.rows[0]  # which counts nothing
+                weights[place, :count] = 1 if problem.weights is None else problem.weights
+            weights *= width / weights.sum(axis=1, keepdims=True)
+            yield some, rows, None if (weights == 1).all() else weights
+
+
+def _fit_group(backend: Backend, X: Array, Y: Array, weights: NDArray[np.float64] | None, asked: _Asked) -> _Fitted:
+    """Fit problems of one shape, `X (p, m, n)`, for values of l2 that fall."""
+    xp, (_, m, n) = backend.xp, X.shape
+    L = None
+    if m < n and backend.dtype == "float64":
+        K = X @ xp.matrix_transpose(X)
+        least = JITTER * xp.mean(core.diagonal(K), axis=1, keepdims=True) + float(np.finfo(np.float64).tiny)
+        L = xp.linalg.cholesky(K + least * xp.eye(m, dtype=K.dtype, device=device(K)))
+    kernel = backend.kernels.get("many_fits")
+    given = X if L is None else L
+    if kernel is None:
+        fitted = _step_together(backend, given, Y, weights, asked)
+    else:
+        V, b, found = kernel(
+            np.ascontiguousarray(given), Y, weights, asked.l2, asked.intercept, RULES, asked.tol, asked.iterations,
+            PATIENCE, newton_cg.LONGEST, newton_cg.SHARE,
+        )  # fmt: skip
+        fitted = _Fitted(V, b, found[..., :2])
+    if L is None:
+        return fitted
+    V = fitted.W
+    columns = xp.matrix_transpose(xp.reshape(V, (V.shape[0], -1, m)))
+    C = xp.matrix_transpose(xp.linalg.solve(xp.matrix_transpose(L), columns))  # C L = V
+    return fitted._replace(W=xp.reshape(C @ X, (*V.shape[:3], n)))
+
+
+def _step_together(backend: Backend, X: Array, Y: Array, weights: NDArray[np.float64] | None, asked: _Asked) -> _Fitted:
+    """Fit problems of one shape together, value after value: the plain twin of the kernel."""
+    xp, (p, _, n), outputs = backend.xp, X.shape, Y.shape[1]
+    W, b = (backend.floats(np.zeros((p, outputs, size))) for size in (n, 1))
+    counts = None if weights is None else backend.floats(weights[:, np.newaxis, :])
+    found, each = np.empty((p, len(asked.l2), 2)), []
+    for number, value in enumerate(asked.l2):
+        l2 = backend.floats(np.full((p, 1, 1), value))
+        network = Network((), outputs, asked.intercept)
+        objective = Resident(BatchForm(X, W), Y, l2, l2, network, counts).prepared(p)
+        iterate = newton_cg.start(objective, b, W)
+        paths = converge(backend, newton_cg, objective, iterate, asked.iterations, asked.tol)
+        W, b = (xp.concat([path.state[i] for path in paths], axis=0) for i in range(2))
+        each.append((W, b[..., 0]))
+        found[:, number] = [[path.recorded_at[-1], path.norm] for path in paths]
+    of_all = [xp.stack(parts, axis=1) for parts in zip(*each, strict=True)]
+    return _Fitted(of_all[0], of_all[1], found)
