@@ -30,7 +30,13 @@ def sigmoid(Z: Array) -> Array:
     """Return σ(z) = 1 / (1 + e^−z), for any shape. Written in e^−|z|, which cannot overflow."""
     xp = array_namespace(Z)
     e = xp.exp(-xp.abs(Z))
-    return xp.where(Z >= 0, xp.ones_like(e), e) / (1 + e)
+    return _numerator(Z, e) / (1 + e)
+
+
+def _numerator(Z: Array, e: Array) -> Array:
+    """Return 1 where z ≥ 0, else e = e^−|z|, which is at most 1: NumPy's `where` takes ten times as long."""
+    xp = array_namespace(Z)
+    return xp.maximum(e, xp.astype(Z >= 0, e.dtype))
 
 
 def logits(W: Array, b: Array, X: Array, scale: float = 1.0) -> Array:
@@ -76,9 +82,13 @@ def losses_and_residuals(Z: Array, Y: Array, weights: Array | None = None) -> tu
 
     `weights (…, 1, m)` multiply each example's loss before the mean J is taken, and its D.
     """
-    xp, sigmoidal = array_namespace(Z), Z.shape[-2] == 1
-    J = losses(Z, Y) if sigmoidal else softmax_losses(Z, Y)
-    D = (sigmoid(Z) if sigmoidal else softmax(Z)) - Y
+    xp = array_namespace(Z)
+    if Z.shape[-2] == 1:  # as `losses` and `sigmoid`, which take the same exponential
+        zero, e = xp.zeros_like(Z), xp.exp(-xp.abs(Z))
+        J = xp.maximum(Z, zero) - Y * Z + xp.log1p(e)
+        D = _numerator(Z, e) / (1 + e) - Y
+    else:
+        J, D = softmax_losses(Z, Y), softmax(Z) - Y
     if weights is not None:
         J, D = J * weights, D * weights
     return xp.mean(J, axis=-1, keepdims=True), D

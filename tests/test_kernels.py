@@ -209,6 +209,27 @@ def test_fused_networks_follow_plain_ones(team, monkeypatch, form, m, n, units, 
 
 
 @pytest.mark.parametrize("work", [np.float64, np.float32])
+@pytest.mark.parametrize("k", [1, 3])
+@pytest.mark.parametrize("weighted", [None, 1, 3])
+def test_sigmoid_losses(team, monkeypatch, k, weighted, work):
+    """The mean loss and every residual, up to logits at which an exponential overflows."""
+    monkeypatch.setattr(arrays, "LOGITS", 0)
+    rng = np.random.default_rng(k)
+    ends = [0.0, -0.0, 1e-30, -1e-30, 30.0, -30.0, 800.0, -800.0]
+    Z = np.concatenate([5 * rng.normal(size=(k, 1, 93)), np.tile(ends, (k, 1, 1))], axis=2).astype(work)
+    Y = (rng.uniform(size=(k if weighted else 1, 1, Z.shape[2])) < 0.4).astype(work)
+    weights = None if weighted is None else rng.uniform(0, 2, (min(weighted, k), 1, Z.shape[2])).astype(work)
+    J, D = arrays.sigmoid_losses(Z, Y, weights)
+    exact = [None if array is None else array.astype(float) for array in (Z, Y, weights)]
+    expected_J, expected_D = core.losses_and_residuals(*exact)
+    assert (J.dtype, D.dtype, J.shape) == (work, work, (k, 1, 1))
+    np.testing.assert_allclose(J, expected_J, rtol=RTOL[work])
+    np.testing.assert_allclose(D, expected_D, rtol=RTOL[work], atol=RTOL[work])
+    small = arrays.sigmoid_losses(np.full((1, 1, 4), -30, work), np.zeros((1, 1, 4), work), None)[0]
+    np.testing.assert_allclose(small, np.log1p(np.exp(-30)), rtol=RTOL[work])  # not lost beside 1
+
+
+@pytest.mark.parametrize("work", [np.float64, np.float32])
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64])
 @pytest.mark.parametrize(("k", "units", "m", "n"), [(1, 2, 1, 1), (2, 3, 9, 5), (1, 10, 203, 65), (3, 64, 41, 33)])
 def test_loss_and_gradient(team, k, units, m, n, dtype, work):

@@ -18,6 +18,7 @@ KERNELS: Kernels = {
     "combine": arrays.combine,
     "multiply": arrays.multiply,
     "predict": arrays.predict,
+    "sigmoid_losses": arrays.sigmoid_losses,
     "gram_matrix": matrix.gram_matrix,
     "standardized_gram_matrix": matrix.standardized_gram_matrix,
     "gram_product": matrix.gram_product,

@@ -136,13 +136,13 @@ class Data:
             return self.project(self.W)
         return xp.zeros((*self.W.shape[:2], self.X.shape[1]), dtype=self.W.dtype, device=device(self.W))
 
-    def combine(self, C: Array) -> Array:
-        """Return C (scale X)ᵀ, or that of standardized features."""
+    def combine(self, C: Array, factor: float = 1.0) -> Array:
+        """Return factor C (scale X)ᵀ, or that of standardized features."""
         xp, rows = array_namespace(C), in_rows(C)
-        W = self.kernels.get("combine", core.combine)(rows, self.X, self.scale)
+        W = self.kernels.get("combine", core.combine)(rows, self.X, factor * self.scale)
         if self.moments is not None:
             mean, deviation = self.moments
-            W = (W - xp.sum(rows, axis=1, keepdims=True) * mean) / deviation
+            W = (W - factor * xp.sum(rows, axis=1, keepdims=True) * mean) / deviation
         return in_units(W, C)
 
 

@@ -101,11 +101,11 @@ def _looked_at(n: int, m: int, units: int) -> int:
     return min(m, max(ENOUGH * n, CHEAP * 2 * units * m // n))
 
 
-def mean_curvature(A: Array, counts: Array | None) -> Array:
-    """Return c `(k, 1, 1)`, the mean of the loss's second derivatives at probabilities A (k, units, m).
+def mean_curvature(S: Array) -> Array:
+    """Return c `(k, 1, 1)`, the mean of the loss's second derivatives A (1 − A), as counted, `S (k, units, m)`.
 
     One for all units: what shifts all of them alike, a softmax does not see, and it must stay so.
     """
-    xp, S = array_namespace(A), A * (1 - A) if counts is None else A * (1 - A) * counts
+    xp = array_namespace(S)
     c = xp.mean(S, axis=(1, 2), keepdims=True)
     return xp.maximum(c, xp.full_like(c, LEAST))

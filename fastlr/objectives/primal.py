@@ -61,7 +61,7 @@ class PrimalForm(Data):
 
     def gradient(self, D: Array) -> Array:
         """Return D (scale X)ᵀ / m."""
-        return self.combine(D / D.shape[-1])
+        return self.combine(D, 1 / D.shape[-1])
 
     def loss_and_gradient(
         self, x: Vector, labels: Array, counts: Array | None = None
@@ -89,7 +89,8 @@ class PrimalForm(Data):
         J, D = core.losses_and_residuals(Z, Y, counts)
         some = Z[..., ::EVERY]
         A = core.sigmoid(some) if units == 1 else core.softmax(some)
-        c = preconditioner.mean_curvature(A, None if counts is None else counts[..., ::EVERY])
+        S = A * (1 - A) if counts is None else A * (1 - A) * counts[..., ::EVERY]
+        c = preconditioner.mean_curvature(S)
         return J, self.gradient(D), core.intercept_gradient(D), c
 
     def dot(self, u: Array, v: Vector) -> Array:

@@ -76,6 +76,10 @@ class Objective(Protocol):
     def is_resident(self) -> bool:
         """Return whether all data are in the backend's memory, so that steps can be handed to `Backend.repeat`."""
 
+    @property
+    def inner_needs_logits(self) -> bool:
+        """Return whether `inner` takes them from its second vector."""
+
     def origin(self, b: Array, W: Array | None = None) -> Vector:
         """Return the point at coordinates W, else at the initial weights, and intercepts `b`."""
 
@@ -86,7 +90,7 @@ class Objective(Protocol):
         """Return the evaluation with what the methods below need of the second derivatives there."""
 
     def product(self, at: Evaluation, p: Vector) -> Vector:
-        """Return ∇²f p."""
+        """Return ∇²f p, for a complete p."""
 
     def precondition(self, at: Evaluation, r: Vector) -> Vector:
         """Return M r, where M is close to the inverse of ∇²f."""

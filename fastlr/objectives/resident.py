@@ -57,6 +57,11 @@ class Resident:
         """Return the mean and the deviation that standardize the features, where they are standardized."""
         return self.form.moments
 
+    @property
+    def inner_needs_logits(self) -> bool:
+        """Return whether the form takes inner products from logits."""
+        return self.form.inner_needs_logits
+
     def weights(self, W: Array) -> Array:
         """Return the weights (k, units, n) that coordinates W stand for."""
         return self.form.weights(W)
@@ -99,13 +104,16 @@ class Resident:
         return self._at(x, D, J, J + self.l2 / 2 * _total(self.form.dot(x.W, x)))
 
     def curved(self, at: Evaluation) -> Evaluation:
-        """Return the evaluation with its probabilities and their mean curvature."""
+        """Return the evaluation with its probabilities A, their mean curvature, and A (1 − A), which counts alone."""
         A = self._probabilities(at)
-        return at._replace(kept=(A, mean_curvature(A, self.counts)))
+        S = A * (1 - A) if self.counts is None else A * (1 - A) * self.counts
+        # Of a softmax no product asks for it.
+        return at._replace(kept=(A, mean_curvature(S), S) if self.network.outputs == 1 else (A, mean_curvature(S)))
 
     def product(self, at: Evaluation, p: Vector) -> Vector:
         """Return ∇²f p, without logits."""
-        return self._adjoint(core.curvature_at(at.kept[0], p.Z, self.counts), p.W)
+        V = at.kept[2] * p.Z if self.network.outputs == 1 else core.curvature_at(at.kept[0], p.Z, self.counts)
+        return self._adjoint(V, p.W)
 
     def precondition(self, at: Evaluation, r: Vector) -> Vector:
         """Return M r, without logits."""
@@ -153,7 +161,9 @@ class Resident:
 
     def value(self, Z: Array) -> tuple[Array, Array]:
         """Return J `(k, 1, 1)` and D `(k, units, m)` from the logits."""
-        return core.losses_and_residuals(Z, self.Y, self.counts)
+        kernel = self.form.kernels.get("sigmoid_losses") if self.network.outputs == 1 else None
+        found = None if kernel is None else kernel(Z, self.Y, self.counts)
+        return core.losses_and_residuals(Z, self.Y, self.counts) if found is None else found
 
     def _adjoint(self, V: Array, P: Array) -> Vector:
         """Return [A*V + l2 P, mean(V)], without logits."""

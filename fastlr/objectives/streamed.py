@@ -70,6 +70,7 @@ class Streamed:
     column_of: NDArray[np.int64] | None = None  # (k,): the column of the labels `(m, L)` that each model has
     preconditioner: Preconditioner = NONE
     is_resident: ClassVar[bool] = False
+    inner_needs_logits: ClassVar[bool] = False
     name: ClassVar[str] = PrimalForm.name
 
     @property

@@ -55,7 +55,8 @@ def direction(backend: Backend, objective: Objective, at: Evaluation) -> Vector:
         return whole
     xp, g = array_namespace(at.norm), at.gradient
     r = Vector(-g.W, -g.b)
-    nothing = Vector(*(part if isinstance(part, tuple) else xp.zeros_like(part) for part in at.x))
+    with_logits = at.x if objective.inner_needs_logits else at.x._replace(Z=())
+    nothing = Vector(*(part if isinstance(part, tuple) else xp.zeros_like(part) for part in with_logits))
     zero, one = xp.zeros_like(at.norm), xp.ones_like(at.norm)
     now = _Search(nothing, r, nothing, zero, zero, zero, one)
     repeat = backend.repeat if objective.is_resident else loop
@@ -63,16 +64,18 @@ def direction(backend: Backend, objective: Objective, at: Evaluation) -> Vector:
         now = repeat(partial(_advance, objective, at), now, backend.ahead)
         if not bool(xp.any(now.active > 0)):
             break
-    return now.d
+    return now.d if objective.inner_needs_logits else objective.complete(now.d)
 
 
 def _advance(objective: Objective, at: Evaluation, now: _Search) -> _Search:
     """Return the state of the conjugate gradients after one more step of those that are active."""
     xp = array_namespace(now.rz)
-    z = objective.complete(objective.precondition(at, now.r))
+    needed = objective.inner_needs_logits
+    z = objective.precondition(at, now.r)
+    z = objective.complete(z) if needed else z
     rz = objective.inner(now.r, z)
     p = plus(z, ratio(rz, now.rz), now.p)
-    q = objective.product(at, p)
+    q = objective.product(at, p if needed else objective.complete(p))
     pq = objective.inner(q, p)
     possible = (now.active > 0) & (pq > 0) & (rz > 0)
     alpha = xp.where(possible, ratio(rz, pq), xp.zeros_like(pq))

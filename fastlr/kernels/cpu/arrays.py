@@ -10,9 +10,13 @@ from fastlr import core
 from fastlr.core import Array
 from fastlr.kernels.cpu import starting
 
+LOGITS = 2**16  # of sigmoids, from which the kernel is faster than what NumPy does in many passes
+EXPONENTIALS = 32  # operations that an exponential and a logarithm take
 READS = ("uint8", "float32", "float64")  # dtypes of X for which there are kernels
 NATIVE = frozenset(map(np.dtype, READS))
 FEW = 64  # rows of a product for which a BLAS gains little
+MANY = 2**26  # multiply-adds from which it gains more than its threads take by spinning, but for
+SOME = 8  # rows
 
 
 def project(W: Array, X: Array, scale: float = 1.0) -> Array:
@@ -54,7 +58,22 @@ def _read_here(W: Array, X: Array) -> bool:
     Of few rows, W (k, …), they are the faster: they read X once for all of them, and the threads of a BLAS go on
     spinning after their work, and take the CPUs from what comes next.
     """
-    return readable(X) and (X.dtype != W.dtype or len(W) <= FEW)
+    few = FEW if len(W) * X.size < MANY else SOME
+    return readable(X) and (X.dtype != W.dtype or len(W) <= few)
+
+
+def sigmoid_losses(Z: Array, Y: Array, weights: Array | None) -> tuple[Array, Array] | None:
+    """Return J `(k, 1, 1)` and D for logits `Z (k, 1, m)`; None where there are few.
+
+    Twin: `core.losses_and_residuals`.
+    """
+    if Z.size < LOGITS:
+        return None
+    D, J, counted = np.empty_like(Z), np.empty(len(Z)), np.empty((1, 0), Z.dtype)
+    counted = counted if weights is None else weights[:, 0, :]
+    given = _writable(Z[:, 0, :], Y[:, 0, :], counted)
+    starting.run("sigmoid_losses", EXPONENTIALS * Z.size, *given, D[:, 0, :], J)
+    return J.astype(Z.dtype).reshape(-1, 1, 1), D
 
 
 def loss_and_gradient(

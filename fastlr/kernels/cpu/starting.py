@@ -98,6 +98,7 @@ def _imported() -> tuple[Mapping[str, Any], Any]:
         conjugate,
         conjugate_primal,
         gram,
+        losses,
         many,
         networks,
         newton,
