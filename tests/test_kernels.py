@@ -358,6 +358,48 @@ def test_newton_steps_in_one_call_are_those_one_by_one(units, m, n, tol):
     assert end.at.norm.item() <= max(tol, 1e-12)
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("classes", [2, 4])
+@pytest.mark.parametrize(("m", "n"), [(90, 12), (30, 70)])
+@pytest.mark.parametrize("more", [{}, {"standardize": True}, {"sample_weight": True}, {"scale": 0.5}])
+def test_newton_cg_in_one_call_goes_where_its_steps_go(monkeypatch, m, n, classes, more, dtype):
+    """A fit that is watched steps one by one; the same costs on the way, the same minimum."""
+    import fastlr
+
+    monkeypatch.setattr("fastlr.objectives.preconditioner.pays", lambda *_: False)  # the kernel has no covariance
+    X, y = examples(m, n, np.dtype(dtype).type), np.arange(m) % classes
+    given = more | ({"sample_weight": np.random.default_rng(0).uniform(0.5, 2, m)} if "sample_weight" in more else {})
+    settings = {"solver": "newton-cg", "form": "primal", "l2": 1e-2, "dtype": dtype, "tol": 1e-5} | given
+    at_once, watched = fastlr.train(X, y, **settings), fastlr.train(X, y, callback=lambda *_: None, **settings)
+    assert at_once.converged
+    assert at_once.recorded_at == watched.recorded_at
+    np.testing.assert_allclose(at_once.costs, watched.costs, rtol=1e-3 if dtype == "float32" else 1e-6)
+    np.testing.assert_allclose(at_once.model.layers[0].W, watched.model.layers[0].W, atol=1e-3)
+    with pytest.warns(fastlr.ConvergenceWarning, match="not converged after 2 iterations"):
+        few = fastlr.train(X, y, iterations=2, **settings)
+    assert few.converged is False
+    np.testing.assert_allclose(few.costs, watched.costs[:3], rtol=1e-3 if dtype == "float32" else 1e-6)
+
+
+def test_newton_cg_in_one_call_starts_where_it_is_told_and_ends_where_rounding_does():
+    import fastlr
+
+    X, y = examples(60, 9, np.float64), np.arange(60) % 3
+    clf = fastlr.LogisticRegression(solver="newton-cg", form="primal", tol=1e-8, warm_start=True).fit(X, y)
+    first = clf.coef_
+    assert clf.fit(X, y).n_iter_[0] == 0
+    np.testing.assert_array_equal(clf.coef_, first)
+    wide = fastlr.LogisticRegression(solver="newton-cg", form="primal", tol=1e-8, warm_start=True)
+    X = examples(20, 50, np.float64)
+    one = wide.fit(X, y[:20]).coef_.copy()
+    wide.set_params(C=2.0).fit(X, y[:20])  # from weights, not from zero
+    alone = fastlr.LogisticRegression(C=2.0, solver="newton-cg", form="primal", tol=1e-8).fit(X, y[:20])
+    np.testing.assert_allclose(wide.coef_, alone.coef_, atol=1e-6)
+    assert np.abs(wide.coef_ - one).max() > 1e-3
+    endless = fastlr.LogisticRegression(solver="newton-cg", form="primal", tol=1e-18, max_iter=2000).fit(X, y[:20])
+    assert endless.n_iter_[0] < 100, "rounding ends it"
+
+
 def test_newton_steps_leave_a_matrix_without_factors_to_the_plain_way():
     X = np.full((8, 8), np.nan)
     rules = (30, 1e-4, 0.9, 10.0, 0.1)

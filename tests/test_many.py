@@ -158,7 +158,7 @@ def test_the_kernel_does_what_its_twin_does(monkeypatch, dtype, units, weighted)
         teams.append(arrays.many_fits(X, one_hot.astype(dtype), weights, *rules))
     for other in teams[1:]:
         assert all((one == two).all() for one, two in zip(teams[0], other, strict=True))
-    W, b, ends = teams[0]
+    W, b, ends, _ = teams[0]
     for problem in range(p):
         rows = fastlr.fit_many(
             X[problem], labels[problem], subsets=np.ones((1, m)) if weights is None else weights[problem][None],

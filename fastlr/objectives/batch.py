@@ -67,6 +67,9 @@ class BatchForm:
         """Return None: there is no kernel for it."""
         return None
 
+    def newton_cg_steps(self, *arguments: Any) -> None:
+        """Return None: the kernel takes the whole batch, see `training.many`."""
+
     def conjugate_gradients(
         self, A: Array, counts: Array | None, l2: Array, preconditioner: Preconditioner, c: Array, gradient: Vector,
         longest: int, share: float,

@@ -16,6 +16,7 @@ MEMORY_LIMIT = 2**32  # bytes that K, or a matrix of second derivatives, may tak
 STEPS = 8  # of Newton's method, about
 PRODUCTS = 16  # with the second derivatives in each of them, where their matrix is not formed
 ROUND = 8  # of these, where the features' covariance makes the objective rounder
+COMPILED = 0.1  # nanoseconds of a multiply-add in one thread
 CALLS = 300_000.0  # nanoseconds that a product takes beside its arithmetic, and half of what else a step does
 KEPT = 10  # arrays of the size of the logits that a solver has at the same time
 EVALUATIONS = 60  # of L-BFGS, which a pass over the data makes one of
@@ -61,6 +62,7 @@ class Size(NamedTuple):
     copy: int = 0  # bytes of a copy of the data, where one is needed to have them in the backend's memory
     logits: float = math.inf  # bytes of logits from which a solver is as fast without keeping them
     fused: bool = False  # whether a kernel makes the loss and gradient of a softmax in one reading of the data
+    compiled: tuple[str, ...] = ()  # solvers all of whose steps are one compiled call, in the primal form
 
     def streams(self, units: int, solver: str = GD) -> bool:
         """Return whether the data come in blocks, and the logits of so many units are not kept.
@@ -109,6 +111,10 @@ def _work(solver: str, form: str, size: Size, costs: Costs) -> float:
     """Return the nanoseconds of a fit, to within a small factor."""
     n, m, k, outputs = size[:4]
     gram = form == GramForm.name
+    if not gram and solver in size.compiled:
+        if solver == "newton":
+            return CALLS + STEPS * costs.dense * (outputs * n) ** 2 * m
+        return 2 * CALLS + STEPS * ROUND * 2 * COMPILED * outputs * n * min(n, m)
     once = costs.product * n * m * m if gram else 0.0
     if solver != "newton":
         products = STEPS * PRODUCTS

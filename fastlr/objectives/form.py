@@ -82,6 +82,14 @@ class Form(Protocol):
     ) -> tuple[Evaluation, Array, Passed] | None:  # fmt: skip
         """Return what `Objective.newton_steps` does."""
 
+    def newton_cg_steps(
+        self, x: Vector, Y: Array, l2: Array, counts: Array | None, intercept: bool, most: int, tol: float,
+        settings: tuple[Any, ...],
+    ) -> tuple[Array, Array, int, int, Passed] | None:  # fmt: skip
+        """Return what `Objective.newton_cg_steps` does: coordinates, intercepts, steps, how many of the last led
+        nowhere, and what was passed; None without a kernel for it.
+        """
+
     def conjugate_gradients(
         self, A: Array, counts: Array | None, l2: Array, preconditioner: Preconditioner, c: Array, gradient: Vector,
         longest: int, share: float,

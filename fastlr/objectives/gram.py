@@ -142,6 +142,9 @@ class GramForm(Data):
     def newton_steps(self, *arguments: Any) -> None:
         """Return None: there is no kernel for all of it."""
 
+    def newton_cg_steps(self, *arguments: Any) -> None:
+        """Return None: what is small is fitted in the primal form."""
+
     def conjugate_gradients(
         self, A: Array, counts: Array | None, l2: Array, preconditioner: Preconditioner, c: Array, gradient: Vector,
         longest: int, share: float,

@@ -25,12 +25,46 @@ EVERY = 8  # examples of which one is looked at for the mean curvature
 VECTOR = 8  # numbers of a vector of the CPU
 SMALL = 2**23  # multiply-adds of the second derivatives, up to which one compiled step is faster than a BLAS
 CACHE = 2**20  # bytes of examples that stay in it, which models may read one after another
+LITTLE = 2**21  # numbers of the examples times outputs, for all steps of newton-cg in one thread
+JITTER = 1e-12  # of the mean of the diagonal of a Gram matrix
 FUSED = 2**19  # bytes of one model's weights that stay in the cache of a CPU's core
 
 
 def fuses(kernels: Kernels, units: int, n: int, itemsize: int) -> bool:
     """Return whether a softmax's loss and gradient are made in one reading of the examples."""
     return "loss_and_gradient" in kernels and units > 1 and units * n * itemsize <= FUSED
+
+
+def in_one_call(k: int, units: int, n: int, m: int) -> bool:
+    """Return whether all steps of newton-cg are one compiled call, in one thread: of one model, on little data."""
+    return k == 1 and units * n * m <= LITTLE
+
+
+def steps_in_one_call(kernels: Kernels, k: int, units: int, n: int, m: int) -> tuple[str, ...]:
+    """Return the solvers all of whose steps are one compiled call."""
+    small = k == 1 and "newton_steps" in kernels and m * (units * (n + 1)) ** 2 <= SMALL
+    little = "many_fits" in kernels and in_one_call(k, units, n, m)
+    return ("newton",) * small + ("newton-cg",) * little
+
+
+def factor_of_gram(rows: Array) -> Array:
+    """Return L with L Lᵀ = K, the Gram matrix of examples `(…, m, n)`, in float64: their features in m coordinates.
+
+    Weights W that lie in the space of the examples are V = W Q for X = L Qᵀ with orthonormal columns of Q, and
+    W Xᵀ = V Lᵀ, ‖W‖ = ‖V‖. A little is added to K's diagonal: an example may be there twice.
+    """
+    xp = array_namespace(rows)
+    rows = xp.astype(rows, xp.float64)
+    K = rows @ xp.matrix_transpose(rows)
+    least = JITTER * xp.mean(core.diagonal(K), axis=-2, keepdims=True) + float(np.finfo(np.float64).tiny)
+    return xp.linalg.cholesky(K + least * xp.eye(K.shape[-1], dtype=K.dtype, device=device(K)))
+
+
+def from_factor(V: Array, L: Array, rows: Array) -> Array:
+    """Return W for the coordinates V `(…, units, m)`: C X with C L = V."""
+    xp = array_namespace(L)
+    C = xp.matrix_transpose(xp.linalg.solve(xp.matrix_transpose(L), xp.matrix_transpose(V)))
+    return C @ xp.astype(rows, L.dtype, copy=False)
 
 
 @dataclass(frozen=True)
@@ -174,6 +208,30 @@ class PrimalForm(Data):
         J, f, norm, kept = (found[:, i].astype(dtype).reshape(-1, 1, 1) for i in range(4))
         return Evaluation(Vector(W, b, Z), J, f, Vector(dW, db), norm), kept > 0, passed
 
+    def newton_cg_steps(
+        self, x: Vector, Y: Array, l2: Array, counts: Array | None, intercept: bool, most: int, tol: float,
+        settings: tuple[Any, ...],
+    ) -> tuple[Array, Array, int, int, Passed] | None:  # fmt: skip
+        """Return where all steps of newton-cg lead, in one compiled call for one model on little data; else None.
+
+        From zero, weights lie in the space of the examples: where there are fewer of these than features, the fit is in
+        the coordinates of their Gram matrix's factor (see `factor_of_gram`).
+        """
+        kernel, (k, units, n), m = self.kernels.get("many_fits"), x.W.shape, self.X.shape[1]
+        if kernel is None or not in_one_call(k, units, n, m):
+            return None
+        rules, patience, longest, share = settings
+        rows, W = self.examples(slice(None), False).T, x.W
+        L = factor_of_gram(rows) if m < n and not W.any() else None
+        F = np.ascontiguousarray(rows if L is None else L)
+        W, b, found, passed = kernel(
+            F[np.newaxis], Y[:1], None if counts is None else counts[:, 0, :], l2[:, 0, 0], intercept, rules, tol, most,
+            patience, longest, share, (W if L is None else np.zeros((1, units, m), F.dtype), x.b[..., 0]),
+        )  # fmt: skip
+        steps, stalled = int(found[0, 0, 0]), int(found[0, 0, 3])
+        W = W[:, 0] if L is None else from_factor(W[:, 0], L, rows)
+        return W.astype(x.W.dtype), b[0, :, :, np.newaxis], steps, stalled, passed[0, 0, 1:steps].tolist()
+
     @functools.cached_property
     def in_vectors(self) -> Array:
         """Return few examples as that kernel reads them: float64 rows, then a one, then zeros up to whole vectors."""
@@ -198,7 +256,8 @@ class PrimalForm(Data):
     def examples(self, which: slice, intercept: bool) -> Array:
         """Return x̃ (n + 1, …) of some of the examples as floats, scaled or standardized, or without the 1."""
         xp, X = array_namespace(self.W), self.X[:, which]
-        x = self.scale * xp.astype(X, self.W.dtype, copy=False)
+        x = xp.astype(X, self.W.dtype, copy=False)
+        x = x if self.scale == 1 else self.scale * x
         if self.moments is not None:
             x = (x - self.moments[0].T) / self.moments[1].T
         return xp.concat([x, xp.ones_like(x[:1, :])], axis=0) if intercept else x

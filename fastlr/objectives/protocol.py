@@ -48,6 +48,15 @@ class Evaluation(NamedTuple):
     kept: tuple[Any, ...] = ()  # what `curved` adds: the objective's own affair
 
 
+class Compiled(NamedTuple):
+    """Where compiled steps led one model."""
+
+    at: Evaluation
+    steps: int
+    stalled: int  # how many of the last led nowhere
+    passed: Passed  # of the points between
+
+
 class Line(Protocol):
     """The objective on the line x + t d."""
 
@@ -106,6 +115,13 @@ class Objective(Protocol):
         There are at most `most` steps. They end where the gradient's norm is at most `tol`, or where a step brings no
         more. More than one step is for one model alone. The third result is the cost and the objective of the points
         between. None without a kernel for it. `rules` are the constants of the line search.
+        """
+
+    def newton_cg_steps(self, at: Evaluation, most: int, tol: float, settings: tuple[Any, ...]) -> Compiled | None:
+        """Return where all steps of newton-cg lead, in one compiled call, for one model on little data; else None.
+
+        There are at most `most`, and they end where the gradient's norm is at most `tol`, or where so many lead
+        nowhere. `settings` are the rules of the line search, that number, and those of the conjugate gradients.
         """
 
     def conjugate_gradients(self, at: Evaluation, longest: int, share: float) -> Vector | None:

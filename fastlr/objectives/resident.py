@@ -19,7 +19,7 @@ from fastlr.namespace import array_namespace, to_host
 from fastlr.objectives.form import Form
 from fastlr.objectives.network import Deeper, Network, classes_of
 from fastlr.objectives.preconditioner import Preconditioner, mean_curvature
-from fastlr.objectives.protocol import Evaluation, Passed, State, Vector, plus, rows_of
+from fastlr.objectives.protocol import Compiled, Evaluation, Passed, State, Vector, plus, rows_of
 
 LOGISTIC_REGRESSION = Network()
 NONE = Preconditioner()
@@ -130,6 +130,16 @@ class Resident:
     ) -> tuple[Evaluation, Array, Passed] | None:
         """Return the point after compiled steps of Newton's method, whether the last was taken, and what was passed."""
         return self.form.newton_steps(at, self.Y, self.l2, self.counts, self.network.intercept, rules, most, tol)
+
+    def newton_cg_steps(self, at: Evaluation, most: int, tol: float, settings: tuple[Any, ...]) -> Compiled | None:
+        """Return where all steps of newton-cg lead, in one compiled call; None without a kernel for it."""
+        found = self.form.newton_cg_steps(
+            at.x, self.Y, self.l2, self.counts, self.network.intercept, most, tol, settings
+        )
+        if found is None:
+            return None
+        W, b, steps, stalled, passed = found
+        return Compiled(self.evaluate(self.complete(Vector(W, b))), steps, stalled, passed)
 
     def _probabilities(self, at: Evaluation) -> Array:
         return core.sigmoid(at.x.Z) if self.network.outputs == 1 else core.softmax(at.x.Z)

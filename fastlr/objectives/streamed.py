@@ -191,6 +191,9 @@ class Streamed:
     def newton_steps(self, at: Evaluation, rules: tuple[Any, ...], most: int, tol: float) -> None:
         """Return None: there is no kernel for all of it."""
 
+    def newton_cg_steps(self, at: Evaluation, most: int, tol: float, settings: tuple[Any, ...]) -> None:
+        """Return None: there is no kernel for all of it."""
+
     def conjugate_gradients(self, at: Evaluation, longest: int, share: float) -> None:
         """Return None: there is no kernel for all of it."""
 

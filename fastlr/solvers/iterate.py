@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 from fastlr.core import Array
 from fastlr.objectives.protocol import Evaluation, Objective, rows_of
 
+PATIENCE = 5  # steps in a row that lead nowhere, after which rounding is all that is left
+
 
 class Iterate(NamedTuple):
     """A point with what is known of the objective there, and what the solver remembers."""

@@ -8,15 +8,14 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from fastlr.backends import Backend
-from fastlr.objectives.protocol import Objective, Passed, State, rows_of
+from fastlr.objectives.protocol import Objective, State, rows_of
 from fastlr.solvers import Converging
-from fastlr.solvers.iterate import Iterate
+from fastlr.solvers.iterate import PATIENCE, Iterate
 from fastlr.training.checkpoint import NONE, Checkpoint
 from fastlr.training.follow import Callback, Measure, Path, on_host
 from fastlr.training.packing import packable
 
 FEW = 0.75  # of the models: when no more of them go on, they do so by themselves
-PATIENCE = 5  # steps in a row that lead nowhere, after which rounding is all that is left
 
 
 class RoundingNote(str):
@@ -84,12 +83,10 @@ def converge(
         if len(rows) <= FEW * len(going):
             objective, iterate = objective.rows(rows), iterate.rows(rows)
             going = [going[row] for row in rows]
-        passed: Passed = []
         with np.errstate(over="ignore", invalid="ignore"):
-            if unwatched and len(going) == 1 and hasattr(solver, "steps"):
-                iterate, passed = solver.steps(objective, iterate, iterations - done, tol)
-            else:
-                iterate = solver.step(backend, objective, iterate)
+            many = getattr(solver, "steps", None) if unwatched and len(going) == 1 else None
+            found = None if many is None else many(objective, iterate, iterations - done, tol)
+            iterate, passed = (solver.step(backend, objective, iterate), []) if found is None else found
         for cost, value in passed:
             done += 1
             path = paths[going[0]]

@@ -21,7 +21,7 @@ from fastlr.objectives import FORMS
 from fastlr.objectives.choose import Size, choose_form, choose_solver_and_form
 from fastlr.objectives.gram import GramForm
 from fastlr.objectives.network import Layer, Network, outputs_for, targets
-from fastlr.objectives.primal import PrimalForm, fuses
+from fastlr.objectives.primal import PrimalForm, fuses, steps_in_one_call
 from fastlr.objectives.resident import Resident
 from fastlr.objectives.streamed import DataObjective, SampleWeight, Streamed, moments_of
 from fastlr.solvers import SOLVERS
@@ -73,7 +73,9 @@ def measured(backend: Backend, rows: Array, k: int, outputs: int, penalized: boo
     copy = 0 if in_place and _is_read(backend, rows) else m * n * itemsize
     logits = LOGITS if backend.xp is np else math.inf
     fused = copy == 0 and fuses(backend.kernels, outputs, n, itemsize)
-    return Size(n, m, k, outputs, itemsize, penalized, memory_budget(backend.free_memory()), copy, logits, fused)
+    free = memory_budget(backend.free_memory())
+    compiled = steps_in_one_call(backend.kernels, k, outputs, n, m)
+    return Size(n, m, k, outputs, itemsize, penalized, free, copy, logits, fused, compiled)
 
 
 def _is_read(backend: Backend, rows: Array) -> bool:

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from array_api_compat import device
 from numpy.typing import NDArray
 
 from fastlr import core
@@ -28,16 +27,17 @@ from fastlr.model.scores import check_scoring
 from fastlr.namespace import array_namespace, as_rows, dtype_name, library_of, to_host
 from fastlr.objectives.batch import BatchForm
 from fastlr.objectives.network import Network, one_hot, outputs_for
+from fastlr.objectives.primal import factor_of_gram, from_factor
 from fastlr.objectives.resident import Resident
 from fastlr.solvers import newton_cg
+from fastlr.solvers.iterate import PATIENCE
 from fastlr.solvers.line_search import RULES
 from fastlr.training.checks import not_negative, positive, scale_or_auto, several, truth, whole
-from fastlr.training.converge import PATIENCE, converge
+from fastlr.training.converge import converge
 from fastlr.training.definition import spread
 from fastlr.training.ranges import check_range
 from fastlr.training.settings import TOLERANCE, Target, scale_of
 
-JITTER = 1e-12  # of the mean of K's diagonal, added to it: examples may be there twice
 NUMBERS = 2**25  # of the examples of problems that are fitted together
 STEP = 8  # sizes of subsets are brought to multiples of it
 
@@ -297,15 +297,13 @@ def _fit_group(backend: Backend, X: Array, Y: Array, weights: NDArray[np.float64
     xp, (_, m, n) = backend.xp, X.shape
     L = None
     if m < n and backend.dtype == "float64":
-        K = X @ xp.matrix_transpose(X)
-        least = JITTER * xp.mean(core.diagonal(K), axis=1, keepdims=True) + float(np.finfo(np.float64).tiny)
-        L = xp.linalg.cholesky(K + least * xp.eye(m, dtype=K.dtype, device=device(K)))
+        L = factor_of_gram(X)
     kernel = backend.kernels.get("many_fits")
     given = X if L is None else L
     if kernel is None:
         fitted = _step_together(backend, given, Y, weights, asked)
     else:
-        V, b, found = kernel(
+        V, b, found, _ = kernel(
             np.ascontiguousarray(given), Y, weights, asked.l2, asked.intercept, RULES, asked.tol, asked.iterations,
             PATIENCE, newton_cg.LONGEST, newton_cg.SHARE,
         )  # fmt: skip
@@ -313,9 +311,8 @@ def _fit_group(backend: Backend, X: Array, Y: Array, weights: NDArray[np.float64
     if L is None:
         return fitted
     V = fitted.W
-    columns = xp.matrix_transpose(xp.reshape(V, (V.shape[0], -1, m)))
-    C = xp.matrix_transpose(xp.linalg.solve(xp.matrix_transpose(L), columns))  # C L = V
-    return fitted._replace(W=xp.reshape(C @ X, (*V.shape[:3], n)))
+    W = from_factor(xp.reshape(V, (V.shape[0], -1, m)), L, X)
+    return fitted._replace(W=xp.reshape(W, (*V.shape[:3], n)))
 
 
 def _step_together(backend: Backend, X: Array, Y: Array, weights: NDArray[np.float64] | None, asked: _Asked) -> _Fitted:

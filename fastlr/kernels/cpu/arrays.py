@@ -156,24 +156,28 @@ def newton_steps(
 
 def many_fits(
     X: Array, Y: Array, weights: Array | None, l2: Array, intercept: bool, rules: Any, tol: float, most: int,
-    patience: int, longest: int, least: float,
-) -> tuple[Array, Array, Array]:  # fmt: skip
+    patience: int, longest: int, least: float, start: tuple[Array, Array] | None = None,
+) -> tuple[Array, Array, Array, Array]:  # fmt: skip
     """Return weights, intercepts and what was found of the minima of problems `X (p, m, n)`, in its dtype of floats.
 
-    They are `(p, values, units, n)`, `(p, values, units)` and `(p, values, 3)`: steps, gradient's norm, objective.
-    `Y (p, units, m)` are one-hot labels, `weights (p, m)` have a mean of 1, `l2 (values,)`. Twin: `newton_cg` on a
-    `BatchForm`.
+    They are `(p, values, units, n)`, `(p, values, units)` and `(p, values, 4)`: steps, gradient's norm, objective, and
+    the last steps that led nowhere; then, where there is a start, the costs and objectives on the way, `(p, values,
+    1 + most, 2)`. The start is `W (p, units, n)` and `b (p, units)`, by default zero. `Y (p, units, m)` are one-hot
+    labels, `weights (p, m)` have a mean of 1, `l2 (values,)`. Twin: `newton_cg` on a `BatchForm`.
     """
-    p, units, n, dtype = len(X), Y.shape[1], X.shape[2], X.dtype
+    p, units, n, dtype, values = len(X), Y.shape[1], X.shape[2], X.dtype, len(l2)
     counted = np.empty((0, 0), dtype) if weights is None else np.asarray(weights, dtype)
-    W, b = np.empty((p, len(l2), units, n), dtype), np.empty((p, len(l2), units), dtype)
-    found, given = np.empty((p, len(l2), 3)), _writable(X, np.asarray(Y, dtype), counted, np.asarray(l2, np.float64))
+    W, b = np.zeros((p, values, units, n), dtype), np.zeros((p, values, units), dtype)
+    if start is not None:
+        W[:, 0], b[:, 0] = start
+    found, passed = np.empty((p, values, 4)), np.empty((p, values, 0 if start is None else 1 + most, 2))
+    given = _writable(X, np.asarray(Y, dtype), counted, np.asarray(l2, np.float64))
     size = min(p, starting.size_for(64 * units * X.size))
     starting.start(
-        "many_fits", size, *given, float(intercept), core.rounding(dtype), rules, tol, most, patience,
-        longest, least, W, b, found,
+        "many_fits", size, *given, float(intercept), core.rounding(dtype), rules, tol, most, patience, longest, least,
+        W, b, found, passed,
     )  # fmt: skip
-    return W, b, found
+    return W, b, found, passed
 
 
 def _writable(*arrays: Array) -> list[Array]:

@@ -17,13 +17,15 @@ from fastlr.kernels.cpu.products import TILE, add8, add_tile, convert, dot8, eig
 def many_fits(
     member: int, size: int, counter: Any, rows: Any, Y: Any, weights: Any, l2: Any, intercept: float, rounding: float,
     rules: Any, tol: float, most: int, patience: int, longest: int, least: float, W: Any, b: Any, found: Any,
+    passed: Any,
 ) -> None:  # fmt: skip
     """W (p, values, units, n) and b (p, values, units) ← the minima for `rows (p, m, n)`, a problem after another.
 
     `Y (p, units, m)` are one-hot labels, `weights (p, m)` how much the examples count, with a mean of 1, or of no
-    examples; l2 (values,) the penalties: the first starts at zero, each other at the minimum of the one before. A fit
+    examples; l2 (values,) the penalties: the first starts at what W and b hold, each other at the minimum before. A fit
     ends as in `converge`: at a norm of at most tol, after `most` steps, or after so many (`patience`) that led nowhere.
-    `found (p, values, 3)` ← its steps, the norm of its gradient, and its objective. `rules` are those of
+    `found (p, values, 4)` ← its steps, the norm of its gradient, its objective, and how many steps led nowhere, in the
+    end; `passed (p, values, 1 + most or 0, 2)` ← the cost and the objective of each point. `rules` are those of
     `line_search`, `longest` and `least` those of `newton_cg`. Twin: `newton_cg` on a `BatchForm`.
     """
     (problems, values, units, n), m = W.shape, rows.shape[1]
@@ -44,9 +46,7 @@ def many_fits(
         for value in range(values):
             here, here_b, penalty = W[problem, value], b[problem, value], l2[value]
             if value == 0:
-                here[:] = 0
-                here_b[:] = 0
-                Z[:] = 0
+                _logits(X, here, here_b, tile, T, Z)
             else:  # Z is that of the minimum before
                 here[:] = W[problem, value - 1]
                 here_b[:] = b[problem, value - 1]
@@ -60,7 +60,10 @@ def many_fits(
                     hidden = f0 - f <= rounding * abs(f0) and norm >= lowest
                     stalled = stalled + 1 if hidden or not kept else 0
                 lowest = min(lowest, norm)
-                found[problem, value, 0], found[problem, value, 1], found[problem, value, 2] = done, norm, f
+                found[problem, value, 0], found[problem, value, 1] = done, norm
+                found[problem, value, 2], found[problem, value, 3] = f, stalled
+                if done < passed.shape[2]:
+                    passed[problem, value, done, 0], passed[problem, value, done, 1] = J, f
                 if not norm > tol or stalled >= patience or done == most:
                     break
                 # The direction, by conjugate gradients.
