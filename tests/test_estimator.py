@@ -232,6 +232,9 @@ def test_uint8_means_pixels_as_it_does_in_train(estimator):
         np.testing.assert_allclose(said.predict_proba(X), said.predict_proba(X.astype(float)), rtol=1e-9)
         if scale == 1 / 255:
             np.testing.assert_allclose(pixels.coef_, said.coef_)
+    for word, scale in (("pixels", 1 / 255), (None, 1)):
+        by_word, by_number = (estimator(scale=given, **settings).fit(X, y) for given in (word, scale))
+        np.testing.assert_array_equal(by_word.coef_, by_number.coef_)
     if estimator is fastlr.LogisticRegression:
         run = fastlr.train(X, y, l2=1 / 80, solver="newton", tol=1e-9)
         np.testing.assert_allclose(run.model.predict_proba(X), pixels.predict_proba(X), rtol=1e-6)

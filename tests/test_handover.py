@@ -1,5 +1,8 @@
 """Models in the form of other libraries, and estimators whose arrays are moved to one."""
 
+import json
+import sys
+
 import numpy as np
 import pytest
 from conftest import draw_images, every_backend
@@ -40,6 +43,44 @@ def test_to_torch(name, dtype):
     with torch.no_grad():
         logits = module(torch.from_numpy(X.astype(dtype))).numpy()
     np.testing.assert_allclose(probabilities(logits), model.predict_proba(X), rtol=0, atol=TOLERANCE[dtype])
+
+
+def run_onnx(model, X):
+    """Return the outputs of an ONNX model for floats."""
+    runtime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    return runtime.InferenceSession(model.SerializeToString()).run(["probabilities", "label"], {"x": X})
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("name", ["pixels", "features", "network"])
+def test_to_onnx(name, dtype):
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    model, X = trained(name, dtype)
+    made = model.to_onnx()
+    proba, label = run_onnx(made, X.reshape(len(X), -1).astype(dtype))
+    assert proba.dtype == dtype
+    np.testing.assert_allclose(proba, model.predict_proba(X), rtol=0, atol=TOLERANCE[dtype])
+    names = json.loads({one.key: one.value for one in made.metadata_props}["classes"])
+    assert [names[i] for i in label] == model.predict(X).tolist()
+
+
+def test_estimators_go_to_onnx_with_their_tables():
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    X, Y = datasets.make_multilabel_classification(60, 6, n_classes=3, random_state=0)
+    clf = fastlr.LogisticRegression().fit(X, Y)
+    proba, label = run_onnx(clf.to_onnx(), X)
+    np.testing.assert_allclose(proba, clf.predict_proba(X), rtol=0, atol=1e-12)
+    assert (label == clf.predict(X)).all()
+    clf = fastlr.LogisticRegression().fit(X, Y[:, 0])
+    proba, label = run_onnx(clf.to_onnx(), X)
+    np.testing.assert_allclose(proba, clf.predict_proba(X), rtol=0, atol=1e-12)
+    assert (label == clf.predict(X)).all()
+
+
+def test_without_onnx_it_is_said(monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(fastlr.InputError, match=r"to_onnx: it needs ONNX; try pip install 'fastlr\[onnx\]'"):
+        trained("features", "float64")[0].to_onnx()
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])

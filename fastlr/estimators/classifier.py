@@ -15,7 +15,7 @@ from fastlr import core
 from fastlr.backends import Backend, choose_backend
 from fastlr.core import Array
 from fastlr.estimators.inputs import Home, backend_for, check_examples, labels_on_host
-from fastlr.model.handover import as_one_vs_rest, as_scikit_learn, as_torch
+from fastlr.model.handover import as_one_vs_rest, as_onnx, as_scikit_learn, as_torch
 from fastlr.namespace import dtype_name, to_host
 from fastlr.objectives.network import Layer
 
@@ -97,6 +97,11 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Return a `torch.nn.Sequential` that gives the logits of floats `(m, n)`, on the CPU: see `Model.to_torch`."""
         check_is_fitted(self)
         return as_torch([self._layer], 1.0)
+
+    def to_onnx(self) -> Any:
+        """Return an `onnx.ModelProto` that gives probabilities and labels of floats `(m, n)`: see `Model.to_onnx`."""
+        check_is_fitted(self)
+        return as_onnx([self._layer], 1.0, self.classes_.tolist(), self.multilabel_)
 
     def to_sklearn(self) -> Any:
         """Return a fitted `sklearn.linear_model.LogisticRegression`, or a `OneVsRestClassifier` of such for a table."""

@@ -78,7 +78,7 @@ def scale_for(estimator: Any, X: Array) -> float:
     if scale == AUTO and dtype_name(X) == "uint8":
         warnings.warn(
             "X is uint8, which is pixels: it is multiplied by 1/255, as in fastlr.train. Earlier versions did not. "
-            "To end this warning, give scale=1 for features as they are, or scale=1/255 for pixels",
+            "To end this warning, give scale=None for features as they are, or scale='pixels'",
             FutureWarning,
             stacklevel=callers_level(),
         )

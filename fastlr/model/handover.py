@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -31,6 +32,65 @@ def as_torch(layers: Sequence[Layer], scale: float) -> Any:
             linear.bias.copy_(torch.from_numpy(b.copy()))
         modules += [torch.nn.ReLU(), linear] if i else [linear]
     return torch.nn.Sequential(*modules)
+
+
+def as_onnx(layers: Sequence[Layer], scale: float, classes: Sequence[Any], multi_label: bool = False) -> Any:
+    """Return an `onnx.ModelProto` of examples `x (m, …)`, floats of the dtype of its weights, which it flattens.
+
+    Its outputs are `probabilities (m, classes)` and `label (m,)`, the index of the most probable class; with
+    `multi_label` the latter is a table `(m, L)` of zeros and ones. The metadata has the class names, `classes`, as
+    JSON.
+    """
+    try:
+        import onnx
+        from onnx import TensorProto, helper, numpy_helper
+    except ImportError as error:
+        raise InputError("to_onnx: it needs ONNX; try pip install 'fastlr[onnx]'") from error
+    parts = _on_host(layers, scale)
+    dtype = TensorProto.DOUBLE if parts[0][0].dtype == np.float64 else TensorProto.FLOAT
+    nodes, last = [helper.make_node("Flatten", ["x"], ["features"])], "features"
+    constants: dict[str, NDArray[Any]] = {}
+    for i, (W, b) in enumerate(parts):
+        constants |= {f"W{i}": W, f"b{i}": b}
+        if i:
+            nodes.append(helper.make_node("Relu", [last], [f"hidden{i}"]))
+            last = f"hidden{i}"
+        nodes.append(helper.make_node("Gemm", [last, f"W{i}", f"b{i}"], [f"logits{i}"], transB=1))
+        last = f"logits{i}"
+    outputs, two = len(parts[-1][1]), len(classes) == 2 and not multi_label
+    if multi_label or two:
+        nodes.append(helper.make_node("Sigmoid", [last], ["second" if two else "probabilities"]))
+    else:
+        nodes.append(helper.make_node("Softmax", [last], ["probabilities"], axis=1))
+    if two:
+        constants["one"] = np.ones(1, parts[0][0].dtype)
+        nodes.append(helper.make_node("Sub", ["one", "second"], ["first"]))
+        nodes.append(helper.make_node("Concat", ["first", "second"], ["probabilities"], axis=1))
+    if multi_label:
+        constants["half"] = np.full(1, 0.5, parts[0][0].dtype)
+        nodes.append(helper.make_node("Greater", ["probabilities", "half"], ["above"]))
+        nodes.append(helper.make_node("Cast", ["above"], ["label"], to=TensorProto.INT64))
+    else:
+        nodes.append(helper.make_node("ArgMax", ["probabilities"], ["label"], axis=1, keepdims=0))
+    graph = helper.make_graph(
+        nodes,
+        "fastlr",
+        [helper.make_tensor_value_info("x", dtype, ["m", None])],
+        [
+            helper.make_tensor_value_info("probabilities", dtype, ["m", 2 if two else outputs]),
+            helper.make_tensor_value_info("label", TensorProto.INT64, ["m", outputs] if multi_label else ["m"]),
+        ],
+        [numpy_helper.from_array(np.ascontiguousarray(array), name) for name, array in constants.items()],
+    )
+    # What onnxruntime of some years reads, and all that is used here.
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8, producer_name="fastlr")
+    helper.set_model_props(model, {"classes": json.dumps([_plain(name) for name in classes])})
+    onnx.checker.check_model(model)
+    return model
+
+
+def _plain(name: Any) -> Any:
+    return name.item() if isinstance(name, np.generic) else name
 
 
 def as_scikit_learn(layers: Sequence[Layer], scale: float, classes: Sequence[Any]) -> Any:

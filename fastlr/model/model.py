@@ -20,7 +20,7 @@ from fastlr.data.given import with_channels
 from fastlr.data.labelled import labelled
 from fastlr.errors import InputError
 from fastlr.model.evaluation import Results, percent_correct
-from fastlr.model.handover import as_one_vs_rest, as_scikit_learn, as_torch
+from fastlr.model.handover import as_one_vs_rest, as_onnx, as_scikit_learn, as_torch
 from fastlr.model.scores import check_scoring
 from fastlr.namespace import array_namespace, as_rows, compared, dtype_name, is_lazy, library_of, same_values, to_host
 from fastlr.objectives.network import Layer, Network
@@ -220,6 +220,14 @@ class Model:
         InputError without PyTorch.
         """
         return as_torch(self.layers, self.scale)
+
+    def to_onnx(self) -> Any:
+        """Return an `onnx.ModelProto` for examples `x (m, n)`, floats of the dtype of the weights, as `to_torch`.
+
+        Its outputs are `probabilities (m, classes)` and `label (m,)`, the index of the most probable class, or a table
+        where an example has any number of labels. `onnx.save` writes it. Raises InputError without ONNX.
+        """
+        return as_onnx(self.layers, self.scale, self.classes, self.multi_label)
 
     def to_sklearn(self) -> Any:
         """Return a fitted `sklearn.linear_model.LogisticRegression`, for examples `(m, n)`.

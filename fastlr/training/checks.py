@@ -86,14 +86,14 @@ def class_weights(name: str, weights: Any) -> dict[str, float] | str | None:
 
 
 def scale_or_auto(name: str, scale: Any) -> float | str:
-    """Return a scale as a number, or "auto"."""
-    if isinstance(scale, str) and scale == "auto":
-        return scale
+    """Return a scale as a number, or "auto"; None is 1, "pixels" 1/255."""
+    if scale is None or (isinstance(scale, str) and scale in ("auto", "pixels")):
+        return {None: 1.0, "pixels": 1 / 255}.get(scale, "auto")
     try:
         return real(name, scale, above=0.0)
     except InputError:
         raise InputError(
-            f"{name}: {scale!r}; a positive number is needed, or 'auto': 1/255 for uint8, 1 for all else"
+            f"{name}: {scale!r}; a positive number is needed, or 'auto': 1/255 for uint8, 1 for all else; or 'pixels'"
         ) from None
 
 

@@ -81,9 +81,9 @@ class Settings(Group):
     optimizer: str = setting(GD, "gd, momentum, nesterov or adam.", _optimizer)
     batch_size: int | None = setting(None, "Examples a step looks at; by default all.", optional(at_least(1)))
     standardize: bool = setting(False, "Bring each feature to mean 0 and standard deviation 1.", truth)
-    scale: float | str = setting(
+    scale: float | str | None = setting(
         AUTO,
-        "What the numbers are multiplied by; auto: 1/255 for uint8, 1 for all else.",
+        "What the numbers are multiplied by; auto: 1/255 for uint8, 1 for all else; pixels: 1/255.",
         scale_or_auto,
         metavar="F",
         read=texts.scale,
@@ -190,13 +190,13 @@ class Candidate(Group):
     seed: int = setting(*SEED)
 
 
-def scale_of(scale: float | str, examples: Any) -> float:
+def scale_of(scale: float | str | None, examples: Any) -> float:
     """Return what the examples' numbers are multiplied by: with "auto" 1/255 for uint8, which is pixels, else 1."""
     from fastlr.namespace import dtype_name
 
     if isinstance(scale, str):
         return PIXEL_SCALE if dtype_name(examples) == "uint8" else 1.0
-    return float(scale)
+    return 1.0 if scale is None else float(scale)
 
 
 def candidates(learning_rates: Sequence[Any], l2: Sequence[Any], seeds: Sequence[Any]) -> list[Candidate]:

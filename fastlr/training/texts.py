@@ -33,13 +33,13 @@ def _powers(first: float, last: float, count: int) -> list[float]:
 
 
 def scale(text: str) -> float | str:
-    """Return "0.5" as a number, and "auto" as it is."""
-    if text == "auto":
+    """Return "0.5" as a number, and "auto" and "pixels" as they are."""
+    if text in ("auto", "pixels"):
         return text
     try:
         return float(text)
     except ValueError:
-        raise InputError(f"--scale: {text!r}; a positive number is needed, or auto") from None
+        raise InputError(f"--scale: {text!r}; a positive number is needed, or auto, or pixels") from None
 
 
 def class_weights(text: str) -> dict[str, float] | str | None:
