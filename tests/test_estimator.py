@@ -266,8 +266,7 @@ def test_arrays_of_a_library_give_arrays_of_it(name):
     with backend.scope():
         theirs, labels = backend.asarray(X), backend.asarray(y.astype(np.int32))
         weights = backend.asarray(np.ones(60, np.float32))
-    clf = fastlr.LogisticRegression(backend=name if library_of(theirs) == "numpy" else None)
-    clf.fit(theirs, labels, weights)
+    clf = fastlr.LogisticRegression(backend=name).fit(theirs, labels, weights)
     for array in (clf.coef_, clf.intercept_, clf.predict_proba(theirs), clf.decision_function(theirs)):
         assert (library_of(array), dtype_name(array)) == (library_of(theirs), "float32")
     assert library_of(clf.predict(theirs)) == library_of(theirs)

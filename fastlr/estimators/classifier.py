@@ -122,7 +122,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _of_logits(self, X: Any, method: str, function: Callable[[Backend, Array], Array]) -> Array:
         """Return a function of the backend and of the logits `(outputs, m)`, where X is."""
         check_is_fitted(self)
-        home = Home.of(X)
+        home = Home.of(X, self)
         if home.library != Home.of(self.coef_).library:
             raise ValueError(
                 f"Inputs passed to {type(self).__name__}.{method}() must use the same namespace and the same device as "

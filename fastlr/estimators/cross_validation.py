@@ -112,7 +112,7 @@ class LogisticRegressionCV(LinearClassifier):
         settings, Cs = settings_of(self, l1_ratios=self.l1_ratios), self._values()
         if not isinstance(self.use_legacy_attributes, bool | np.bool_) and self.use_legacy_attributes != "warn":
             raise ValueError(f"use_legacy_attributes: {self.use_legacy_attributes!r}; True or False is needed")
-        home = Home.of(X)
+        home = Home.of(X, self)
         X, y = check_training(self, X, y)
         if is_table(y):
             raise ValueError("y: it is a table of labels; fastlr.path chooses one l2 for all of its columns")

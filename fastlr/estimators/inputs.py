@@ -11,6 +11,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d, validate_data
 
 from fastlr.backends import Backend, choose_backend, native_libraries
+from fastlr.backends.shared import given_back, is_shared, seen
 from fastlr.core import Array
 from fastlr.data.dataset import check_finite, check_mask, is_real
 from fastlr.namespace import array_namespace, dtype_name, library_of, to_host
@@ -25,13 +26,15 @@ class Home:
 
     library: str
     array: Any
+    shared: bool = False  # whether it is worked on as NumPy's
 
     @classmethod
-    def of(cls, array: Any) -> Self:
+    def of(cls, array: Any, estimator: Any = None) -> Self:
         """Return the home of an array; whatever NumPy makes an array of is at home there."""
         library = library_of(array)
         known = library in native_libraries() or hasattr(array, "__array_namespace__")
-        return cls(library if known else "numpy", array)
+        shared = estimator is not None and is_shared(array, estimator.backend, estimator.device)
+        return cls(library if known else "numpy", array, shared)
 
     @property
     def _is_foreign(self) -> bool:
@@ -39,6 +42,8 @@ class Home:
 
     def take(self, array: Array) -> Array:
         """Return an array for a backend: itself, or NumPy's copy where there is none for the library."""
+        if self.shared and library_of(array) == self.library:
+            return seen(array)
         if not self._is_foreign:
             return array
         info = array_namespace(array).__array_namespace_info__()
@@ -48,6 +53,8 @@ class Home:
         """Return a backend's array as one of the library, on the device."""
         if self.library == "numpy":
             return to_host(array)
+        if self.shared:
+            return given_back(to_host(array), self.array)
         return array_namespace(self.array).asarray(array, device=self.array.device) if self._is_foreign else array
 
 
@@ -69,7 +76,7 @@ def check_training(estimator: Any, X: Any, y: Any) -> tuple[Array, NDArray[Any]]
         return X, y
     for name, values in (("X", X), ("y", y)):
         check_mask(name, values)
-    X, y = Home.of(X).take(X), labels_on_host(y)
+    X, y = Home.of(X, estimator).take(X), labels_on_host(y)
     if is_table(y):
         return check_examples(estimator, X, reset=True), _checked_table(X, y)
     if library_of(X) in native_libraries():
@@ -107,7 +114,7 @@ def check_examples(estimator: Any, X: Any, reset: bool = False) -> Array:
             estimator.n_features_in_ = X.shape[1]
         return X
     check_mask("X", X)
-    X = Home.of(X).take(X)
+    X = Home.of(X, estimator).take(X)
     if library_of(X) not in native_libraries():
         X = validate_data(estimator, X, dtype=READ, reset=reset, ensure_all_finite=not _is_half(X))
         if _is_half(X):  # scikit-learn's way would take half as much memory again

@@ -40,7 +40,8 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):  # type: ignor
     `backend`, `device`, `form` and `scale` are those of `fastlr.train`: uint8 is multiplied by 1/255 unless a scale
     says otherwise. `coef_` are those of X as it is; the penalty is on those of the scaled X. The fit is in float32
     where X is float32 or float16, else in float64; X is not copied, but for whole numbers other than uint8. CuPy's,
-    PyTorch's and JAX's arrays are fitted where they are, and all that is returned for them is of their library.
+    PyTorch's and JAX's arrays are fitted where they are, those on the CPU by the kernels, not copied, unless `backend`
+    names another; all that is returned for them is of their library.
 
     Labels `(m, L)` of zeros and ones fit L models of one label each, as `OneVsRestClassifier` does: `coef_ (L, n)`,
     `predict` gives a table of zeros and ones, `predict_proba (m, L)` the probability of each one, `n_iter_ (L,)`.
@@ -102,7 +103,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):  # type: ignor
         """
         settings = settings_of(self, l1_ratio=self.l1_ratio)
         C = positive("C", self.C) if self.penalty is not None else math.inf
-        home = Home.of(X)
+        home = Home.of(X, self)
         X, y = check_training(self, X, y)
         problem = problem_of(y, self.class_weight, sample_weight, self.missing_label)
         check_liblinear(self, C, problem.outputs)

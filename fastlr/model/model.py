@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from fastlr import core
 from fastlr.backends import Backend, choose_backend
+from fastlr.backends.shared import given_back, is_shared, seen
 from fastlr.core import Array
 from fastlr.data.dataset import Dataset, Name, check_finite, check_mask, is_real
 from fastlr.data.expansion import as_expansion
@@ -87,7 +88,7 @@ class Model:
             proba = backend.xp.concat(list(self._probabilities(backend, images)), axis=1).T
             if proba.shape[1] == 1 and not self.multi_label:
                 proba = backend.xp.concat([1 - proba, proba], axis=1)
-        return backend.to_host(proba) if _is_on_host(images) else proba
+        return _at_home(backend, proba, images)
 
     def predict(self, images: Any) -> Array:
         """Return the class of each example, `(m,)`: the most probable, of two the second above 0.5.
@@ -106,12 +107,15 @@ class Model:
             chosen = self._chosen(backend, images)
             if numbers and not _is_on_host(images):
                 names = backend.asarray(np.asarray(self.classes, dtype=np.int32))
-                return backend.xp.take(names, backend.xp.astype(chosen, backend.xp.int32), axis=0)
+                return _at_home(
+                    backend, backend.xp.take(names, backend.xp.astype(chosen, backend.xp.int32), axis=0), images
+                )
         return np.asarray(self.classes)[backend.to_host(chosen).astype(np.intp)]
 
     def _backend_for(self, images: Any) -> Backend:
         """Return the backend of the images' library and device; for images on the host the one that is asked for."""
-        like = None if _is_on_host(images) else images.images if isinstance(images, Dataset) else images
+        like = images.images if isinstance(images, Dataset) else images
+        like = None if _is_on_host(images) or is_shared(like) else like
         return choose_backend(dtype=dtype_name(self.layers[-1].W), like=like)
 
     def _chosen(self, backend: Backend, images: Any) -> Array:
@@ -266,7 +270,7 @@ class Model:
             images = with_channels(images, self.image_shape[2])
         if images.ndim < 2 or (self.image_shape and images.ndim == 4 and images.shape[1:] != self.image_shape):
             raise InputError(f"{source}: they have shape {tuple(images.shape)}; (m, {self._wanted()}) is needed")
-        rows: Array = as_rows(images)
+        rows: Array = as_rows(seen(images) if is_shared(images) else images)
         if rows.shape[1] != self.n_features:
             raise InputError(f"{source}: they have {rows.shape[1]} numbers each; (m, {self._wanted()}) is needed")
         check_finite(source, rows)
@@ -274,6 +278,14 @@ class Model:
 
     def _wanted(self) -> str:
         return ", ".join(map(str, self.image_shape or (self.n_features,)))
+
+
+def _at_home(backend: Backend, array: Array, images: Any) -> Array:
+    """Return an array of the backend where the images are."""
+    like = images.images if isinstance(images, Dataset) else images
+    if _is_on_host(images):
+        return backend.to_host(array)
+    return given_back(backend.to_host(array), like) if is_shared(like) else array
 
 
 def _is_on_host(images: Any) -> bool:

@@ -11,13 +11,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fastlr.backends import Backend, choose_backend
+from fastlr.backends.shared import given_back, is_shared, seen
 from fastlr.data.dataset import Dataset
 from fastlr.data.given import matching_set, training_set
 from fastlr.data.reading import as_dataset
 from fastlr.errors import ConvergenceWarning, DivergenceWarning, InputError, shown
 from fastlr.files import check_writable
+from fastlr.model.model import Model
 from fastlr.model.scores import Scoring
 from fastlr.namespace import library_of
+from fastlr.objectives.network import Layer
 from fastlr.training.checkpoint import NONE, Checkpoint, digest, digest_of
 from fastlr.training.checks import several
 from fastlr.training.definition import spread
@@ -159,13 +162,16 @@ def train_all(
     callback: Callback | None = None,
 ) -> list[Run]:
     """Train all models on the backend that is asked for, or that goes with the data."""
-    backend = _backend_for(given.data, target)
+    backend, examples = _backend_for(given.data, target), examples_of(given.data)
+    shared = is_shared(examples, target.backend, target.device)
     if checkpoint is not None:
         check_writable(_path_of(checkpoint))  # before the data are read
     with backend.scope():
         started = time.perf_counter()
         train_data = training_set(given.data, given.labels, given.missing_label)
         test_data = matching_set("test", as_dataset(given.test, "test"), train_data, given.missing_label)
+        if shared:
+            train_data, test_data = _as_seen(train_data), None if test_data is None else _as_seen(test_data)
         splits = make_splits(train_data.labels, given.folds, given.groups, settings.seed)
         weightings = weightings_of(train_data, given.sample_weight, settings.class_weight, splits)
         with _open(checkpoint, backend, train_data, test_data, settings, models, given, weightings, test_costs) as kept:
@@ -174,7 +180,20 @@ def train_all(
                 scoring=given.scoring, test_costs=test_costs, callback=callback, checkpoint=kept,
             )  # fmt: skip
         seconds = time.perf_counter() - started
-    return [replace(run, seconds=seconds) for run in runs]
+    runs = [replace(run, seconds=seconds) for run in runs]
+    return [replace(run, model=_given_back(run.model, examples)) for run in runs] if shared else runs
+
+
+def _as_seen(data: Dataset) -> Dataset:
+    """Return examples in the CPU's memory as NumPy sees them."""
+    return replace(data, images=seen(data.images))
+
+
+def _given_back(model: Model, like: Any) -> Model:
+    """Return a model with its arrays in the library of the examples."""
+    layers = tuple(Layer(given_back(layer.W, like), given_back(layer.b, like)) for layer in model.layers)
+    moments = None if model.moments is None else tuple(given_back(values, like) for values in model.moments)
+    return replace(model, layers=layers, moments=moments)
 
 
 def _open(
@@ -212,7 +231,14 @@ def _path_of(checkpoint: Any) -> Path:
 def _backend_for(data: Any, target: Target) -> Backend:
     if isinstance(data, str | os.PathLike):
         raise InputError(f"data: {os.fspath(data)!r} is a path; give fastlr.open_dataset of it, or an array")
-    examples = data.images if isinstance(data, Dataset) else data
+    examples = examples_of(data)
+    if is_shared(examples, target.backend, target.device):
+        return choose_backend(target.backend, target.device, target.dtype, precision=target.precision)
     host_data = isinstance(data, Dataset | list | tuple) and library_of(examples) == "numpy"
     like = None if host_data else examples
     return choose_backend(target.backend, target.device, target.dtype, like=like, precision=target.precision)
+
+
+def examples_of(data: Any) -> Any:
+    """Return the array of examples that a caller gives, in a Dataset or by itself."""
+    return data.images if isinstance(data, Dataset) else data

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from fastlr import core
 from fastlr.backends import Backend, choose_backend
+from fastlr.backends.shared import given_back, is_shared, seen
 from fastlr.core import Array
 from fastlr.data.dataset import Dataset
 from fastlr.data.given import training_set
@@ -95,6 +96,7 @@ class ManyFits:
 
     def _rows(self, X: Any) -> Array:
         rows = X if hasattr(X, "shape") else np.asarray(X)
+        rows = seen(rows) if self.backend.xp is np and library_of(rows) != "numpy" else rows
         n, axes = self.coef.shape[-1], 3 if self.batched else 2
         rows = rows if rows.ndim <= axes else array_namespace(rows).reshape(rows, (rows.shape[0], -1))
         if rows.ndim != axes or rows.shape[-1] != n or (self.batched and rows.shape[0] != self.coef.shape[0]):
@@ -107,7 +109,9 @@ class ManyFits:
         xp, shape = self.backend.xp, self.coef.shape
         # In float32 where the examples are: what is predicted needs no more.
         dtype = xp.float32 if dtype_name(rows) in ("float32", "float16", "bfloat16") else xp.float64
-        W, b, X = (xp.astype(self.backend.asarray(part), dtype) for part in (self.coef, self.intercept, rows))
+        alike = library_of(self.coef) in ("numpy", library_of(rows))
+        W, b = (part if alike else to_host(part) for part in (self.coef, self.intercept))
+        W, b, X = (xp.astype(self.backend.asarray(part), dtype) for part in (W, b, rows))
         X = xp.matrix_transpose(X)
         if self.batched:
             Z = xp.reshape(self.scale * W, (shape[0], -1, shape[-1])) @ X
@@ -117,6 +121,8 @@ class ManyFits:
         return core.sigmoid(Z) if shape[2] == 1 else core.softmax(Z)
 
     def _at_home(self, array: Array, X: Any) -> Array:
+        if library_of(X) != "numpy" and library_of(array) == "numpy":
+            return given_back(array, X)
         return self.backend.to_host(array) if library_of(X) == "numpy" else array
 
 
@@ -157,6 +163,9 @@ def fit_many(
             "subsets: there are none, and X is no batch (problems, m, n); give subsets, such as arrays of indices"
         )
     half = dtype_name(X) in ("float32", "float16", "bfloat16") if hasattr(X, "dtype") else False
+    shared, home = is_shared(X, target.backend, target.device), X
+    if shared:
+        X, y = seen(X), to_host(y)
     on_host = not hasattr(X, "dtype") or library_of(X) == "numpy"
     dtype = target.dtype or ("float32" if half and (batched or not on_host) else "float64")
     backend = choose_backend(
@@ -168,6 +177,8 @@ def fit_many(
         check_range("X", data.rows, backend.dtype, factor, squares=True)
         fitted = _fit(backend, data, problems, outputs_for(len(data.classes)), factor, asked)
         kept = backend.to_host if on_host else lambda array: array
+        if shared:
+            kept = lambda array: given_back(array, home)  # noqa: E731
         return ManyFits(
             kept(fitted.W), kept(fitted.b), data.classes, asked.l2, fitted.found[..., 0].astype(np.int64),
             fitted.found[..., 1], fitted.found[..., 1] <= asked.tol, factor, backend, batched,

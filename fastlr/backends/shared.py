@@ -1,0 +1,43 @@
+"""Arrays of PyTorch and JAX in the CPU's memory: NumPy sees them as they are, and so do the kernels in Numba.
+
+A fit on such arrays runs on the default backend, and what it returns is of their library again. Whoever names a backend
+or a device, in a call or in the environment, gets that.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from typing import Any
+
+import numpy as np
+
+from fastlr.core import Array
+from fastlr.namespace import array_namespace, dtype_name, library_of
+
+LIBRARIES = ("torch", "jax")
+SEEN = ("float64", "float32", "float16", "uint8", "int8", "int16", "int32", "int64", "bool")  # dtypes that NumPy has
+
+
+def is_shared(array: Any, backend: str | None = None, device: str | None = None) -> bool:
+    """Return whether an array is worked on as NumPy's: it is on the CPU, and no backend or device was named."""
+    if library_of(array) not in LIBRARIES or backend not in (None, "auto") or device is not None:
+        return False
+    if os.environ.get("FASTLR_BACKEND", "auto") != "auto" or os.environ.get("FASTLR_DEVICE"):
+        return False
+    if importlib.util.find_spec("numba") is None or dtype_name(array) not in SEEN:
+        return False
+    if library_of(array) == "torch":
+        return bool(array.device.type == "cpu" and not array.is_sparse)
+    return all(place.platform == "cpu" for place in array.devices())
+
+
+def seen(array: Array) -> Array:
+    """Return a shared array as NumPy's, not copied."""
+    return np.asarray(array.detach() if library_of(array) == "torch" else array)
+
+
+def given_back(array: Any, like: Array) -> Array:
+    """Return NumPy's array as one of the library of `like`, on its device."""
+    contiguous = np.ascontiguousarray(array) if np.ndim(array) else np.asarray(array)
+    return array_namespace(like).asarray(contiguous)
