@@ -1,6 +1,7 @@
 """Each kernel against its plain twin in the core, on every dtype, alone and in a team."""
 
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,6 +16,8 @@ from fastlr.objectives.primal import PrimalForm
 from fastlr.objectives.protocol import Vector
 from fastlr.objectives.resident import Resident
 from fastlr.solvers import choose_descent, minibatch, newton, newton_cg
+from fastlr.training.settings import PathSettings
+from fastlr.training.warm_start import fit_each
 
 descent = choose_descent()
 
@@ -363,22 +366,34 @@ def test_newton_steps_in_one_call_are_those_one_by_one(units, m, n, tol):
 @pytest.mark.parametrize(("m", "n"), [(90, 12), (30, 70)])
 @pytest.mark.parametrize("more", [{}, {"standardize": True}, {"sample_weight": True}, {"scale": 0.5}])
 def test_newton_cg_in_one_call_goes_where_its_steps_go(monkeypatch, m, n, classes, more, dtype):
-    """A fit that is watched steps one by one; the same costs on the way, the same minimum."""
-    import fastlr
-
+    """A fit whose iterates are measured steps one by one; the same costs on the way, the same minimum."""
     monkeypatch.setattr("fastlr.objectives.preconditioner.pays", lambda *_: False)  # the kernel has no covariance
     X, y = examples(m, n, np.dtype(dtype).type), np.arange(m) % classes
-    given = more | ({"sample_weight": np.random.default_rng(0).uniform(0.5, 2, m)} if "sample_weight" in more else {})
-    settings = {"solver": "newton-cg", "form": "primal", "l2": 1e-2, "dtype": dtype, "tol": 1e-5} | given
-    at_once, watched = fastlr.train(X, y, **settings), fastlr.train(X, y, callback=lambda *_: None, **settings)
-    assert at_once.converged
-    assert at_once.recorded_at == watched.recorded_at
-    np.testing.assert_allclose(at_once.costs, watched.costs, rtol=1e-3 if dtype == "float32" else 1e-6)
-    np.testing.assert_allclose(at_once.model.layers[0].W, watched.model.layers[0].W, atol=1e-3)
-    with pytest.warns(fastlr.ConvergenceWarning, match="not converged after 2 iterations"):
-        few = fastlr.train(X, y, iterations=2, **settings)
-    assert few.converged is False
-    np.testing.assert_allclose(few.costs, watched.costs[:3], rtol=1e-3 if dtype == "float32" else 1e-6)
+    outputs, y = 1 if classes == 2 else classes, y.astype(np.int64)
+    own = {"tol": 1e-5, "iterations": 50, "standardize": "standardize" in more}
+    settings = PathSettings(solver="newton-cg", form="primal", **own)
+    weightings = np.random.default_rng(0).uniform(0.5, 2, (1, m)) if "sample_weight" in more else None
+    weightings = None if weightings is None else weightings / weightings.mean()
+    backend, scale = choose_backend("numba", dtype=dtype), more.get("scale", 1.0)
+
+    def fitted(settings=settings, **more):
+        l2 = np.array([[1e-2]])
+        (fit,) = fit_each(backend, X, y, outputs, l2, settings, weightings=weightings, scale=scale, **more)
+        return fit
+
+    told = []
+    at_once = fitted(watch=lambda numbers, iteration, costs: told.append((iteration, costs[0])))
+    watched = fitted(measure=lambda objective: lambda some, state: 0 * some.l2)
+    assert told == list(zip(at_once.paths[0].recorded_at, at_once.paths[0].costs, strict=True))
+    few = fitted(replace(settings, iterations=2))
+    one, other, short = at_once.paths[0], watched.paths[0], few.paths[0]
+    rtol = 1e-3 if dtype == "float32" else 1e-6
+    assert one.norm <= 1e-5 < short.norm
+    assert one.recorded_at == other.recorded_at
+    np.testing.assert_allclose(one.costs, other.costs, rtol=rtol)
+    np.testing.assert_allclose(one.objectives, other.objectives, rtol=rtol)
+    np.testing.assert_allclose(short.costs, other.costs[:3], rtol=rtol)
+    np.testing.assert_allclose(at_once.W, watched.W, atol=1e-3)
 
 
 def test_newton_cg_in_one_call_starts_where_it_is_told_and_ends_where_rounding_does():
@@ -637,6 +652,8 @@ def test_warm_up_compiles_all_that_training_asks_for(fastlr_command, tmp_path, m
                 fastlr.train(X, labels, iterations=2, standardize=True, form=form, dtype=dtype)
         X = examples(30, 5, np.dtype(dtype).type)
         fastlr.fit_many(X[np.newaxis], np.arange(30) % 3)
+        long = examples(70_000, 2, np.dtype(dtype).type)
+        fastlr.LogisticRegression(tol=9.0, solver="newton-cg", form="primal").fit(long, long[:, 0] > 0)
         fastlr.fit_many(X, np.arange(30) % 2, subsets=[np.arange(9), np.arange(4)], dtype=dtype)
     wide = examples(4, matrix.INT32_FEATURES + 5, np.uint8)
     fastlr.train(wide, [0, 1, 0, 1], iterations=2, form="gram")

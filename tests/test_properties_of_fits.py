@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 import fastlr
 from fastlr.solvers import SOLVERS
-from fastlr.training.folds import assign
+from fastlr.training.splits import assign
 
 
 def converged(X, y, **more):

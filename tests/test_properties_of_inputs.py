@@ -27,7 +27,7 @@ import fastlr
 from fastlr import core
 from fastlr.data import Dataset, from_arrays
 from fastlr.objectives.network import one_hot
-from fastlr.training.folds import assign
+from fastlr.training.splits import assign
 
 
 @FEWER

@@ -55,7 +55,7 @@ def converge(
     if (kept := checkpoint.restored("convergence")) is not None:
         paths, going, begun, iterate = kept
         objective = objective.rows(going) if len(going) < len(paths) else objective
-    done, unwatched = begun, callback is None and measure is None and checkpoint is NONE
+    done = begun
     while True:
         checkpoint.offer(lambda: {"convergence": ([path.so_far() for path in paths], going, done, iterate)})  # noqa: B023
         values = (iterate.at.cost, iterate.at.objective, iterate.at.norm, iterate.stalled)
@@ -84,7 +84,8 @@ def converge(
             objective, iterate = objective.rows(rows), iterate.rows(rows)
             going = [going[row] for row in rows]
         with np.errstate(over="ignore", invalid="ignore"):
-            many = getattr(solver, "steps", None) if unwatched and len(going) == 1 else None
+            # Many in one call for one model, unless each iterate is to be measured; who watches is told afterwards.
+            many = getattr(solver, "steps", None) if measure is None and len(going) == 1 else None
             found = None if many is None else many(objective, iterate, iterations - done, tol)
             iterate, passed = (solver.step(backend, objective, iterate), []) if found is None else found
         for cost, value in passed:
@@ -93,6 +94,8 @@ def converge(
             path.costs.append(cost)
             path.objectives.append(value)
             path.recorded_at.append(done)
+            if callback is not None:
+                callback(done, [path.costs[-1] for path in paths])
         done += 1
 
 

@@ -65,8 +65,13 @@ def choose(backend: Backend, settings: Settings, size: Size) -> Choice:
     return Choice(solver, form, form == PrimalForm.name and solver != "newton" and size.streams(units, solver))
 
 
-def measured(backend: Backend, rows: Array, k: int, outputs: int, penalized: bool = True) -> Size:
-    """Return what is counted of k models on examples `rows (m, n)`, and the memory that there is for them."""
+def measured(
+    backend: Backend, rows: Array, k: int, outputs: int, penalized: bool = True, stepwise: bool = True
+) -> Size:
+    """Return what is counted of k models on examples `rows (m, n)`, and the memory that there is for them.
+
+    With `stepwise`, steps are not done many at a time.
+    """
     (m, n), itemsize = rows.shape, np.dtype(backend.dtype).itemsize
     here = isinstance(rows, np.ndarray) and rows.flags.c_contiguous
     in_place = here if backend.xp is np else library_of(rows) != "numpy"
@@ -74,7 +79,7 @@ def measured(backend: Backend, rows: Array, k: int, outputs: int, penalized: boo
     logits = LOGITS if backend.xp is np else math.inf
     fused = copy == 0 and fuses(backend.kernels, outputs, n, itemsize)
     free = memory_budget(backend.free_memory())
-    compiled = steps_in_one_call(backend.kernels, k, outputs, n, m)
+    compiled = () if stepwise else steps_in_one_call(backend.kernels, k, outputs, n, m)
     return Size(n, m, k, outputs, itemsize, penalized, free, copy, logits, fused, compiled)
 
 

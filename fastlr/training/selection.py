@@ -16,7 +16,7 @@ from fastlr.data.reading import as_dataset
 from fastlr.errors import InputError, shown
 from fastlr.model.model import Model
 from fastlr.model.scores import Scoring, accuracy, check_scoring, interval
-from fastlr.namespace import to_host
+from fastlr.namespace import compared, same_values, to_host
 from fastlr.solvers import AUTO, GD
 from fastlr.training.api import Given, train_all
 from fastlr.training.checks import several
@@ -30,7 +30,7 @@ TRAIN, BOTH = "train", "train+validation"
 PERCENT = 100
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RegularizationPath:
     """A run for each l2, all on the training examples; what they were judged by; and the model that is left."""
 
@@ -40,6 +40,10 @@ class RegularizationPath:
     chosen: int  # the number of the value that is taken
     final: Run | None  # None where no model was asked for
     validation: Dataset | None = None
+
+    def __eq__(self, other: object) -> bool:
+        """Return whether the other came to the same."""
+        return isinstance(other, RegularizationPath) and same_values(compared(self), compared(other))
 
     @property
     def l2(self) -> NDArray[np.float64]:

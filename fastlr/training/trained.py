@@ -130,7 +130,7 @@ def fit_to_minimum(
     for fit in fit_each(
         backend, data.rows, data.labels, outputs, l2, settings,
         weightings=asked.weightings.values, weighting_of=asked.weightings.of, column_of=asked.weightings.column_of,
-        scale=settings.scale_of(data.images), watch=None if asked.callback is None else watch, measure=asked.test,
+        scale=settings.scale_of(data.images), watch=watch, measure=asked.test,
         checkpoint=asked.checkpoint,
     ):  # fmt: skip
         for place, number in enumerate(fit.numbers):

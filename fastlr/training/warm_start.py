@@ -80,7 +80,7 @@ def fit_each(
     (m, n), (values, copies) = rows.shape, l2.shape
     itemsize = np.dtype(backend.dtype).itemsize
     at_once = max(1, min(values, AT_ONCE, WORKSPACE // (copies * outputs * m * itemsize)))
-    size = measured(backend, rows, at_once * copies, outputs, bool(l2.min() > 0))
+    size = measured(backend, rows, at_once * copies, outputs, bool(l2.min() > 0), measure is not None)
     choice = Choice(*checkpoint.choose(lambda: choose(backend, settings, size)))
     solver, tol = SOLVERS[choice.solver], settings.tolerance
     zero = Layer(np.zeros((outputs, n)), np.zeros((outputs, 1)))
