@@ -3,7 +3,10 @@
 import json
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from safetensors.numpy import save_file
 from sklearn.datasets import load_breast_cancer, load_iris, make_multilabel_classification
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
@@ -219,3 +222,34 @@ def test_the_command_line_weights_classes(fastlr_command, refused, tmp_path):
     np.testing.assert_allclose(costs("--class-weight", "benign=3"), expected, rtol=1e-10)
     for wrong, says in (("benign", "balanced is needed"), ("cat=2", "there is no class 'cat'")):
         refused(*command, "--class-weight", wrong, says=(says,))
+
+
+@pytest.mark.parametrize("kind", ["npz", "safetensors", "parquet"])
+def test_weights_in_the_data_count(fastlr_command, refused, tmp_path, kind):
+    file, weights = tmp_path / f"data.{kind}", TIMES + 0.5
+
+    def write(weights):
+        if kind == "npz":
+            np.savez(file, X=X, y=y, sample_weight=weights)
+        elif kind == "safetensors":
+            save_file({"X": X, "y": y, "sample_weight": weights}, file)
+        else:
+            table = {"features": X.tolist(), "label": y.tolist(), "sample_weight": weights.tolist()}
+            pq.write_table(pa.table(table), file)
+
+    write(weights)
+    outcome = fastlr_command("train", file, "--iterations", 20, "--json", "--quiet")
+    expected = fastlr.train(X, y, sample_weight=weights, iterations=20)
+    np.testing.assert_allclose(json.loads(outcome.out)["costs"], expected.costs, rtol=1e-10)
+    data = fastlr.open_dataset(file)
+    np.testing.assert_array_equal(data.take(np.arange(5)).weights, weights[:5])
+    given = fastlr.train(data, sample_weight=np.ones(len(X)), iterations=20)  # those that are given come first
+    np.testing.assert_allclose(given.costs, fastlr.train(X, y, iterations=20).costs, rtol=1e-10)
+    write(np.where(np.arange(len(X)) == 3, -1.0, weights))
+    refused("train", file, says=("sample_weight: example 3 has -1.0",))
+
+
+def test_weights_go_through_a_conversion(fastlr_command, tmp_path):
+    np.savez(tmp_path / "a.npz", X=X, y=y, sample_weight=TIMES + 0.5)
+    assert fastlr_command("convert", tmp_path / "a.npz", tmp_path / "b.npz").status == 0
+    np.testing.assert_array_equal(fastlr.open_dataset(tmp_path / "b.npz").weights, TIMES + 0.5)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from zipfile import ZipFile, ZipInfo
 
 EXAMPLES, LABELS = ("images", "X", "features", "embeddings"), ("labels", "y")
+WEIGHTS = "sample_weight"  # how much each training example counts, where it is there
 TEST = "test_"  # prefix of the test split's arrays
 
 
@@ -57,7 +59,8 @@ def read(path: Path, split: str | None, pictures: Pictures) -> Dataset:
         else:
             labels = load_npy(labels_beside(path))
         names = class_names(path, array("classes")) if "classes" in members else None
-    return from_arrays(str(path), examples, labels, names)
+        weights = array(prefix + WEIGHTS) if prefix + WEIGHTS in members else None
+    return replace(from_arrays(str(path), examples, labels, names), weights=weights)
 
 
 def write(path: Path, parts: dict[str, Dataset]) -> None:
@@ -67,6 +70,8 @@ def write(path: Path, parts: dict[str, Dataset]) -> None:
         prefix = TEST if split == "test" else ""
         examples, labels = (EXAMPLES[0], LABELS[0]) if data.images.dtype == np.uint8 else (EXAMPLES[1], LABELS[1])
         arrays |= {prefix + examples: data.images, prefix + labels: data.labels}
+        if data.weights is not None:
+            arrays[prefix + WEIGHTS] = data.weights
     with path.open("wb") as file:  # an open file, or NumPy would add its suffix to the name
         np.savez_compressed(file, allow_pickle=False, **arrays)
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fastlr import core
 from fastlr.data.label_table import LabelTable
 from fastlr.errors import InputError, shown
-from fastlr.namespace import array_namespace, as_rows, compared, library_of, same_values
+from fastlr.namespace import array_namespace, as_rows, compared, library_of, same_values, to_host
 
 Array = Any  # of NumPy where it comes from files, else of the library that the caller uses
 Name = Any  # a class name: text from files, whatever the labels held from arrays
@@ -38,6 +38,7 @@ class Dataset:
     skipped: tuple[str, ...] = ()
     class_of: Mapping[Name, int] = field(default_factory=dict)
     known: NDArray[np.bool_] | None = None  # which labels of a table are known, `(m, L)`; None where all are
+    weights: NDArray[np.float64] | None = None  # how much each example counts in training, `(m,)`; None is all alike
 
     def __post_init__(self) -> None:
         """Check what every reader owes."""
@@ -54,6 +55,8 @@ class Dataset:
                 f"{self.source}: labels run from {self.labels.min()} to {self.labels.max()}, "
                 f"but there are names for 0 to {len(self.classes) - 1}"
             )
+        if self.weights is not None:
+            object.__setattr__(self, "weights", check_weights(f"{self.source}: sample_weight", self.weights, len(self)))
         if len(set(self.classes)) < len(self.classes):
             raise InputError(f"{self.source}: two classes have the same name; it has {list_names(self.classes)}")
         if not self.class_of:
@@ -97,7 +100,8 @@ class Dataset:
         on_host = library_of(self.images) == "numpy"
         images = self.images[indices] if on_host else core.rows(self.images, indices.tolist())
         known = None if self.known is None else self.known[indices]
-        return replace(self, images=images, labels=self.labels[indices], known=known)
+        weights = None if self.weights is None else self.weights[indices]
+        return replace(self, images=images, labels=self.labels[indices], known=known, weights=weights)
 
     def with_positive(self, names: Sequence[str]) -> Dataset:
         """Return the same examples in two classes: 1 for the named classes, 0 for all others."""
@@ -153,6 +157,23 @@ class Dataset:
             )
         index = np.array([-1 if i is None else i for i in found], dtype=np.int64)
         return replace(self, labels=index[self.labels], classes=tuple(classes), class_of=dict(class_of))
+
+
+def check_weights(name: str, given: Any, m: int) -> NDArray[np.float64]:
+    """Return how much each of m examples counts, or say what is wrong with it."""
+    try:
+        weights = np.asarray(to_host(given) if hasattr(given, "shape") else given, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InputError(f"{name}: a number for each example is needed") from None
+    if weights.shape != (m,):
+        raise InputError(f"{name}: it has shape {weights.shape}; one number for each of the {m} examples is needed")
+    wrong = ~(np.isfinite(weights) & (weights >= 0))
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise InputError(f"{name}: example {row} has {weights[row]}; finite numbers of at least 0 are needed")
+    if m and not weights.any():
+        raise InputError(f"{name}: all are 0; some examples must count")
+    return weights
 
 
 def class_names(source: Any, names: Any) -> list[Any]:

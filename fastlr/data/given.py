@@ -87,7 +87,11 @@ def both_sets(one: Dataset, other: Dataset) -> Dataset:
     if one.known is not None or other.known is not None:
         known = np.concatenate([np.ones_like(x.labels, bool) if x.known is None else x.known for x in pair])
     labels = np.concatenate([one.labels, other.labels])
-    return replace(one, images=images, labels=labels, known=known, source=f"{one.source} and {other.source}")
+    weights = None
+    if one.weights is not None or other.weights is not None:
+        weights = np.concatenate([np.ones(len(x)) if x.weights is None else x.weights for x in pair])
+    source = f"{one.source} and {other.source}"
+    return replace(one, images=images, labels=labels, known=known, weights=weights, source=source)
 
 
 def with_channels(images: Any, channels: int) -> Any:

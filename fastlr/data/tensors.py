@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import safe_open
 
-from fastlr.data.arrays import EXAMPLES, LABELS, TEST, labels_beside, load_npy, name_of
+from fastlr.data.arrays import EXAMPLES, LABELS, TEST, WEIGHTS, labels_beside, load_npy, name_of
 from fastlr.data.dataset import Dataset, class_names
 from fastlr.data.format import Pictures
 from fastlr.data.labelled import from_arrays
@@ -42,7 +43,8 @@ def read(path: Path, split: str | None, pictures: Pictures) -> Dataset:
     beside = None if any(prefix + name in names for name in LABELS) else labels_beside(path)
     labels = load_npy(beside) if beside else _tensor(path, name_of(path, names, LABELS, prefix))
     classes = class_names(path, json.loads(metadata["classes"])) if "classes" in metadata else None
-    return from_arrays(str(path), examples, labels, classes)
+    weights = _tensor(path, prefix + WEIGHTS) if prefix + WEIGHTS in names else None
+    return replace(from_arrays(str(path), examples, labels, classes), weights=weights)
 
 
 def _contents(path: Path) -> tuple[list[str], dict[str, str]]:

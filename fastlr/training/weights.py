@@ -8,9 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastlr.data.dataset import Dataset, list_names
+from fastlr.data.dataset import Dataset, check_weights, list_names
 from fastlr.errors import InputError
-from fastlr.namespace import to_host
 from fastlr.training.splits import Splits
 
 BALANCED = "balanced"
@@ -37,8 +36,9 @@ def weightings_of(
 ) -> Weightings:
     """Return the weightings of the examples, and which of them each model of a candidate has.
 
-    `sample_weight (m,)` says how much an example counts, `class_weight` how much each class, by its name: "balanced"
-    counts them so that all classes have the same sum. Raises InputError for weights that cannot be used.
+    `sample_weight (m,)` says how much an example counts, else the data's own weights do; `class_weight` how much each
+    class, by its name: "balanced" counts them so that all classes have the same sum. Raises InputError for weights that
+    cannot be used.
     """
     each = _of_examples(data, sample_weight, class_weight)
     columns = data.labels.shape[1] if data.is_table else 1
@@ -65,7 +65,7 @@ def weightings_of(
 
 def _of_examples(data: Dataset, sample_weight: Any, class_weight: Any) -> NDArray[np.float64] | None:
     """Return how much each example counts, `(1, m)`, or for each column of labels, `(L, m)`; None where all alike."""
-    given = None if sample_weight is None else _checked(sample_weight, len(data))
+    given = data.weights if sample_weight is None else check_weights("sample_weight", sample_weight, len(data))
     if class_weight is None and data.known is None:
         return None if given is None else given[np.newaxis]
     counts = np.ones(len(data)) if given is None else given
@@ -79,26 +79,6 @@ def _of_examples(data: Dataset, sample_weight: Any, class_weight: Any) -> NDArra
         weights = None if class_weight is None else _class_weights(class_weight, (0, 1), labels, counted)
         rows.append(counted if weights is None else counted * weights[labels])
     return np.stack(rows)
-
-
-def _checked(sample_weight: Any, m: int) -> NDArray[np.float64]:
-    """Return weights of m examples, or say what is wrong with them."""
-    given = to_host(sample_weight) if hasattr(sample_weight, "shape") else sample_weight
-    try:
-        weights = np.asarray(given, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise InputError("sample_weight: a number for each example is needed") from None
-    if weights.shape != (m,):
-        raise InputError(
-            f"sample_weight: it has shape {weights.shape}; one number for each of the {m} examples is needed"
-        )
-    wrong = ~(np.isfinite(weights) & (weights >= 0))
-    if wrong.any():
-        row = int(wrong.argmax())
-        raise InputError(f"sample_weight: example {row} has {weights[row]}; finite numbers of at least 0 are needed")
-    if not weights.any():
-        raise InputError("sample_weight: all are 0; some examples must count")
-    return weights
 
 
 def _class_weights(
