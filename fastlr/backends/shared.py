@@ -11,6 +11,7 @@ import os
 from typing import Any
 
 import numpy as np
+from array_api_compat import device
 
 from fastlr.core import Array
 from fastlr.namespace import array_namespace, dtype_name, library_of
@@ -40,4 +41,4 @@ def seen(array: Array) -> Array:
 def given_back(array: Any, like: Array) -> Array:
     """Return NumPy's array as one of the library of `like`, on its device."""
     contiguous = np.ascontiguousarray(array) if np.ndim(array) else np.asarray(array)
-    return array_namespace(like).asarray(contiguous)
+    return array_namespace(like).asarray(contiguous, device=device(like))
