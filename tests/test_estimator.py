@@ -542,3 +542,10 @@ def test_examples_beyond_float32_are_predicted_by_a_fit_in_float32():
     far = np.array([[1e39, 0, 0], [-1e39, 0, 0]])
     np.testing.assert_array_equal(clf.predict(far), [1, 0])
     np.testing.assert_array_equal(clf.predict_proba(far), [[0, 1], [1, 0]])
+
+
+def test_rounding_that_ends_a_fit_far_from_its_minimum_is_said():
+    X, y = problem("breast_cancer")
+    clf = fastlr.LogisticRegression(solver="lbfgs", fit_intercept=False, max_iter=2000)
+    with pytest.warns(ConvergenceWarning, match="the rounding of the dtype ends it: the gradient's norm is"):
+        clf.fit(X.astype(np.float32), y)

@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_matrix
 from sklearn.datasets import make_multilabel_classification
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import cross_val_score
 from sklearn.multiclass import OneVsRestClassifier
 
 import fastlr
@@ -83,6 +85,10 @@ def test_what_it_predicts_is_what_one_vs_rest_predicts():
 
 def test_tables_come_as_users_have_them():
     expected = fastlr.LogisticRegression().fit(X, Y).coef_
+    assert (fastlr.LogisticRegression().fit(X.tolist(), Y).coef_ == expected).all()
+    assert (fastlr.LogisticRegression().fit(X.tolist(), Y.tolist()).coef_ == expected).all()
+    with pytest.raises(ValueError, match=r"y: it is sparse; y.toarray\(\)"):
+        fastlr.LogisticRegression().fit(X, csr_matrix(Y))
     for given in (Y.astype(bool), Y.astype(float), Y.astype(np.uint8), Y.tolist(), np.asfortranarray(Y)):
         assert (fastlr.LogisticRegression().fit(X, given).coef_ == expected).all()
     with pytest.warns(match="column-vector"):
@@ -161,3 +167,13 @@ def test_constant_columns_of_known_labels():
     table = LabelTable.of("y", np.array([[0, 1, -1], [1, 1, 0], [0, -1, 1]]), -1)
     assert table.constant_columns() == [1]
     assert table.codes.tolist() == [[0, 1, 0], [1, 1, 0], [0, 0, 1]]
+    assert LabelTable.of("y", np.array([[-1, 0], [-1, 1]]), -1).constant_columns() == []
+
+
+def test_missing_labels_do_not_count_in_a_score():
+    known = np.random.default_rng(0).uniform(size=Y.shape) > 0.3
+    given = np.where(known, Y, -1)
+    fitted = fastlr.LogisticRegression(missing_label=-1).fit(X, given)
+    right = (fitted.predict(X) == Y) | ~known
+    assert fitted.score(X, given) == pytest.approx(right.all(axis=1).mean())
+    assert np.isfinite(cross_val_score(fitted, X, given, cv=3)).all()

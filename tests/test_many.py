@@ -179,10 +179,13 @@ def test_the_kernel_does_what_its_twin_does(monkeypatch, dtype, units, weighted)
             FLOWERS,
             KINDS,
             {"subsets": [np.arange(150), [0, 60, 150]]},
-            "subset 1 is empty, or names examples",
+            "subset 1 counts no examples, or names",
         ),
         (FLOWERS, KINDS, {"subsets": [np.array([0.5])]}, r"subset 0 is float64 of shape \(1,\); indices, or a mask"),
         (FLOWERS, KINDS, {"subsets": [np.ones(9, bool)]}, r"subset 0 is bool of shape \(9,\); indices, or a mask"),
+        (FLOWERS, KINDS, {"subsets": [[]]}, "subsets: subset 0 is empty"),
+        (FLOWERS, KINDS, {"subsets": np.ones((2, 150), int)}, "may be weights, or indices; give weights as floats"),
+        (FLOWERS, KINDS, {"subsets": np.arange(150)}, r"subsets: it has shape \(150,\); a list of subsets is needed"),
         (FLOWERS, KINDS, {"subsets": -np.ones((1, 150))}, "subset 0 has weights below 0"),
         (FLOWERS, KINDS, {"subsets": [np.arange(150)], "l2": []}, "l2: it is empty"),
         (FLOWERS, KINDS, {"subsets": [np.arange(150)], "l2": [-1]}, "l2: -1; a number of at least 0"),
@@ -206,3 +209,12 @@ def test_examples_of_another_shape_are_not_predicted():
     batch = fastlr.fit_many(np.stack([FLOWERS, FLOWERS]), KINDS)
     with pytest.raises(fastlr.InputError, match=r"\(2, m, 4\) is needed"):
         batch.predict(FLOWERS)
+
+
+def test_what_did_not_converge_is_said():
+    with pytest.warns(fastlr.ConvergenceWarning, match="1 of 1 fits did not converge in 1 iterations"):
+        many = fastlr.fit_many(FLOWERS, KINDS, subsets=[np.arange(150)], iterations=1)
+    assert not many.converged.any()
+    assert repr(many) == "ManyFits(1 problems of 4 features, 1 values of l2, 0 of 1 converged)"
+    with pytest.raises(fastlr.InputError, match="holds class 5, unknown"):
+        many.scores(FLOWERS, KINDS + 5)

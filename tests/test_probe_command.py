@@ -76,7 +76,10 @@ def test_many_values_are_shown_about_the_best(fastlr_command, files):
 @pytest.mark.parametrize(
     ("more", "says"),
     [
-        (["--validation", "300"], "--validation: 300 of 300 examples"),
+        (["--validation", "300"], "--validation: 300 of 300 examples; it must be from 1 to 299"),
+        (["--validation", "0"], "it must be from 1 to 299"),
+        (["--validation", "30", "--folds", "3"], "--folds: --validation says already"),
+        (["--refit", "train+validation"], "refit: 'train+validation' needs a validation set"),
         (["--validation", "nothere.npz"], "nothere.npz: no such file"),
         (["--scoring", "beauty"], "scoring: 'beauty' is not known"),
         (["--refit", "test"], "--refit: 'test'"),
@@ -108,3 +111,19 @@ def test_the_most_memory_is_that_of_this_process():
     before = machine.peak_memory()
     block = np.ones(2**25)
     assert machine.peak_memory() >= max(before, block.nbytes)
+
+
+def test_a_score_that_is_not_defined_is_said(fastlr_command, refused, files, tmp_path):
+    two, ones = Y < 2, np.flatnonzero(Y == 1)
+    np.savez(tmp_path / "two.npz", X=X[two], y=Y[two], classes=["no", "yes"])
+    np.savez(tmp_path / "ones.npz", X=X[ones], y=Y[ones], classes=["no", "yes"])
+    command = ["probe", tmp_path / "two.npz", "--l2", "1,0.01", "--scoring", "roc_auc,accuracy"]
+    outcome = fastlr_command(*command, "--test", tmp_path / "ones.npz", "--folds", 3, "--json")
+    assert outcome.status == 0
+    found = json.loads(outcome.out)
+    assert found["test_scores"]["roc_auc"] is None
+    assert found["test_intervals"]["roc_auc"] == [None, None]
+    assert "test roc auc: not defined" in outcome.err
+    model = tmp_path / "m.safetensors"
+    refused(*command, "--validation", tmp_path / "ones.npz", "--model", model, says=("scoring: roc_auc has no value",))
+    assert not model.exists()

@@ -65,6 +65,10 @@ def test_folds_come_in_every_way():
     found = [fastlr.path(DIGITS, TENS, l2=VALUES, folds=way).scores["accuracy"] for way in ways]
     for scores in found[1:]:
         np.testing.assert_allclose(scores, found[0])
+    one = fastlr.path(DIGITS, TENS, l2=VALUES, folds=pairs[0]).scores["accuracy"]
+    np.testing.assert_allclose(one, found[0][:, :1])
+    as_they_come = fastlr.path(DIGITS, TENS, l2=VALUES, folds=PredefinedSplit(fold).split()).scores["accuracy"]
+    np.testing.assert_allclose(as_they_come, found[0])
     never = np.where(fold == 0, -1, fold)
     three = fastlr.path(DIGITS, TENS, l2=VALUES, folds=never).scores["accuracy"]
     np.testing.assert_allclose(three, found[0][:, 1:])
@@ -192,13 +196,17 @@ def test_a_table_of_labels_has_a_path():
         ({"folds": GroupKFold(3)}, "folds: GroupKFold: The 'groups' parameter should not be None"),
         ({"folds": GroupKFold(3), "groups": TENS[:3]}, r"groups: they have shape \(3,\)"),
         ({"folds": StratifiedKFold(60)}, "folds: StratifiedKFold: n_splits=60 cannot be greater"),
+        ({"folds": (TUMOURS[:40], np.ones(40)), "scoring": "roc_auc"}, "scoring: roc_auc has no value, for any l2"),
+        ({"scoring": lambda labels, probabilities: "good"}, "scoring: <lambda> returned 'good'; a number is needed"),
+        ({"scoring": lambda labels, probabilities: probabilities}, "scoring: <lambda> returned"),
         ({"folds": "five"}, "folds: 'five'; a whole number of at least 2"),
         ({"sample_weight": 1.0 * (np.arange(400) % 4 == 0), "folds": np.arange(400) % 4}, "fold 0 trains on has none"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_used_is_said(given, says):
+    X, y = (TUMOURS, KINDS) if given.get("scoring") == "roc_auc" else (DIGITS, TENS)
     with pytest.raises(fastlr.InputError, match=says) as error:
-        fastlr.path(DIGITS, TENS, **{"l2": VALUES} | given)
+        fastlr.path(X, y, **{"l2": VALUES} | given)
     assert "\n" not in str(error.value)
 
 
@@ -209,3 +217,23 @@ def test_without_a_refit_there_is_no_model():
         _ = found.model
     with pytest.raises(fastlr.InputError, match="test: there was none"):
         _ = fastlr.path(DIGITS, TENS, l2=VALUES, folds=3).test_scores
+
+
+def test_a_fold_without_a_score_does_not_choose():
+    """An area needs both classes; the other folds choose, in whatever order the values are."""
+    ones = np.flatnonzero(KINDS == 1)
+    pairs = [(np.arange(300), ones[ones >= 300][:30]), (np.arange(300), np.arange(300, 569))]
+    for values in (VALUES, VALUES[::-1]):
+        found = fastlr.path(TUMOURS, KINDS, l2=values, folds=pairs, scoring="roc_auc")
+        assert np.isnan(found.scores["roc_auc"][:, 0]).all()
+        assert found.best_l2 == values[found.scores["roc_auc"][:, 1].argmax()]
+    assert repr(found).startswith("RegularizationPath(3 values of l2, ")
+    assert len(repr(found)) < 200
+
+
+def test_an_area_of_one_class_has_no_interval():
+    ones = KINDS == 1
+    test, scoring = (TUMOURS[ones], KINDS[ones]), ["accuracy", "roc_auc"]
+    found = fastlr.path(TUMOURS, KINDS, l2=VALUES, folds=3, test=test, scoring=scoring)
+    assert np.isnan(found.test_scores["roc_auc"])
+    assert np.isnan(found.test_intervals()["roc_auc"]).all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -51,7 +52,9 @@ def probe(
     l2: Annotated[
         str, typer.Option(metavar="F[,F]", help="Values of l2, or FIRST:LAST:COUNT for a geometric row.")
     ] = VALUES,
-    folds: Annotated[int, typer.Option(help="Folds to choose l2 by, where there are no validation data.")] = 5,
+    folds: Annotated[
+        int | None, typer.Option(help="Folds to choose l2 by, where there are no validation data; by default 5.")
+    ] = None,
     scoring: Annotated[
         str,
         typer.Option(
@@ -61,8 +64,9 @@ def probe(
         ),
     ] = "accuracy",
     refit: Annotated[
-        str, typer.Option(metavar="DATA", help="The model is fitted to: train, or train+validation where that is.")
-    ] = "train+validation",
+        str | None,
+        typer.Option(metavar="WHICH", help="The model is fitted to: train, or train+validation, which is the default."),
+    ] = None,
     settings: PathSettings,
     target: Target,
     reading: Reading,
@@ -81,8 +85,11 @@ def probe(
     check_outputs(model, checkpoint, report, data, test)
     values, names = texts.numbers("--l2", l2), scoring.split(",")
     check_scoring(names)
-    if refit not in ("train", "train+validation"):
+    if refit not in (None, "train", "train+validation"):
         raise InputError(f"--refit: {refit!r}; train or train+validation is needed")
+    if validation is not None and folds is not None:
+        raise InputError("--folds: --validation says already what l2 is chosen by; give one of the two")
+    folds = 5 if folds is None else folds
     models = candidates([0.005], values, [settings.seed])
     train_set, test_set = read_data(data, test, reading, settings.seed)
     chosen_by, train_set = _validation(validation, train_set, reading, settings.seed)
@@ -93,7 +100,7 @@ def probe(
             l2=values,
             folds=folds if chosen_by is None else chosen_by,
             scoring=names,
-            refit="train" if chosen_by is None else refit,
+            refit=refit or ("train" if chosen_by is None else "train+validation"),
             test=test_set,
             settings=settings,
             target=target,
@@ -106,11 +113,11 @@ def probe(
     page = None if report is None else write_report(found, report)
     results: dict[str, Any] = {
         "l2": found.l2.tolist(),
-        "scores": {name: score.tolist() for name, score in found.scores.items()},
+        "scores": {name: _plain(score.tolist()) for name, score in found.scores.items()},
         "chosen_l2": found.best_l2,
         "chosen_by": f"{folds} folds" if chosen_by is None else f"{len(chosen_by)} validation examples",
-        "test_scores": None if test_set is None else found.test_scores,
-        "test_intervals": None if test_set is None else found.test_intervals(DRAWS, settings.seed),
+        "test_scores": None if test_set is None else _plain(found.test_scores),
+        "test_intervals": None if test_set is None else _plain(found.test_intervals(DRAWS, settings.seed)),
         "n_train": len(train_set),
         "n_validation": 0 if chosen_by is None else len(chosen_by),
         "n_test": 0 if test_set is None else len(test_set),
@@ -139,6 +146,15 @@ def probe(
     return 0
 
 
+def _plain(value: Any) -> Any:
+    """Return scores as JSON has them: null for one that is not defined."""
+    if isinstance(value, dict):
+        return {name: _plain(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    return None if math.isnan(value) else value
+
+
 @only_our_lines()
 def _validation(text: str | None, train_set: Dataset, reading: Reading, seed: int) -> tuple[Dataset | None, Dataset]:
     """Return the examples to choose by, where there are any, and those that are left to train on."""
@@ -148,7 +164,8 @@ def _validation(text: str | None, train_set: Dataset, reading: Reading, seed: in
         return None, train_set
     if text.isdecimal() and not Path(text).exists():
         if not 0 < int(text) < len(train_set):
-            raise InputError(f"--validation: {text} of {len(train_set)} examples; give fewer, or the name of data")
+            most = len(train_set) - 1
+            raise InputError(f"--validation: {text} of {most + 1} examples; it must be from 1 to {most}, or name data")
         rest, held = train_set.holdout(int(text), seed)
         return held, rest
     pictures = asdict(reading)

@@ -60,7 +60,7 @@ class LabelTable:
         """Return the columns whose known labels are all zeros, or all ones."""
         known = np.ones_like(self.codes, dtype=bool) if self.known is None else self.known
         ones = (self.codes * known).sum(axis=0, dtype=np.int64)
-        found: list[int] = np.flatnonzero((ones == 0) | (ones == known.sum(axis=0))).tolist()
+        found: list[int] = np.flatnonzero(known.any(axis=0) & ((ones == 0) | (ones == known.sum(axis=0)))).tolist()
         return found
 
 

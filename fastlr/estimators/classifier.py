@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from fastlr import core
 from fastlr.backends import Backend, choose_backend
 from fastlr.core import Array
+from fastlr.data.label_table import LabelTable
 from fastlr.estimators.inputs import Home, backend_for, check_examples, labels_on_host
 from fastlr.model.handover import as_one_vs_rest, as_onnx, as_scikit_learn, as_torch
 from fastlr.namespace import dtype_name, to_host
@@ -73,8 +74,16 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return the accuracy on examples `X (m, n)` and labels `y (m,)`, which may be on the host.
 
-        Of a table of labels it is the share of examples all of whose labels are right, as in scikit-learn.
+        Of a table of labels it is the share of examples all of whose labels are right, as in scikit-learn; those that
+        are missing do not count.
         """
+        missing = getattr(self, "missing_label", None)
+        if self.multilabel_ and missing is not None:
+            table = LabelTable.of("y", np.asarray(labels_on_host(y)), missing)
+            answer = self.predict(X)
+            right = to_host(Home.of(answer).take(answer)) == table.codes
+            right = right if table.known is None else right | ~table.known
+            return float(np.average(right.all(axis=1), weights=labels_on_host(sample_weight)))
         return score_by(get_scorer("accuracy"), self, X, y, sample_weight=sample_weight)
 
     def to(self, backend: str, device: str | None = None) -> Self:

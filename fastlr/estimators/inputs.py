@@ -78,7 +78,8 @@ def check_training(estimator: Any, X: Any, y: Any) -> tuple[Array, NDArray[Any]]
         check_mask(name, values)
     X, y = Home.of(X, estimator).take(X), labels_on_host(y)
     if is_table(y):
-        return check_examples(estimator, X, reset=True), _checked_table(X, y)
+        X = check_examples(estimator, X, reset=True)
+        return X, _checked_table(X, y)
     if library_of(X) in native_libraries():
         _check_native(estimator, X)
         estimator.n_features_in_ = X.shape[1]
@@ -95,6 +96,8 @@ def check_training(estimator: Any, X: Any, y: Any) -> tuple[Array, NDArray[Any]]
 
 def is_table(y: Any) -> bool:
     """Return whether labels are a table, a column for each label, of which an example has any number."""
+    if hasattr(y, "toarray"):
+        raise ValueError("y: it is sparse; y.toarray() is a table of labels that can be used")
     shape = y.shape if hasattr(y, "shape") else np.asarray(y).shape
     return len(shape) == 2 and shape[1] > 1
 

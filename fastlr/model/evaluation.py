@@ -39,7 +39,11 @@ class Results(NamedTuple):
 def percent_correct(predicted: Any, labels: Any, known: Any = None) -> float:
     """Return 100 − 100 · (share of labels where the two differ), as the tutorials compute it.
 
-    Of a table of labels those alone count that are `known`.
+    Of a table of labels it is the mean over the columns, in which those alone count that are `known`.
     """
     wrong = np.asarray(predicted) != np.asarray(labels)
-    return float(100 - np.mean(wrong if known is None else wrong[known]) * 100)
+    if known is None:
+        return float(100 - np.mean(wrong) * 100)
+    counts = known.sum(axis=0)
+    each = (wrong & known).sum(axis=0)[counts > 0] / counts[counts > 0]
+    return float(100 - np.mean(each) * 100) if len(each) else float("nan")

@@ -38,6 +38,10 @@ class Scoring:
 
     def best(self, means: NDArray[Any]) -> int:
         """Return the number of the best of some values' first scores `(values,)`; a NaN is worse than any other."""
+        if np.isnan(means).all():
+            raise InputError(
+                f"scoring: {self.names[0]} has no value, for any l2; what is chosen by needs examples of two classes"
+            )
         signed = -means if self.names[0] in LOWER else means
         return int(np.argmax(np.where(np.isnan(signed), -np.inf, signed)))
 
@@ -106,9 +110,9 @@ OF_TABLES = ("average_precision", "f1", "roc_auc")  # what tables of labels are 
 def score_of(function: Score, labels: NDArray[Any] | LabelTable, probabilities: NDArray[Any]) -> float:
     """Return a score. Labels that are not known are left out, column by column; a function of one's own sees zeros."""
     if not isinstance(labels, LabelTable):
-        return float(function(labels, probabilities))
+        return _number(function, function(labels, probabilities))
     if labels.known is None or function not in SCORES.values():
-        return float(function(labels.codes, probabilities))
+        return _number(function, function(labels.codes, probabilities))
     each = [
         function(labels.codes[known, i : i + 1], probabilities[known, i : i + 1])
         for i, known in enumerate(labels.known.T)
@@ -140,6 +144,13 @@ def check_scoring(scoring: Any) -> Scoring:
     return Scoring(tuple(names), tuple(functions))
 
 
+def _number(function: Score, value: Any) -> float:
+    if isinstance(value, str) or value is None or np.ndim(value):
+        name = getattr(function, "__name__", "score")
+        raise InputError(f"scoring: {name} returned {shown(value)}; a number is needed")
+    return float(value)
+
+
 def interval(
     score: Score,
     labels: NDArray[Any] | LabelTable,
@@ -162,6 +173,8 @@ def interval(
             which = rng.integers(0, m, m)
             found[i] = score_of(score, labels[which], probabilities[which])
     outside = 100 * (1 - level) / 2
+    if np.isnan(found).all():
+        return float("nan"), float("nan")
     low, high = np.nanpercentile(found, [outside, 100 - outside])
     return float(low), float(high)
 
@@ -174,7 +187,9 @@ def _predicted(labels: NDArray[Any], probabilities: NDArray[Any]) -> NDArray[Any
 
 def _one_label_each(name: str, labels: NDArray[Any]) -> None:
     if labels.ndim == 2:
-        raise InputError(f"scoring: {name!r} is for one label each, these are a table; choose {', '.join(OF_TABLES)}")
+        raise InputError(
+            f"scoring: {name!r} is for one label each, these are a table; choose another, such as {OF_TABLES[0]!r}"
+        )
 
 
 def _mean_of_classes(function: Score, labels: NDArray[Any], probabilities: NDArray[Any]) -> float:

@@ -15,6 +15,7 @@ from PIL import Image
 from fastlr.model.evaluation import Results
 from fastlr.reporting.findings import Bin
 from fastlr.reporting.style import LIGHT, TEXT, Chart, Theme, drawable, new_figure, plain_axes
+from fastlr.training.selection import mean_scores
 
 FEW_POINTS = 30  # up to so many recordings each gets a dot
 WIDE_RANGE = 50  # a largest cost so many times the smallest asks for a logarithmic axis
@@ -74,7 +75,7 @@ def learning_curve(curves: Sequence[Curve]) -> Chart:
 
 def scores(l2: NDArray[Any], of: Mapping[str, NDArray[Any]], chosen: int) -> Chart:
     """Return the mean of each score over l2, the range of its folds, and a mark at the chosen value."""
-    means = {name: values.mean(axis=1) for name, values in of.items()}
+    means = {name: mean_scores(values) for name, values in of.items()}
 
     def draw(theme: Theme) -> Figure:
         figure = new_figure(3.1, theme)

@@ -56,10 +56,10 @@ def train(
     0, record_every, …, and `callback(iteration, cost)` is called there. With `test_costs` that of the test set is
     recorded beside it, which reads all the data each time.
 
-    `sample_weight (m,)` and `class_weight`, by the names of the classes, say how much an example counts: the cost is
-    the mean of the losses times these weights, which are brought to a mean of 1. Labels may be a table `(m, L)` of
-    zeros and ones: L models, a column each, share every reading of the examples; the cost and the accuracies are the
-    means over the columns. Labels of a table that are `missing_label`, -1 or NaN, do not count.
+    `sample_weight (m,)` and `class_weight`, by the names of the classes (0 and 1 in a table), say how much an example
+    counts: the cost is the mean of the losses times these weights, which are brought to a mean of 1. Labels may be a
+    table `(m, L)` of zeros and ones: L models, a column each, share every reading of the examples; the cost and the
+    accuracies are the means over the columns. Labels of a table that are `missing_label`, -1 or NaN, do not count.
 
     `solver` "gd" follows that trajectory. The others go to the minimum, whatever the learning rate: "newton" (with the
     matrix of second derivatives), "newton-cg" and "lbfgs" (without), or "auto", which takes what is the least work.
@@ -210,7 +210,8 @@ def _open(
     """Return the checkpoint of a run, which is known by its settings, its models, its data and its backend."""
     if path is None:
         return NONE
-    each: dict[str, list[Any]] = {name: [getattr(model, name) for model in models] for name in asdict(models[0])}
+    own = [name for name in asdict(models[0]) if name == "l2" or not settings.converges]
+    each: dict[str, list[Any]] = {name: [getattr(model, name) for model in models] for name in own}
     run: dict[str, Any] = each | {name: value for name, value in settings.as_dict().items() if name not in each}
     run |= {"folds": given.folds if isinstance(given.folds, int | None) else "the caller's own"}
     run |= {"weights of the examples": None if weightings.values is None else digest_of(weightings.values)}

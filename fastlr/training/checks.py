@@ -80,6 +80,8 @@ def class_weights(name: str, weights: Any) -> dict[str, float] | str | None:
     if not isinstance(weights, Mapping) or not weights:
         raise InputError(f"{name}: {shown(weights)}; 'balanced' is needed, or a dict of a weight for each class")
     found = {str(one): real(f"{name} of {one}", weight, least=0.0) for one, weight in weights.items()}
+    if len(found) < len(weights):
+        raise InputError(f"{name}: {shown(list(weights))} name a class twice; give each once")
     if not any(found.values()):
         raise InputError(f"{name}: all are 0; one class must count")
     return found

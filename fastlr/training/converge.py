@@ -18,6 +18,9 @@ from fastlr.training.packing import packable
 FEW = 0.75  # of the models: when no more of them go on, they do so by themselves
 
 
+FAR = 1e-3  # a norm of the gradient above which rounding leaves a fit far from its minimum
+
+
 class RoundingNote(str):
     """A note that rounding ended a fit: in this dtype its objective is as low as it gets."""
 
@@ -107,12 +110,11 @@ def findings(path: Convergence, separates: bool, tol: float) -> list[str]:
             "the classes are separable and l2 is 0: there is no minimum, the weights would grow without end; give an l2"
         )
     if not path.norm <= tol and path.stalled:
-        said.append(
-            RoundingNote(
-                f"the rounding of the dtype ends it: the gradient's norm is {path.norm:.1e}, tol is {tol:.1e}; "
-                "take a larger tol, or float64"
-            )
+        words = (
+            f"the rounding of the dtype ends it: the gradient's norm is {path.norm:.1e}, tol is {tol:.1e}; "
+            "take a larger tol, or float64"
         )
+        said.append(words if path.norm > FAR else RoundingNote(words))
     elif not path.norm <= tol:
         said.append(
             f"not converged after {path.recorded_at[-1]} iterations: the gradient's norm is {path.norm:.1e}, "

@@ -9,6 +9,7 @@ examples, W = V Qᵀ, and V is the minimum for the features L. Source: B. Schöl
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -23,7 +24,7 @@ from fastlr.core import Array
 from fastlr.data.dataset import Dataset
 from fastlr.data.given import training_set
 from fastlr.data.labelled import labelled
-from fastlr.errors import InputError, shown
+from fastlr.errors import ConvergenceWarning, InputError, shown
 from fastlr.model.scores import check_scoring
 from fastlr.namespace import array_namespace, as_rows, dtype_name, library_of, to_host
 from fastlr.objectives.batch import BatchForm
@@ -58,6 +59,12 @@ class ManyFits:
     backend: Backend
     batched: bool  # whether each problem has examples of its own
 
+    def __repr__(self) -> str:
+        """Return what was fitted, in a line."""
+        problems, values, _, n = self.coef.shape
+        done = f"{int(self.converged.sum())} of {self.converged.size} converged"
+        return f"ManyFits({problems} problems of {n} features, {values} values of l2, {done})"
+
     def predict_proba(self, X: Any) -> Array:
         """Return the probability of each class, `(problems, values, m, classes)`.
 
@@ -82,6 +89,7 @@ class ManyFits:
         judge = check_scoring(scoring)
         if judge.names == ("accuracy",) and not callable(scoring):
             labels = np.asarray(to_host(y) if hasattr(y, "shape") else y)
+            self._codes(labels.reshape(-1))  # which says what is no class of these
             labels = labels[:, np.newaxis] if labels.ndim == 2 else labels
             return {"accuracy": np.mean(self.predict(X) == labels, axis=-1)}
         found = self.backend.to_host(self.predict_proba(X)) if library_of(X) != "numpy" else self.predict_proba(X)
@@ -146,7 +154,8 @@ def fit_many(
     a model is the mean loss of its subset plus l2/2 ‖W‖². Without subsets X is a batch `(problems, m, n)`, such as the
     outputs of a network's layers, with labels `(m,)` for all or `(problems, m)`; all problems have the same classes.
 
-    The models end where the norm of the gradient is at most `tol`, or after `iterations`; `intercept` and `scale` are
+    The models end where the norm of the gradient is at most `tol`, which `converged` says of each, or after
+    `iterations`; `intercept` and `scale` are
     as in `LogisticRegression` and `fastlr.train`. The arithmetic is in float64 for subsets of NumPy's arrays, else in
     the backend's dtype: float32 where X is float32 or float16, unless `dtype` says otherwise.
     Raises InputError for what cannot be used.
@@ -179,6 +188,13 @@ def fit_many(
         kept = backend.to_host if on_host else lambda array: array
         if shared:
             kept = lambda array: given_back(array, home)  # noqa: E731
+        if (left := int((fitted.found[..., 1] > asked.tol).sum())) and (fitted.found[..., 0] >= asked.iterations).any():
+            warnings.warn(
+                f"{left} of {fitted.found[..., 0].size} fits did not converge in {asked.iterations} iterations; give "
+                "more, or a larger tol or l2",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
         return ManyFits(
             kept(fitted.W), kept(fitted.b), data.classes, asked.l2, fitted.found[..., 0].astype(np.int64),
             fitted.found[..., 1], fitted.found[..., 1] <= asked.tol, factor, backend, batched,
@@ -227,11 +243,20 @@ def _subsets(X: Any, y: Any, subsets: Any) -> tuple[Dataset, list[_Problem]]:
         raise InputError("y: it is a table of labels; fit_many takes one label for each example")
     m, problems = len(data), []
     given = to_host(subsets) if hasattr(subsets, "shape") else subsets
-    matrix = isinstance(given, np.ndarray) and given.ndim == 2 and given.dtype.kind in "fb" and given.shape[1] == m
+    matrix = isinstance(given, np.ndarray) and given.ndim == 2 and given.shape[1] == m
+    if matrix and given.dtype.kind in "iu":
+        raise InputError(
+            f"subsets: whole numbers of shape {given.shape} may be weights, or indices; give weights as floats, masks "
+            "as True and False, or indices as a list of arrays"
+        )
+    if getattr(given, "ndim", 2) == 1 and given.dtype.kind != "O":
+        raise InputError(f"subsets: it has shape {given.shape}; a list of subsets is needed, such as [{'subset'}]")
     for number, subset in enumerate(given):
         name = f"subsets: subset {number}"
         one = np.asarray(to_host(subset) if hasattr(subset, "shape") else subset)
         weights = None
+        if one.ndim == 1 and not one.size:
+            raise InputError(f"{name} is empty; it needs examples of all classes")
         if matrix and one.dtype.kind == "f":
             if not (np.isfinite(one).all() and (one >= 0).all()):
                 raise InputError(
@@ -246,7 +271,7 @@ def _subsets(X: Any, y: Any, subsets: Any) -> tuple[Dataset, list[_Problem]]:
         else:
             rows = np.flatnonzero(one) if one.dtype.kind == "b" else one.astype(np.intp)
         if len(rows) == 0 or rows.min() < -m or rows.max() >= m:
-            raise InputError(f"{name} is empty, or names examples that are not there; there are {m}")
+            raise InputError(f"{name} counts no examples, or names some that are not there; there are {m}")
         _check_classes(name, data.labels[rows], data.classes)
         problems.append(_Problem(rows, weights))
     if not problems:

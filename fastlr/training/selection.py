@@ -100,6 +100,12 @@ class RegularizationPath:
             raise InputError("test: there was none; give fastlr.path a test set")
         return final.test_set, to_host(final.model.predict_proba(final.test_set))
 
+    def __repr__(self) -> str:
+        """Return what was chosen of what, in a line."""
+        return (
+            f"RegularizationPath({len(self.runs)} values of l2, {self.best_l2:.3g} chosen, scores {list(self.scores)})"
+        )
+
     def table(self) -> list[dict[str, float]]:
         """Return a row for each l2 and fold: `l2`, `fold`, and each score by its name."""
         return [
@@ -140,11 +146,13 @@ def path(
 
     `l2` are 96 values from 1e-6 to 1e2 unless given, each of which is fitted from the minimum of the larger one.
     `folds` says what they are chosen by: the folds of a cross-validation, as in `fastlr.sweep` (`groups` go to a
-    splitter), or a validation set, a Dataset or a pair `(examples, labels)`.
+    splitter), or a validation set, a Dataset or a pair `(examples, labels)`. With None it is the accuracy on the test
+    set, or, without one, the lowest cost.
 
     `scoring` is "accuracy", "balanced_accuracy", "top_5", "roc_auc", "average_precision", "f1", "log_loss", a function
     of the labels and the probabilities `(m, classes)` whose value is higher where they are better, or a list of these:
-    all are computed, and the first chooses, of equal values the first. Scores do not count weights.
+    all are computed, and the first chooses by its mean over the folds that have one, of equal values the first. Scores
+    do not count weights.
 
     The model that is left is, with `refit` "train", that of the chosen l2 on the training examples; with
     "train+validation" it is fitted once more to these and the validation set; with False there is none. `test` is what
@@ -178,7 +186,7 @@ def path(
     )  # fmt: skip
     runs = train_all(given, target, settings, models, checkpoint, test_costs=test_costs, callback=callback)
     scores = _scores_of(runs, judge, validation, by_accuracy)
-    best = judge.best(scores[judge.names[0]].mean(axis=1)) if scores else runs.index(best_of(runs))
+    best = judge.best(mean_scores(scores[judge.names[0]])) if scores else runs.index(best_of(runs))
     final = None if refit is False else runs[best]
     if refit == BOTH:
         assert validation is not None
@@ -187,9 +195,21 @@ def path(
     return RegularizationPath(runs, judge, scores, best, final, validation)
 
 
+def mean_scores(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the mean of the scores `(values, folds)` over the folds that have one, `(values,)`; NaN where none has."""
+    there = ~np.isnan(scores)
+    counts = there.sum(axis=1)
+    sums: NDArray[np.float64] = np.where(there, scores, 0.0).sum(axis=1)
+    return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
+
+
 def _is_pair(folds: Any) -> bool:
     """Return whether it is a pair of examples and labels: examples have two axes or more, indices one."""
-    return isinstance(folds, tuple) and len(folds) == 2 and np.ndim(folds[0]) >= 2
+    if not isinstance(folds, tuple) or len(folds) != 2:
+        return False
+    first = folds[0]
+    rows = isinstance(first, list) and bool(first) and all(isinstance(row, list | tuple) for row in first)
+    return rows or getattr(first, "ndim", 0) >= 2
 
 
 def _scores_of(

@@ -61,6 +61,10 @@ def make_splits(labels: NDArray[Any], folds: Any, groups: Any, seed: int) -> Spl
             raise InputError("groups: there are no folds that could keep them together; give folds")
         return None
     groups = None if groups is None else _one_each("groups", groups, m)
+    if hasattr(folds, "__next__"):
+        folds = list(folds)
+    if isinstance(folds, tuple) and len(folds) == 2 and all(getattr(part, "ndim", 0) == 1 for part in folds):
+        folds = [folds]  # what to train and to test on
     if hasattr(folds, "split") and not isinstance(folds, str | bytes):
         pairs = _ask(folds, labels, groups)
     elif isinstance(folds, list | tuple) and folds and all(isinstance(pair, list | tuple) for pair in folds):

@@ -6,8 +6,11 @@ import sys
 import textwrap
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from fastlr.cli.render.terminal import WIDTH, can_print, shown
 from fastlr.cli.render.text import cells
+from fastlr.training.selection import mean_scores
 
 if TYPE_CHECKING:
     from fastlr.data import Dataset
@@ -26,6 +29,9 @@ def summary(data: Dataset, found: RegularizationPath, results: dict[str, Any], a
     if results["test_scores"] is not None:
         for name, score in results["test_scores"].items():
             low, high = results["test_intervals"][name]
+            if score is None:
+                lines.append(f"test {name.replace('_', ' ')}: not defined on {results['n_test']} examples of one class")
+                continue
             of = f"of {results['n_test']} examples, 95 % interval {_value(name, low)} to {_value(name, high)}"
             lines.append(f"test {name.replace('_', ' ')}: {_value(name, score)} {of}")
     where = f"{results['backend']} on {results['device']}, {results['dtype']}"
@@ -47,8 +53,8 @@ def _table(found: RegularizationPath, blocks: bool) -> list[str]:
     if not found.scores:
         return []
     names = list(found.scores)
-    means = {name: found.scores[name].mean(axis=1) for name in names}
-    first = means[names[0]]
+    means = {name: mean_scores(found.scores[name]) for name in names}
+    first = np.nan_to_num(means[names[0]], nan=float(np.nanmin(means[names[0]])))
     span = float(first.max() - first.min()) or 1.0
     start = min(max(0, found.chosen - ROWS // 2), max(0, len(first) - ROWS))
     rows = [["l2", *(name.replace("_", " ") for name in names), ""]]
@@ -68,4 +74,6 @@ def _table(found: RegularizationPath, blocks: bool) -> list[str]:
 
 def _value(name: str, score: float) -> str:
     """Return a score in percent, a loss as it is."""
+    if np.isnan(score):
+        return "-"
     return f"{score:.4f}" if name == "log_loss" else f"{100 * score:.2f} %"
