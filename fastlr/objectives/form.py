@@ -9,7 +9,8 @@ are, since W ((x − mean) / deviation) = Ŵ x − Ŵ mean with Ŵ = W / deviati
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, Self
 
@@ -21,6 +22,9 @@ from fastlr.core import Array
 from fastlr.namespace import array_namespace
 from fastlr.objectives.preconditioner import Preconditioner
 from fastlr.objectives.protocol import Evaluation, Passed, Vector
+
+SOME = 8  # rows of a product, and
+MANY = 2**26  # its multiply-adds, from which a BLAS is faster than the kernels
 
 
 class Form(Protocol):
@@ -134,8 +138,19 @@ class Data:
     def project(self, W: Array) -> Array:
         """Return W (scale X), or that of standardized features."""
         rows = in_rows(W) if self.moments is None else in_rows(W) / self.moments[1]
-        Z = self.kernels.get("project", core.project)(rows, self.X, self.scale)
+        Z = self._product("project", W, core.project)(rows, self.X, self.scale)
         return in_units(Z if self.moments is None else Z - rows @ self.moments[0].T, W)
+
+    def _product(self, name: str, of: Array, plain: Callable[..., Array]) -> Callable[..., Array]:
+        """Return what multiplies X by the rows of some models, `(k, units, …)`: a kernel, or the library.
+
+        Kernels that do all inner steps are for one model alone. Where several step together, no kernel follows whose
+        CPUs the spinning threads of a BLAS would take, and it is the faster.
+        """
+        k, units = of.shape[:2]
+        large = k > 1 and k * units > SOME and k * units * math.prod(self.X.shape) >= MANY
+        kernel: Callable[..., Array] = self.kernels.get(name, plain)
+        return plain if large and self.X.dtype == of.dtype else kernel
 
     def initial_logits(self) -> Array:
         """Return W₀ (scale X). Training mostly starts at zero: no need to read X for that."""
@@ -147,7 +162,7 @@ class Data:
     def combine(self, C: Array, factor: float = 1.0) -> Array:
         """Return factor C (scale X)ᵀ, or that of standardized features."""
         xp, rows = array_namespace(C), in_rows(C)
-        W = self.kernels.get("combine", core.combine)(rows, self.X, factor * self.scale)
+        W = self._product("combine", C, core.combine)(rows, self.X, factor * self.scale)
         if self.moments is not None:
             mean, deviation = self.moments
             W = (W - factor * xp.sum(rows, axis=1, keepdims=True) * mean) / deviation

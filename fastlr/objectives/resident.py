@@ -17,9 +17,10 @@ from fastlr import core
 from fastlr.core import Array
 from fastlr.namespace import array_namespace, to_host
 from fastlr.objectives.form import Form
+from fastlr.objectives.line import ResidentLine, total
 from fastlr.objectives.network import Deeper, Network, classes_of
 from fastlr.objectives.preconditioner import Preconditioner, mean_curvature
-from fastlr.objectives.protocol import Compiled, Evaluation, Passed, State, Vector, plus, rows_of
+from fastlr.objectives.protocol import Compiled, Evaluation, Passed, State, Vector, rows_of
 
 LOGISTIC_REGRESSION = Network()
 NONE = Preconditioner()
@@ -101,7 +102,7 @@ class Resident:
     def evaluate(self, x: Vector) -> Evaluation:
         """Return cost, objective and gradient at a point."""
         J, D = self.value(x.Z)
-        return self._at(x, D, J, J + self.l2 / 2 * _total(self.form.dot(x.W, x)))
+        return self.evaluated(x, D, J, J + self.l2 / 2 * total(self.form.dot(x.W, x)))
 
     def curved(self, at: Evaluation) -> Evaluation:
         """Return the evaluation with its probabilities A, their mean curvature, and A (1 − A), which counts alone."""
@@ -151,15 +152,15 @@ class Resident:
         )
         return found
 
-    def along(self, at: Evaluation, d: Vector) -> _Line:
+    def along(self, at: Evaluation, d: Vector) -> ResidentLine:
         """Return the objective along a direction."""
-        return _Line(self, at, d)
+        return ResidentLine(self, at, d)
 
     def inner(self, u: Vector, v: Vector) -> Array:
         """Return ⟨u, v⟩ `(k, 1, 1)`; v has logits where the form's inner product asks for them."""
-        return _total(self.form.dot(u.W, v) + u.b * v.b)
+        return total(self.form.dot(u.W, v) + u.b * v.b)
 
-    def _at(self, x: Vector, D: Array, J: Array, objective: Array) -> Evaluation:
+    def evaluated(self, x: Vector, D: Array, J: Array, objective: Array) -> Evaluation:
         """Return the evaluation at a point whose D, J and objective are known: here the gradient is computed."""
         gradient = self._adjoint(D, x.W)
         if self.form.inner_needs_logits:
@@ -287,36 +288,3 @@ class Resident:
                 break
         curvature = (eigenvalue + 1) / (4 if network.outputs == 1 else 2) + float(xp.max(self.l2))
         return 1 / curvature if math.isfinite(curvature) else math.nan
-
-
-class _Line:
-    """The objective on a line, from the logits on it: φ(t) = J(Z + t Z_d) + l2/2 (‖W‖² + 2 t ⟨W, d⟩ + t² ‖d‖²)."""
-
-    def __init__(self, objective: Resident, start: Evaluation, d: Vector) -> None:
-        """Work out the inner products."""
-        self.of, self.start, self.d = objective, start, d
-        xp = array_namespace(start.cost)
-        self.slope = objective.inner(start.gradient, d)
-        self.Wd = _total(objective.form.dot(start.x.W, d))
-        dd = _total(objective.form.dot(d.W, d))
-        self.dd = xp.maximum(dd, xp.zeros_like(dd))  # which rounding can make negative in the Gram form
-        self.penalty = start.objective - start.cost
-        self.last: tuple[Array, ...] = ()
-
-    def at(self, t: Array) -> tuple[Array, Array]:
-        """Return f and its slope at t."""
-        xp, l2, d = array_namespace(t), self.of.l2, self.d
-        J, D = self.of.value(self.start.x.Z + t * d.Z)
-        self.last = (t, J, D)
-        slope = xp.mean(xp.sum(D * d.Z, axis=1, keepdims=True), axis=-1, keepdims=True)
-        f = J + self.penalty + l2 * (t * self.Wd + t * t / 2 * self.dd)
-        return f, slope + l2 * (self.Wd + t * self.dd)
-
-    def arrive(self, f: Array) -> Evaluation:
-        """Return the evaluation at the last t, where the objective is f."""
-        t, J, D = self.last
-        return self.of._at(plus(self.start.x, t, self.d), D, J, f)
-
-
-def _total(dots: Array) -> Array:
-    return array_namespace(dots).sum(dots, axis=1, keepdims=True)

@@ -6,7 +6,6 @@ of the examples that it was not trained on are at hand.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -140,8 +139,3 @@ def _checked(splits: Splits, labels: NDArray[Any], groups: NDArray[Any] | None) 
                 "together, such as scikit-learn's GroupKFold"
             )
     return splits
-
-
-def shares(values: Sequence[float]) -> tuple[float, ...]:
-    """Return values as a tuple of floats."""
-    return tuple(map(float, values))

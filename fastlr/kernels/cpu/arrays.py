@@ -15,8 +15,6 @@ EXPONENTIALS = 32  # operations that an exponential and a logarithm take
 READS = ("uint8", "float32", "float64")  # dtypes of X for which there are kernels
 NATIVE = frozenset(map(np.dtype, READS))
 FEW = 64  # rows of a product for which a BLAS gains little
-MANY = 2**26  # multiply-adds from which it gains more than its threads take by spinning, but for
-SOME = 8  # rows
 
 
 def project(W: Array, X: Array, scale: float = 1.0) -> Array:
@@ -58,8 +56,7 @@ def _read_here(W: Array, X: Array) -> bool:
     Of few rows, W (k, …), they are the faster: they read X once for all of them, and the threads of a BLAS go on
     spinning after their work, and take the CPUs from what comes next.
     """
-    few = FEW if len(W) * X.size < MANY else SOME
-    return readable(X) and (X.dtype != W.dtype or len(W) <= few)
+    return readable(X) and (X.dtype != W.dtype or len(W) <= FEW)
 
 
 def sigmoid_losses(Z: Array, Y: Array, weights: Array | None) -> tuple[Array, Array] | None:
