@@ -19,8 +19,12 @@ def there(request):
     library = pytest.importorskip(request.param, reason=f"{request.param} is not installed")
     if request.param == "torch":
         return library.asarray
-    library.config.update("jax_enable_x64", True)
-    return library.numpy.asarray
+
+    def make(array):
+        with library.enable_x64(True):
+            return library.numpy.asarray(array)
+
+    return make
 
 
 def test_nothing_is_copied(there):

@@ -41,4 +41,9 @@ def seen(array: Array) -> Array:
 def given_back(array: Any, like: Array) -> Array:
     """Return NumPy's array as one of the library of `like`, on its device."""
     contiguous = np.ascontiguousarray(array) if np.ndim(array) else np.asarray(array)
+    if library_of(like) == "jax":  # which has no float64 unless it is allowed
+        import jax
+
+        with jax.enable_x64(True):
+            return array_namespace(like).asarray(contiguous, device=device(like))
     return array_namespace(like).asarray(contiguous, device=device(like))
