@@ -119,7 +119,9 @@ def test_mixed_libraries_are_refused_by_name(name):
     X, labels = examples(True)
     given = native(name, X)
     with pytest.raises(InputError, match=rf"test: its examples are of numpy, those of data of {library_of(given)}"):
-        fastlr.train(given, labels, test=(X, labels), iterations=1)
+        fastlr.train(given, labels, test=(X, labels), iterations=1, backend=name)
+    if is_shared(given):  # on the CPU both are the same memory to NumPy
+        assert fastlr.train(given, labels, test=(X, labels), iterations=1).test_accuracy is not None
     with pytest.raises(InputError, match=rf"arrays of {library_of(given)}, but backend asks for numpy"):
         fastlr.train(given, labels, backend="numpy")
     with pytest.raises(InputError, match=rf"examples of numpy, but labels of {library_of(given)}"):

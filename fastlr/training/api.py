@@ -149,6 +149,16 @@ class Given(NamedTuple):
     folds: Any = None
     groups: Any = None
     scoring: Scoring | None = None  # of the folds; None is accuracy in percent alone
+    home: Any = None  # an array in whose library the models are to be, where that is not the data's
+
+    def seen_by_numpy(self, target: Target) -> Given:
+        """Return the same with arrays in the CPU's memory as NumPy sees them, unless a backend or device is named."""
+        examples = examples_of(self.data)
+        if not is_shared(examples, target.backend, target.device):
+            return self
+        return self._replace(
+            data=_as_seen(self.data), labels=_as_seen(self.labels), test=_as_seen(self.test), home=examples
+        )
 
 
 def train_all(
@@ -162,16 +172,14 @@ def train_all(
     callback: Callback | None = None,
 ) -> list[Run]:
     """Train all models on the backend that is asked for, or that goes with the data."""
-    backend, examples = _backend_for(given.data, target), examples_of(given.data)
-    shared = is_shared(examples, target.backend, target.device)
+    given = given.seen_by_numpy(target)
+    backend = _backend_for(given.data, target)
     if checkpoint is not None:
         check_writable(_path_of(checkpoint))  # before the data are read
     with backend.scope():
         started = time.perf_counter()
         train_data = training_set(given.data, given.labels, given.missing_label)
         test_data = matching_set("test", as_dataset(given.test, "test"), train_data, given.missing_label)
-        if shared:
-            train_data, test_data = _as_seen(train_data), None if test_data is None else _as_seen(test_data)
         splits = make_splits(train_data.labels, given.folds, given.groups, settings.seed)
         weightings = weightings_of(train_data, given.sample_weight, settings.class_weight, splits)
         with _open(checkpoint, backend, train_data, test_data, settings, models, given, weightings, test_costs) as kept:
@@ -181,12 +189,16 @@ def train_all(
             )  # fmt: skip
         seconds = time.perf_counter() - started
     runs = [replace(run, seconds=seconds) for run in runs]
-    return [replace(run, model=_given_back(run.model, examples)) for run in runs] if shared else runs
+    return runs if given.home is None else [replace(run, model=_given_back(run.model, given.home)) for run in runs]
 
 
-def _as_seen(data: Dataset) -> Dataset:
-    """Return examples in the CPU's memory as NumPy sees them."""
-    return replace(data, images=seen(data.images))
+def _as_seen(data: Any) -> Any:
+    """Return arrays in the CPU's memory, in a Dataset or a pair too, as NumPy sees them; all else as it is."""
+    if isinstance(data, Dataset):
+        return replace(data, images=_as_seen(data.images))
+    if isinstance(data, tuple):
+        return tuple(map(_as_seen, data))
+    return seen(data) if is_shared(data) else data
 
 
 def _given_back(model: Model, like: Any) -> Model:
@@ -233,8 +245,6 @@ def _backend_for(data: Any, target: Target) -> Backend:
     if isinstance(data, str | os.PathLike):
         raise InputError(f"data: {os.fspath(data)!r} is a path; give fastlr.open_dataset of it, or an array")
     examples = examples_of(data)
-    if is_shared(examples, target.backend, target.device):
-        return choose_backend(target.backend, target.device, target.dtype, precision=target.precision)
     host_data = isinstance(data, Dataset | list | tuple) and library_of(examples) == "numpy"
     like = None if host_data else examples
     return choose_backend(target.backend, target.device, target.dtype, like=like, precision=target.precision)

@@ -176,13 +176,15 @@ def path(
         raise InputError(f"refit: {BOTH!r}, but sample_weight has none for the validation set; take {TRAIN!r}")
     values = np.geomspace(*L2).tolist() if l2 is None else several("l2", l2)
     models = candidates([Candidate().learning_rate], values, [settings.seed])
-    train_data = training_set(as_dataset(data), labels, missing_label)
-    validation = matching_set("validation", folds, train_data, missing_label) if separate else None
+    own = Given(as_dataset(data), labels, test=(test, folds if separate else None)).seen_by_numpy(target)
+    (data, labels), (test, validating) = own[:2], own.test
+    train_data = training_set(data, labels, missing_label)
+    validation = matching_set("validation", validating, train_data, missing_label)
     test_data = matching_set("test", as_dataset(test, "test"), train_data, missing_label)
     by_accuracy = judge.names == ("accuracy",) and not callable(scoring)
     given = Given(
         train_data, None, sample_weight, missing_label, test_data, None if separate else folds, groups,
-        None if by_accuracy else judge,
+        None if by_accuracy else judge, own.home,
     )  # fmt: skip
     runs = train_all(given, target, settings, models, checkpoint, test_costs=test_costs, callback=callback)
     scores = _scores_of(runs, judge, validation, by_accuracy)
