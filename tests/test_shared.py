@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import fastlr
-from fastlr.backends.shared import given_back, is_shared, seen
+from fastlr.backends.shared import is_shared, numpy_view, to_library_of
 from fastlr.namespace import library_of, to_host
 
 X = np.random.default_rng(0).normal(size=(80, 6))
@@ -30,8 +30,8 @@ def there(request):
 def test_nothing_is_copied(there):
     given = there(X)
     assert is_shared(given)
-    assert np.shares_memory(seen(given), seen(given))
-    assert library_of(given_back(seen(given), given)) == library_of(given)
+    assert np.shares_memory(numpy_view(given), numpy_view(given))
+    assert library_of(to_library_of(numpy_view(given), given)) == library_of(given)
     assert not is_shared(given, backend="numpy")
     assert not is_shared(given, device="cpu")
     assert not is_shared(X)

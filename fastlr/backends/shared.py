@@ -17,7 +17,7 @@ from fastlr.core import Array
 from fastlr.namespace import array_namespace, dtype_name, library_of
 
 LIBRARIES = ("torch", "jax")
-SEEN = ("float64", "float32", "float16", "uint8", "int8", "int16", "int32", "int64", "bool")  # dtypes that NumPy has
+DTYPES = ("float64", "float32", "float16", "uint8", "int8", "int16", "int32", "int64", "bool")  # dtypes that NumPy has
 
 
 def is_shared(array: Any, backend: str | None = None, device: str | None = None) -> bool:
@@ -26,19 +26,19 @@ def is_shared(array: Any, backend: str | None = None, device: str | None = None)
         return False
     if os.environ.get("FASTLR_BACKEND", "auto") != "auto" or os.environ.get("FASTLR_DEVICE"):
         return False
-    if importlib.util.find_spec("numba") is None or dtype_name(array) not in SEEN:
+    if importlib.util.find_spec("numba") is None or dtype_name(array) not in DTYPES:
         return False
     if library_of(array) == "torch":
         return bool(array.device.type == "cpu" and not array.is_sparse)
     return all(place.platform == "cpu" for place in array.devices())
 
 
-def seen(array: Array) -> Array:
+def numpy_view(array: Array) -> Array:
     """Return a shared array as NumPy's, not copied."""
     return np.asarray(array.detach() if library_of(array) == "torch" else array)
 
 
-def given_back(array: Any, like: Array) -> Array:
+def to_library_of(array: Any, like: Array) -> Array:
     """Return NumPy's array as one of the library of `like`, on its device."""
     contiguous = np.ascontiguousarray(array) if np.ndim(array) else np.asarray(array)
     if library_of(like) == "jax":  # which has no float64 unless it is allowed

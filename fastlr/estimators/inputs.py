@@ -11,7 +11,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d, validate_data
 
 from fastlr.backends import Backend, choose_backend, native_libraries
-from fastlr.backends.shared import given_back, is_shared, seen
+from fastlr.backends.shared import is_shared, numpy_view, to_library_of
 from fastlr.core import Array
 from fastlr.data.dataset import check_finite, check_mask, is_real
 from fastlr.namespace import array_namespace, dtype_name, library_of, to_host
@@ -43,7 +43,7 @@ class Home:
     def take(self, array: Array) -> Array:
         """Return an array for a backend: itself, or NumPy's copy where there is none for the library."""
         if self.shared and library_of(array) == self.library:
-            return seen(array)
+            return numpy_view(array)
         if not self._is_foreign:
             return array
         info = array_namespace(array).__array_namespace_info__()
@@ -54,7 +54,7 @@ class Home:
         if self.library == "numpy":
             return to_host(array)
         if self.shared:
-            return given_back(to_host(array), self.array)
+            return to_library_of(to_host(array), self.array)
         return array_namespace(self.array).asarray(array, device=self.array.device) if self._is_foreign else array
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from fastlr import core
 from fastlr.backends import Backend, choose_backend
-from fastlr.backends.shared import given_back, is_shared, seen
+from fastlr.backends.shared import is_shared, numpy_view, to_library_of
 from fastlr.core import Array
 from fastlr.data.dataset import Dataset, Name, check_finite, check_mask, is_real
 from fastlr.data.expansion import as_expansion
@@ -270,7 +270,7 @@ class Model:
             images = with_channels(images, self.image_shape[2])
         if images.ndim < 2 or (self.image_shape and images.ndim == 4 and images.shape[1:] != self.image_shape):
             raise InputError(f"{source}: they have shape {tuple(images.shape)}; (m, {self._wanted()}) is needed")
-        rows: Array = as_rows(seen(images) if is_shared(images) else images)
+        rows: Array = as_rows(numpy_view(images) if is_shared(images) else images)
         if rows.shape[1] != self.n_features:
             raise InputError(f"{source}: they have {rows.shape[1]} numbers each; (m, {self._wanted()}) is needed")
         check_finite(source, rows)
@@ -285,7 +285,7 @@ def _at_home(backend: Backend, array: Array, images: Any) -> Array:
     like = images.images if isinstance(images, Dataset) else images
     if _is_on_host(images):
         return backend.to_host(array)
-    return given_back(backend.to_host(array), like) if is_shared(like) else array
+    return to_library_of(backend.to_host(array), like) if is_shared(like) else array
 
 
 def _is_on_host(images: Any) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fastlr.backends import Backend, choose_backend
-from fastlr.backends.shared import given_back, is_shared, seen
+from fastlr.backends.shared import is_shared, numpy_view, to_library_of
 from fastlr.data.dataset import Dataset
 from fastlr.data.given import matching_set, training_set
 from fastlr.data.reading import as_dataset
@@ -151,13 +151,13 @@ class Given(NamedTuple):
     scoring: Scoring | None = None  # of the folds; None is accuracy in percent alone
     home: Any = None  # an array in whose library the models are to be, where that is not the data's
 
-    def seen_by_numpy(self, target: Target) -> Given:
+    def as_numpy_views(self, target: Target) -> Given:
         """Return the same with arrays in the CPU's memory as NumPy sees them, unless a backend or device is named."""
         examples = examples_of(self.data)
         if not is_shared(examples, target.backend, target.device):
             return self
         return self._replace(
-            data=_as_seen(self.data), labels=_as_seen(self.labels), test=_as_seen(self.test), home=examples
+            data=_as_views(self.data), labels=_as_views(self.labels), test=_as_views(self.test), home=examples
         )
 
 
@@ -172,7 +172,7 @@ def train_all(
     callback: Callback | None = None,
 ) -> list[Run]:
     """Train all models on the backend that is asked for, or that goes with the data."""
-    given = given.seen_by_numpy(target)
+    given = given.as_numpy_views(target)
     backend = _backend_for(given.data, target)
     if checkpoint is not None:
         check_writable(_path_of(checkpoint))  # before the data are read
@@ -189,22 +189,22 @@ def train_all(
             )  # fmt: skip
         seconds = time.perf_counter() - started
     runs = [replace(run, seconds=seconds) for run in runs]
-    return runs if given.home is None else [replace(run, model=_given_back(run.model, given.home)) for run in runs]
+    return runs if given.home is None else [replace(run, model=_in_library_of(run.model, given.home)) for run in runs]
 
 
-def _as_seen(data: Any) -> Any:
+def _as_views(data: Any) -> Any:
     """Return arrays in the CPU's memory, in a Dataset or a pair too, as NumPy sees them; all else as it is."""
     if isinstance(data, Dataset):
-        return replace(data, images=_as_seen(data.images))
+        return replace(data, images=_as_views(data.images))
     if isinstance(data, tuple):
-        return tuple(map(_as_seen, data))
-    return seen(data) if is_shared(data) else data
+        return tuple(map(_as_views, data))
+    return numpy_view(data) if is_shared(data) else data
 
 
-def _given_back(model: Model, like: Any) -> Model:
+def _in_library_of(model: Model, like: Any) -> Model:
     """Return a model with its arrays in the library of the examples."""
-    layers = tuple(Layer(given_back(layer.W, like), given_back(layer.b, like)) for layer in model.layers)
-    moments = None if model.moments is None else tuple(given_back(values, like) for values in model.moments)
+    layers = tuple(Layer(to_library_of(layer.W, like), to_library_of(layer.b, like)) for layer in model.layers)
+    moments = None if model.moments is None else tuple(to_library_of(values, like) for values in model.moments)
     return replace(model, layers=layers, moments=moments)
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fastlr import core
 from fastlr.backends import Backend, choose_backend
-from fastlr.backends.shared import given_back, is_shared, seen
+from fastlr.backends.shared import is_shared, numpy_view, to_library_of
 from fastlr.core import Array
 from fastlr.data.dataset import Dataset
 from fastlr.data.given import training_set
@@ -88,7 +88,7 @@ class ManyFits:
 
     def _rows(self, X: Any) -> Array:
         rows = X if hasattr(X, "shape") else np.asarray(X)
-        rows = seen(rows) if self.backend.xp is np and library_of(rows) != "numpy" else rows
+        rows = numpy_view(rows) if self.backend.xp is np and library_of(rows) != "numpy" else rows
         n, axes = self.coef.shape[-1], 3 if self.batched else 2
         rows = rows if rows.ndim <= axes else array_namespace(rows).reshape(rows, (rows.shape[0], -1))
         if rows.ndim != axes or rows.shape[-1] != n or (self.batched and rows.shape[0] != self.coef.shape[0]):
@@ -114,7 +114,7 @@ class ManyFits:
 
     def _at_home(self, array: Array, X: Any) -> Array:
         if library_of(X) != "numpy" and library_of(array) == "numpy":
-            return given_back(array, X)
+            return to_library_of(array, X)
         return self.backend.to_host(array) if library_of(X) == "numpy" else array
 
 
@@ -158,7 +158,7 @@ def fit_many(
     half = dtype_name(X) in ("float32", "float16", "bfloat16") if hasattr(X, "dtype") else False
     shared, home = is_shared(X, target.backend, target.device), X
     if shared:
-        X, y = seen(X), to_host(y)
+        X, y = numpy_view(X), to_host(y)
     on_host = not hasattr(X, "dtype") or library_of(X) == "numpy"
     dtype = target.dtype or ("float32" if half and (batched or not on_host) else "float64")
     backend = choose_backend(
@@ -171,7 +171,7 @@ def fit_many(
         fitted = fit_all(backend, data, problems, outputs_for(len(data.classes)), factor, asked)
         kept = backend.to_host if on_host else lambda array: array
         if shared:
-            kept = lambda array: given_back(array, home)  # noqa: E731
+            kept = lambda array: to_library_of(array, home)  # noqa: E731
         if (left := int((fitted.found[..., 1] > asked.tol).sum())) and (fitted.found[..., 0] >= asked.iterations).any():
             warnings.warn(
                 f"{left} of {fitted.found[..., 0].size} fits did not converge in {asked.iterations} iterations; give "

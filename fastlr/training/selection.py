@@ -176,7 +176,7 @@ def path(
         raise InputError(f"refit: {BOTH!r}, but sample_weight has none for the validation set; take {TRAIN!r}")
     values = np.geomspace(*L2).tolist() if l2 is None else several("l2", l2)
     models = candidates([Candidate().learning_rate], values, [settings.seed])
-    own = Given(as_dataset(data), labels, test=(test, folds if separate else None)).seen_by_numpy(target)
+    own = Given(as_dataset(data), labels, test=(test, folds if separate else None)).as_numpy_views(target)
     (data, labels), (test, validating) = own[:2], own.test
     train_data = training_set(data, labels, missing_label)
     validation = matching_set("validation", validating, train_data, missing_label)
