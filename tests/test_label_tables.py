@@ -115,8 +115,8 @@ def test_its_curve_is_the_mean_of_the_labels_objectives():
 
 @pytest.mark.parametrize("name", REGISTRY)
 def test_on_every_backend(name):
-    if survey_of(name)["why_not"]:
-        pytest.skip(f"{name} does not run here")
+    if why_not := survey_of(name)["why_not"]:
+        pytest.skip(why_not)
     backend = choose_backend(name)
     with backend.scope():
         given = [backend.asarray(np.asarray(array, dtype=np.float64)) for array in (X, Y)]

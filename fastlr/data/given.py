@@ -35,7 +35,7 @@ def training_set(data: Any, labels: Any, missing_label: Any = None) -> Dataset:
 def matching_set(name: str, given: Any, train_set: Dataset, missing_label: Any = None) -> Dataset | None:
     """Return examples to test on, labelled by the training set's classes, or say why they do not go with it.
 
-    `name` is that of the argument. Returns None for None.
+    `name` is the argument's name, for error texts. None gives None.
     """
     if given is None:
         return None

@@ -174,8 +174,8 @@ class Model:
     def accuracy(self, data: Dataset, backend: Backend | None = None) -> float:
         """Return the percentage of the examples that are classified as labelled; classes are matched by name.
 
-        Of a table of labels it is that of the labels which are right. `backend` is the one to compute on, that of the
-        data where there is none.
+        For a table of labels, it is the percentage of labels that are right, the mean over the columns. `backend`
+        computes it; by default the backend of the data.
         """
         if self.multi_label:
             return percent_correct(to_host(self.predict(data)), data.labels, data.known)

@@ -18,6 +18,7 @@ from fastlr.machine import blas_before_kernels
 from fastlr.namespace import array_namespace, itemsize_of
 from fastlr.objectives import preconditioner
 from fastlr.objectives.form import Data
+from fastlr.objectives.gram_factor import factor_of_gram, from_factor
 from fastlr.objectives.preconditioner import Preconditioner
 from fastlr.objectives.protocol import Evaluation, Passed, Vector
 
@@ -26,7 +27,6 @@ VECTOR = 8  # numbers of a vector of the CPU
 SMALL = 2**23  # multiply-adds of the second derivatives, up to which one compiled step is faster than a BLAS
 CACHE = 2**20  # bytes of examples that stay in it, which models may read one after another
 LITTLE = 2**21  # numbers of the examples times outputs, for all steps of newton-cg in one thread
-JITTER = 1e-12  # of the mean of the diagonal of a Gram matrix
 FUSED = 2**19  # bytes of one model's weights that stay in the cache of a CPU's core
 
 
@@ -45,26 +45,6 @@ def steps_in_one_call(kernels: Kernels, k: int, units: int, n: int, m: int) -> t
     small = k == 1 and "newton_steps" in kernels and m * (units * (n + 1)) ** 2 <= SMALL
     little = "many_fits" in kernels and in_one_call(k, units, n, m)
     return ("newton",) * small + ("newton-cg",) * little
-
-
-def factor_of_gram(rows: Array) -> Array:
-    """Return L with L Lᵀ = K, the Gram matrix of examples `(…, m, n)`, in float64: their features in m coordinates.
-
-    Weights W that lie in the space of the examples are V = W Q for X = L Qᵀ with orthonormal columns of Q, and
-    W Xᵀ = V Lᵀ, ‖W‖ = ‖V‖. A little is added to K's diagonal: an example may be there twice.
-    """
-    xp = array_namespace(rows)
-    rows = xp.astype(rows, xp.float64)
-    K = rows @ xp.matrix_transpose(rows)
-    least = JITTER * xp.mean(core.diagonal(K), axis=-2, keepdims=True) + float(np.finfo(np.float64).tiny)
-    return xp.linalg.cholesky(K + least * xp.eye(K.shape[-1], dtype=K.dtype, device=device(K)))
-
-
-def from_factor(V: Array, L: Array, rows: Array) -> Array:
-    """Return W for the coordinates V `(…, units, m)`: C X with C L = V."""
-    xp = array_namespace(L)
-    C = xp.matrix_transpose(xp.linalg.solve(xp.matrix_transpose(L), xp.matrix_transpose(V)))
-    return C @ xp.astype(rows, L.dtype, copy=False)
 
 
 @dataclass(frozen=True)

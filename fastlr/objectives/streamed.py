@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ from fastlr.objectives.preconditioner import Preconditioner
 from fastlr.objectives.primal import PrimalForm, fuses
 from fastlr.objectives.protocol import Evaluation, State, Vector, joined, plus, rows_of
 from fastlr.objectives.resident import Resident
+from fastlr.objectives.sample_weight import SampleWeight
 
 NONE = Preconditioner()
 TOGETHER = 4  # blocks that a kernel is given at once
@@ -41,17 +42,6 @@ def moments_of(backend: Backend, blocks: Blocks, scale: float) -> tuple[Array, A
         X = xp.astype(backend.asarray(rows), xp.float64) - mean
         square = square + xp.mean(X * X, axis=0) * (len(blocks.labels[which]) / total)
     return core.in_moments(mean, xp.sqrt(square), backend.float_dtype, scale)
-
-
-class SampleWeight(NamedTuple):
-    """How much the examples count: weightings `values (c, m)` on the host, and which of them a model has, `of (k,)`."""
-
-    values: NDArray[Any]
-    of: NDArray[np.int64]
-
-    def counts(self, which: Any = slice(None)) -> NDArray[Any]:
-        """Return how much some of the examples, or all, count for each model, `(k, 1, …)`."""
-        return self.values[:, which][self.of][:, np.newaxis, :]
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,8 @@ from fastlr.objectives.gram import GramForm
 from fastlr.objectives.network import Layer, Network, outputs_for, targets
 from fastlr.objectives.primal import PrimalForm, fuses, steps_in_one_call
 from fastlr.objectives.resident import Resident
-from fastlr.objectives.streamed import DataObjective, SampleWeight, Streamed, moments_of
+from fastlr.objectives.sample_weight import SampleWeight
+from fastlr.objectives.streamed import DataObjective, Streamed, moments_of
 from fastlr.solvers import SOLVERS
 from fastlr.training.checkpoint import NONE, Checkpoint
 from fastlr.training.ranges import check_range, check_spread

@@ -73,7 +73,7 @@ class ManyFits:
         judge = check_scoring(scoring)
         if judge.names == ("accuracy",) and not callable(scoring):
             labels = np.asarray(to_host(y) if hasattr(y, "shape") else y)
-            self._codes(labels.reshape(-1))  # which says what is no class of these
+            self._codes(labels.reshape(-1))  # raises for a label that is not a class
             labels = labels[:, np.newaxis] if labels.ndim == 2 else labels
             return {"accuracy": np.mean(self.predict(X) == labels, axis=-1)}
         found = self.backend.to_host(self.predict_proba(X)) if library_of(X) != "numpy" else self.predict_proba(X)

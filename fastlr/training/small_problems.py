@@ -21,8 +21,8 @@ from fastlr.core import Array
 from fastlr.data.dataset import Dataset
 from fastlr.namespace import as_rows
 from fastlr.objectives.batch import BatchForm
+from fastlr.objectives.gram_factor import factor_of_gram, from_factor
 from fastlr.objectives.network import Network, one_hot
-from fastlr.objectives.primal import factor_of_gram, from_factor
 from fastlr.objectives.resident import Resident
 from fastlr.solvers import newton_cg
 from fastlr.solvers.iterate import PATIENCE

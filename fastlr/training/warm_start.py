@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from fastlr.backends import Backend
 from fastlr.core import Array
 from fastlr.objectives.network import Layer, Network
-from fastlr.objectives.streamed import DataObjective, SampleWeight
+from fastlr.objectives.sample_weight import SampleWeight
+from fastlr.objectives.streamed import DataObjective
 from fastlr.solvers import SOLVERS
 from fastlr.training.checkpoint import NONE, Checkpoint
 from fastlr.training.converge import Convergence, converge, findings

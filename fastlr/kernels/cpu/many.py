@@ -47,7 +47,7 @@ def many_fits(
             here, here_b, penalty = W[problem, value], b[problem, value], l2[value]
             if value == 0:
                 _logits(X, here, here_b, tile, T, Z)
-            else:  # Z is that of the minimum before
+            else:  # Z holds the logits of the minimum before
                 here[:] = W[problem, value - 1]
                 here_b[:] = b[problem, value - 1]
             stalled, lowest, f, kept = 0, np.inf, np.inf, True
