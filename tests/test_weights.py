@@ -120,7 +120,7 @@ def test_a_table_goes_through_a_file_and_to_scikit_learn(tmp_path):
     assert run.test_accuracy == pytest.approx(100 * np.mean(model.predict(TABLE_X[:20]) == TABLE[:20]))
     found = model.scores((TABLE_X, TABLE), ["roc_auc", "f1", "average_precision"])
     assert all(0.5 < score <= 1 for score in found.values())
-    with pytest.raises(fastlr.InputError, match="confusion_matrix: the model gives an example any number of labels"):
+    with pytest.raises(fastlr.InputError, match="confusion_matrix: the model predicts a table of labels"):
         model.confusion_matrix(fastlr.train(X, y, iterations=1).train_set)
 
 

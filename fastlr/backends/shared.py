@@ -1,7 +1,7 @@
 """Arrays of PyTorch and JAX in the CPU's memory: NumPy sees them as they are, and so do the kernels in Numba.
 
-A fit on such arrays runs on the default backend, and what it returns is of their library again. Whoever names a backend
-or a device, in a call or in the environment, gets that.
+A fit on such arrays runs on the default backend, and its results are arrays of the same library. A backend or a device
+that is named, in a call or in the environment, is used instead.
 """
 
 from __future__ import annotations

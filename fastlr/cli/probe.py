@@ -42,7 +42,8 @@ def probe(
     validation: Annotated[
         str | None,
         typer.Option(
-            metavar="DATA|N", help="Data to choose l2 by, or how many of DATA's examples; by default DATA's folds."
+            metavar="DATA|N",
+            help="Data to choose l2 by, or how many of DATA's examples to hold out for that; by default folds of DATA.",
         ),
     ] = None,
     test: TestPath = None,
@@ -65,7 +66,10 @@ def probe(
     ] = "accuracy",
     refit: Annotated[
         str | None,
-        typer.Option(metavar="WHICH", help="The model is fitted to: train, or train+validation, which is the default."),
+        typer.Option(
+            metavar="WHICH",
+            help="What the final model is fitted to: train or train+validation; by default both, where both are.",
+        ),
     ] = None,
     settings: PathSettings,
     target: Target,

@@ -72,7 +72,7 @@ class Dataset:
 
     @property
     def is_table(self) -> bool:
-        """Return whether an example has any number of labels: they are a table."""
+        """Return whether the labels are a table: an example may have several."""
         return self.labels.ndim == 2
 
     @property
@@ -137,7 +137,9 @@ class Dataset:
 
     def _refuse_table(self, option: str) -> None:
         if self.is_table:
-            raise InputError(f"{option}: {self.source} has a table of labels, of which an example has any number")
+            raise InputError(
+                f"{option}: {self.source} has a table of labels; the option needs one label for each example"
+            )
 
     def aligned(self, classes: Sequence[Name], class_of: Mapping[Name, int]) -> Dataset:
         """Return the same examples labelled by another set's classes, matched by name."""

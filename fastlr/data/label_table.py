@@ -1,4 +1,4 @@
-"""Tables of labels: a column for each label, of which an example has any number."""
+"""Tables of labels: a row for each example, a column for each label. An example may have several labels."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ def from_arrays(
 
 
 def labelled(source: str, examples: Any, labels: Any, missing_label: Any = None) -> Dataset:
-    """Return a Dataset of what a caller gives: labels `(m,)`, or a table of labels `(m, L)` of zeros and ones.
+    """Return a caller's examples as a Dataset, with labels `(m,)` or a table `(m, L)` of zeros and ones.
 
     Labels of a table that are `missing_label`, -1 or NaN, are not known.
     """

@@ -68,7 +68,7 @@ def problem_of(y: NDArray[Any], class_weight: Any, sample_weight: Any, missing_l
     if alike := table.constant_columns():
         warnings.warn(
             f"y: {len(alike)} of its {table.codes.shape[1]} columns hold one value alone, the first is column "
-            f"{alike[0]}; the probabilities of such a column go to that value, as far as tol lets them",
+            f"{alike[0]}; the probabilities that are predicted for it will be close to that value",
             UserWarning,
             stacklevel=callers_level(),
         )

@@ -208,7 +208,7 @@ class Model:
 
     def _refuse_table(self, method: str) -> None:
         if self.multi_label:
-            raise InputError(f"{method}: the model gives an example any number of labels; take predict, or scores")
+            raise InputError(f"{method}: the model predicts a table of labels; take predict or scores")
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model as safetensors; the same model gives the same bytes."""

@@ -44,7 +44,7 @@ class ManyFits:
     batched: bool  # whether each problem has examples of its own
 
     def __repr__(self) -> str:
-        """Return what was fitted, in a line."""
+        """Return a summary in one line."""
         problems, values, _, n = self.coef.shape
         done = f"{int(self.converged.sum())} of {self.converged.size} converged"
         return f"ManyFits({problems} problems of {n} features, {values} values of l2, {done})"

@@ -101,7 +101,7 @@ class RegularizationPath:
         return final.test_set, to_host(final.model.predict_proba(final.test_set))
 
     def __repr__(self) -> str:
-        """Return what was chosen of what, in a line."""
+        """Return a summary in one line."""
         return (
             f"RegularizationPath({len(self.runs)} values of l2, {self.best_l2:.3g} chosen, scores {list(self.scores)})"
         )
@@ -154,9 +154,9 @@ def path(
     all are computed, and the first chooses by its mean over the folds that have one, of equal values the first. Scores
     do not count weights.
 
-    The model that is left is, with `refit` "train", that of the chosen l2 on the training examples; with
-    "train+validation" it is fitted once more to these and the validation set; with False there is none. `test` is what
-    this model is tested on.
+    `refit` says which final model there is. "train": that of the chosen l2, fitted to the training examples.
+    "train+validation": it is fitted once more, to these and the validation set. False: none. `test` is the data on
+    which the final model is tested.
 
     All other settings are those of `fastlr.sweep`. Raises InputError for what cannot be used.
     """
