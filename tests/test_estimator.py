@@ -111,7 +111,10 @@ def test_the_objective_on_digits(C):
 @pytest.mark.parametrize("file", ["cats/train_catvnoncat.h5", "cifar10/data_batch_1"])
 @pytest.mark.parametrize("C", [1e-6, 1.0, 1e6])
 def test_the_objective_on_real_pixels(real_data, file, C):
-    """Cats and birds: the published solvers take minutes for the largest C; newton-cg is the best of them there."""
+    """Cats and birds: the published solvers take minutes for the largest C; newton-cg is the best of them there.
+
+    The gap is at most norm² / (2 l2), which for the largest C is 1e-8 of the objective from a norm of 2.6e-11.
+    """
     birds = {"positive": "bird", "balance": True} if "cifar" in file else {}
     data = fastlr.open_dataset(real_data / file, **birds)
     X, y = data.images.reshape(len(data), -1)[:1900] / 255, data.labels[:1900]
@@ -119,7 +122,7 @@ def test_the_objective_on_real_pixels(real_data, file, C):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         peer = Peer(C=C, solver="newton-cg", tol=1e-9, max_iter=100).fit(X, y)
-    clf = fastlr.LogisticRegression(C=C, tol=1e-9, max_iter=500)
+    clf = fastlr.LogisticRegression(C=C, tol=1e-11, max_iter=500)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "the rounding of the dtype ends it", ConvergenceWarning)
         clf.fit(X, y)
@@ -465,7 +468,7 @@ def test_a_class_that_a_fold_lacks_is_still_a_class():
         ({"Cs": [1, -1]}, None, "Cs: np.float64.-1.0.; a positive number is needed|Cs: .*-1"),
         ({"cv": []}, None, "cv: it has no folds"),
         ({"cv": [(range(6), [])]}, None, "cv: fold 0 has no training or no test examples"),
-        ({"cv": [(range(100), [1000])]}, None, "cv: it names examples that are not there; their indices are below"),
+        ({"cv": [(range(100), [1000])]}, None, "cv: an index is out of range; indices are below"),
         ({"Cs": [[1.0, 2.0]]}, None, r"Cs: they have shape \(1, 2\); a list of values is needed"),
         ({"l1_ratios": (0.5,)}, None, r"supports only 'l2' or None penalties, got l1_ratios=\(0.5,\)"),
         ({"cv": 4}, None, "n_splits=4 cannot be greater than the number of members in each class"),

@@ -18,6 +18,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
+import numpy as np
+
 from fastlr import core
 from fastlr.backends.record import NO_KERNELS, Kernels
 from fastlr.core import Array
@@ -25,6 +27,8 @@ from fastlr.namespace import array_namespace
 from fastlr.objectives.form import Data, in_rows, in_units
 from fastlr.objectives.preconditioner import Preconditioner
 from fastlr.objectives.protocol import Vector
+
+EPSILON = float(np.finfo(np.float64).eps)
 
 
 @dataclass(frozen=True)
@@ -68,9 +72,9 @@ class GramForm(Data):
         return self.Z
 
     def origin(self) -> Array:
-        """Return C = 0, s = 1."""
+        """Return C = 0, s = 1; s = 0 where W₀ = 0, which it would count for nothing."""
         xp = array_namespace(self.Z)
-        return xp.concat([xp.zeros_like(self.Z), xp.ones_like(self.Z[..., :1])], axis=-1)
+        return xp.concat([xp.zeros_like(self.Z), xp.astype(self.square > 0, self.Z.dtype)], axis=-1)
 
     def logits(self, coordinates: Array, b: Array) -> Array:
         """Return s W₀ (scale X) + scale² C K + b."""
@@ -84,10 +88,19 @@ class GramForm(Data):
         return xp.concat([D / D.shape[-1], xp.zeros_like(D[..., :1])], axis=-1)
 
     def dot(self, u: Array, v: Vector) -> Array:
-        """Return ⟨s W₀ + C (scale X)ᵀ, W_v⟩ = s ⟨W₀, W_v⟩ + C Z_v, whose ⟨W₀, W_v⟩ = s_v ‖W₀‖² + C_v Z₀."""
+        """Return ⟨s W₀ + C (scale X)ᵀ, W_v⟩ = s ⟨W₀, W_v⟩ + C Z_v, whose ⟨W₀, W_v⟩ = s_v ‖W₀‖² + C_v Z₀.
+
+        ε C·C_v is added: where examples are alike some C stand for W = 0, and would grow unseen.
+        """
         xp = array_namespace(u)
         initial = v.W[..., -1:] * self.square + xp.sum(v.W[..., :-1] * self.Z, axis=-1, keepdims=True)
-        return u[..., -1:] * initial + xp.sum(u[..., :-1] * (v.Z - v.b), axis=-1, keepdims=True)
+        Z = v.Z - v.b + self.least * v.W[..., :-1]
+        return u[..., -1:] * initial + xp.sum(u[..., :-1] * Z, axis=-1, keepdims=True)
+
+    @functools.cached_property
+    def least(self) -> float:
+        """Return ε, the rounding of the mean of the diagonal of scale² K in float64."""
+        return EPSILON * float(array_namespace(self.diagonal).mean(self.diagonal))
 
     def weights(self, coordinates: Array) -> Array:
         """Return s W₀ + C (scale X)ᵀ."""
@@ -142,7 +155,7 @@ class GramForm(Data):
     def newton_steps(self, *arguments: Any) -> None:
         """Return None: there is no kernel for all of it."""
 
-    def newton_cg_steps(self, *arguments: Any) -> None:
+    def lbfgs_fit(self, *arguments: Any) -> None:
         """Return None: what is small is fitted in the primal form."""
 
     def conjugate_gradients(
