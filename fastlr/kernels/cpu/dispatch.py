@@ -24,7 +24,7 @@ Moved = tuple[Array, Array, Layers, Array | None]  # W, b, the deeper layers, an
 
 def gram_steps(
     K: GramMatrix, factor: float, initial: Array, Y: Array, rates: Array, l2: Array, units: Sequence[int],
-    W: Array, b: Array, deeper: Layers, Z: Array, steps: int,
+    W: Array, b: Array, deeper: Layers, Z: Array, steps: int, counts: Array | None = None,
 ) -> Moved:  # fmt: skip
     """Take so many steps of one sigmoid unit in the Gram form. Twin: `descent.step` on a GramForm, `steps` times.
 
@@ -35,7 +35,7 @@ def gram_steps(
     count = starting.parts_for(k * m * m)
     _advance(
         "gram_steps", count, k * m * m, steps, *K, C.dtype.type(factor), initial[:, 0, :],
-        Y[:, 0, :], rates[:, 0, 0].copy(), l2[:, 0, 0].copy(),
+        Y[:, 0, :], _weights(counts, C), rates[:, 0, 0].copy(), l2[:, 0, 0].copy(),
         C, s, b, Z, np.empty((count, *C.shape), C.dtype), np.empty((count, k), C.dtype),
     )  # fmt: skip
     W = np.concatenate([C[:, :m], s[:, np.newaxis]], axis=1)
@@ -44,7 +44,7 @@ def gram_steps(
 
 def primal_steps(
     X: Array, scale: float, Y: Array, rates: Array, l2: Array, units: Sequence[int],
-    W: Array, b: Array, deeper: Layers, Z: Array, steps: int,
+    W: Array, b: Array, deeper: Layers, Z: Array, steps: int, counts: Array | None = None,
 ) -> Moved | None:  # fmt: skip
     """Take so many steps of one sigmoid unit. Twin: `descent.step` on a PrimalForm, `steps` times."""
     if not readable(X):
@@ -54,7 +54,7 @@ def primal_steps(
     count = min(starting.parts_for(2 * k * n * m), max(1, m // PART_ROWS))
     arguments = (
         count, 2 * k * n * m, steps, X.T, W.dtype.type(scale),
-        Y[:, 0, :], rates[:, 0, 0].copy(), l2[:, 0, 0].copy(),
+        Y[:, 0, :], _weights(counts, W), rates[:, 0, 0].copy(), l2[:, 0, 0].copy(),
         W, b, np.empty((count, k, n), W.dtype), np.empty((count, k), W.dtype),
     )  # fmt: skip
     if X.dtype == np.uint8 and _has_vectors():
@@ -66,7 +66,7 @@ def primal_steps(
 
 def gram_network_steps(
     K: GramMatrix, factor: float, initial: Array, Y: Array, rates: Array, l2: Array, units: Sequence[int],
-    W: Array, b: Array, deeper: Layers, Z: Array, steps: int,
+    W: Array, b: Array, deeper: Layers, Z: Array, steps: int, counts: Array | None = None,
 ) -> Moved | None:  # fmt: skip
     """Take so many steps of networks, or a softmax, in the Gram form. Twin: `descent.step` on a GramForm."""
     if not _is_small(units):
@@ -78,7 +78,8 @@ def gram_network_steps(
     sums = np.empty((count, k, first + flat.shape[1]), C.dtype)
     _advance(
         "gram_network_steps", count, k * first * m * m, steps, *K, C.dtype.type(factor), initial,
-        *_settings(Y, rates, l2, units), C, s, b, flat, Z, np.arange(m), np.empty((count, *C.shape), C.dtype), sums,
+        *_settings(Y, counts, rates, l2, units), C, s, b, flat, Z, np.arange(m), np.empty((count, *C.shape), C.dtype),
+        sums,
     )  # fmt: skip
     W = np.concatenate([C[:, :m].reshape(Z.shape), s[:, :, np.newaxis]], axis=2)
     return W, b[:, :, np.newaxis], _layers(flat, deeper), Z
@@ -86,28 +87,28 @@ def gram_network_steps(
 
 def primal_network_steps(
     X: Array, scale: float, Y: Array, rates: Array, l2: Array, units: Sequence[int],
-    W: Array, b: Array, deeper: Layers, Z: Array, steps: int,
+    W: Array, b: Array, deeper: Layers, Z: Array, steps: int, counts: Array | None = None,
 ) -> Moved | None:  # fmt: skip
     """Take so many steps of networks, or a softmax. Twin: `descent.step` on a PrimalForm, `steps` times."""
     if not readable(X) or not _is_small(units):
         return None
     everything = np.arange(X.shape[1])[np.newaxis]
-    return _steps_on(everything, steps, starting.PARTS, X, scale, Y, rates, l2, units, W, b, deeper)
+    return _steps_on(everything, steps, starting.PARTS, X, scale, Y, counts, rates, l2, units, W, b, deeper)
 
 
 def batch_steps(
     X: Array, scale: float, Y: Array, rates: Array, l2: Array, units: Sequence[int],
-    W: Array, b: Array, deeper: Layers, Z: Array, batches: Array,
+    W: Array, b: Array, deeper: Layers, Z: Array, batches: Array, counts: Array | None = None,
 ) -> Moved | None:  # fmt: skip
     """Take a step on each row of `batches (count, size)`, indices of examples. Twin: `minibatch.step`."""
     if not readable(X) or not _is_small(units):
         return None
-    return _steps_on(batches, len(batches), BATCH_PARTS, X, scale, Y, rates, l2, units, W, b, deeper)
+    return _steps_on(batches, len(batches), BATCH_PARTS, X, scale, Y, counts, rates, l2, units, W, b, deeper)
 
 
 def _steps_on(
-    batches: Array, steps: int, most: int, X: Array, scale: float, Y: Array, rates: Array, l2: Array,
-    units: Sequence[int], W: Array, b: Array, deeper: Layers,
+    batches: Array, steps: int, most: int, X: Array, scale: float, Y: Array, counts: Array | None, rates: Array,
+    l2: Array, units: Sequence[int], W: Array, b: Array, deeper: Layers,
 ) -> Moved:  # fmt: skip
     """Take steps on these examples in turn, each cut into at most so many parts."""
     W, b = W.copy(), b[..., 0].copy()
@@ -117,7 +118,7 @@ def _steps_on(
     sums = np.empty((count, len(W), b.shape[1] + flat.shape[1]), W.dtype)
     _advance(
         "batch_steps", count, operations, steps, batches, X.T, W.dtype.type(scale),
-        *_settings(Y, rates, l2, units), W, b, flat, np.empty((count, *W.shape), W.dtype), sums,
+        *_settings(Y, counts, rates, l2, units), W, b, flat, np.empty((count, *W.shape), W.dtype), sums,
     )  # fmt: skip
     return W, b[..., np.newaxis], _layers(flat, deeper), None
 
@@ -131,13 +132,22 @@ def _advance(kernel: str, count: int, operations: int, steps: int, *arguments: A
         done += turn
 
 
-def _settings(Y: Array, rates: Array, l2: Array, units: Sequence[int]) -> tuple[Array, ...]:
-    """Return Y, the learning rates and l2 (k,), each layer's units, and which numbers of the deeper are weights."""
+def _settings(
+    Y: Array, counts: Array | None, rates: Array, l2: Array, units: Sequence[int]
+) -> tuple[Array, ...]:  # fmt: skip
+    """Return Y, what the examples count, the learning rates and l2 (k,), each layer's units, and which numbers of the
+    deeper are weights.
+    """
     weighted = [np.repeat([1.0, 0.0], [size * below, size]) for below, size in pairwise(units)]
     return (
-        Y, rates[:, 0, 0].copy(), l2[:, 0, 0].copy(),
+        Y, _weights(counts, Y), rates[:, 0, 0].copy(), l2[:, 0, 0].copy(),
         np.array(units, dtype=np.int64), np.concatenate([np.zeros(0), *weighted]),
     )  # fmt: skip
+
+
+def _weights(counts: Array | None, like: Array) -> Array:
+    """Return how much the examples count, `(1 or k, m)`, in the dtype of `like`; without rows where all count alike."""
+    return np.empty((0, 0), like.dtype) if counts is None else np.require(counts[:, 0, :], like.dtype, ("C", "W"))
 
 
 def _is_small(units: Sequence[int]) -> bool:

@@ -14,7 +14,7 @@ from numba import uint64
 
 from fastlr.kernels.cpu.compiling import inlined, kernel
 from fastlr.kernels.cpu.pixels import BAND, PANEL, pack, products
-from fastlr.kernels.cpu.products import share, sum_of
+from fastlr.kernels.cpu.products import of_model, share, sum_of
 from fastlr.kernels.cpu.team import wait_for_all
 from fastlr.kernels.cpu.vector import number, sigmoid
 
@@ -108,11 +108,12 @@ def gram_product(member: int, size: int, counter: Any, upper: Any, diagonal: Any
 @kernel
 def gram_steps(
     member: int, size: int, counter: Any, done: int, steps: int, upper: Any, diagonal: Any, scale: float, Z0: Any,
-    Y: Any, rates: Any, l2: Any, C: Any, s: Any, b: Any, Z: Any, parts: Any, sums: Any,
+    Y: Any, weights: Any, rates: Any, l2: Any, C: Any, s: Any, b: Any, Z: Any, parts: Any, sums: Any,
 ) -> None:  # fmt: skip
     """Advance C, s, b (k,) and Z (k, m) in place by `steps` steps. Twin: `descent.step` on a GramForm.
 
-    K is unscaled, `scale` is its factor. The work is cut into parts, whose results `parts (count, k, …)` and
+    K is unscaled, `scale` is its factor. `weights (1 or k, m)` say how much the examples count; without rows all count
+    alike. The work is cut into parts, whose results `parts (count, k, …)` and
     `sums (count, k)` take; members share the parts, so the numbers do not depend on how many members there are.
     """
     (k, m), count = Z.shape, parts.shape[0]
@@ -126,7 +127,8 @@ def gram_steps(
                 if step > 0:
                     gather(parts[:, q, start:stop], diagonal[start:stop], c, scale, own_s[q], z0, own_b[q], z)
                 if step < steps:
-                    sums[p, q] = _update(z, Y[q % Y.shape[0], start:stop], c, rates[q], l2[q], m)
+                    w = of_model(weights, q)[start:stop]
+                    sums[p, q] = _update(z, Y[q % Y.shape[0], start:stop], w, c, rates[q], l2[q], m)
         reached += size
         if size > 1:
             wait_for_all(counter, reached)
@@ -148,9 +150,15 @@ def gram_steps(
 
 
 @inlined
-def _update(z: Any, y: Any, c: Any, rate: float, l2: float, m: int) -> float:
-    """c ← c − rate (d / m + l2 c) with d = σ(z) − y; return the sum of d."""
+def _update(z: Any, y: Any, w: Any, c: Any, rate: float, l2: float, m: int) -> float:
+    """c ← c − rate (d / m + l2 c) with d = w (σ(z) − y); return the sum of d."""
     total = 0.0
+    if w.shape[0] > 0:
+        for i in range(z.shape[0]):
+            d = w[i] * (sigmoid(z[i]) - y[i])
+            c[i] -= rate * (d / m + l2 * c[i])
+            total += d
+        return total
     for i in range(z.shape[0]):
         d = sigmoid(z[i]) - y[i]
         c[i] -= rate * (d / m + l2 * c[i])

@@ -15,7 +15,7 @@ import numpy as np
 from fastlr.kernels.cpu.compiling import inlined, kernel
 from fastlr.kernels.cpu.gram import ROWS, gather, multiply
 from fastlr.kernels.cpu.primal import descend
-from fastlr.kernels.cpu.products import TILE, add_tile, convert, multiply_tile, share, sum_of
+from fastlr.kernels.cpu.products import TILE, add_tile, convert, multiply_tile, of_model, share, sum_of
 from fastlr.kernels.cpu.team import wait_for_all
 from fastlr.kernels.cpu.vector import exp_of_negative, sigmoid
 
@@ -23,7 +23,7 @@ from fastlr.kernels.cpu.vector import exp_of_negative, sigmoid
 @kernel
 def batch_steps(
     member: int, size: int, counter: Any, done: int, steps: int, batches: Any, rows: Any, scale: float, Y: Any,
-    rates: Any, l2: Any, units: Any, weighted: Any, W: Any, b: Any, deeper: Any, parts: Any, sums: Any,
+    weights: Any, rates: Any, l2: Any, units: Any, weighted: Any, W: Any, b: Any, deeper: Any, parts: Any, sums: Any,
 ) -> None:  # fmt: skip
     """Advance W (k, units, n), b (k, units) and the deeper layers in place by `steps` steps. Twin: `minibatch.step`.
 
@@ -31,7 +31,7 @@ def batch_steps(
     first again: with one row of all examples the twin is `descent.step`. Four examples at a time are fetched,
     converted once, multiplied with all the weights and added to all the gradients, `parts (count, k, units, n)`;
     `sums (count, k, units + P)` are those of b and of the deeper layers, of which `weighted (P,)` is 1 for weights
-    and 0 for intercepts.
+    and 0 for intercepts; `weights` are as in `gram_steps`.
     """
     (k, first, n), m, count = W.shape, batches.shape[1], parts.shape[0]
     left, right = share(member, size, n, 8)
@@ -54,7 +54,8 @@ def batch_steps(
                     for u in range(first):
                         for r in range(TILE):
                             d[u, r] = scale * d[u, r] + own_b[q, u]
-                    _backward(d, Y[q % Y.shape[0]], some, units, own_deeper[q], own_sums[q], room)
+                    y, w = Y[q % Y.shape[0]], of_model(weights, q)
+                    _backward(d, y, w, some, units, own_deeper[q], own_sums[q], room)
                     d[:, some.shape[0] :] = 0
                     add_tile(tile, d, parts[p, q])
             sums[p] = own_sums
@@ -77,8 +78,8 @@ def batch_steps(
 @kernel
 def gram_network_steps(
     member: int, size: int, counter: Any, done: int, steps: int, upper: Any, diagonal: Any, scale: float, Z0: Any,
-    Y: Any, rates: Any, l2: Any, units: Any, weighted: Any, C: Any, s: Any, b: Any, deeper: Any, Z: Any, columns: Any,
-    parts: Any, sums: Any,
+    Y: Any, weights: Any, rates: Any, l2: Any, units: Any, weighted: Any, C: Any, s: Any, b: Any, deeper: Any, Z: Any,
+    columns: Any, parts: Any, sums: Any,
 ) -> None:  # fmt: skip
     """Advance C (k · units, M), s and b (k, units), the deeper layers and Z (k, units, m) in place by `steps` steps.
 
@@ -105,7 +106,8 @@ def gram_network_steps(
                         )  # fmt: skip
                     d[u] = z
                 if step < steps:
-                    _backward(d, Y[q % Y.shape[0]], columns[start:stop], units, own_deeper[q], own_sums[q], room)
+                    y, w = Y[q % Y.shape[0]], of_model(weights, q)
+                    _backward(d, y, w, columns[start:stop], units, own_deeper[q], own_sums[q], room)
                     for u in range(first):
                         c, e = C[q * first + u, start:stop], d[u]
                         for i in range(stop - start):
@@ -140,7 +142,7 @@ def _room(units: Any, like: Any) -> Any:
 
 
 @inlined
-def _backward(z: Any, Y: Any, picked: Any, units: Any, deeper: Any, sums: Any, room: Any) -> None:
+def _backward(z: Any, Y: Any, w: Any, picked: Any, units: Any, deeper: Any, sums: Any, room: Any) -> None:
     """z (units, …) ← D₁, for the examples that were picked; add theirs to `sums`. Twin: `Network.backward`."""
     first, layers, logits, D = z.shape[0], units.shape[0], room[0], room[1]
     for r in range(picked.shape[0]):
@@ -156,6 +158,9 @@ def _backward(z: Any, Y: Any, picked: Any, units: Any, deeper: Any, sums: Any, r
                 logits[layer, u] = total
             at += units[layer] * (inputs + 1)
         _set_residuals(logits[layers - 1], units[layers - 1], Y, picked[r], D[layers - 1])
+        if w.shape[0] > 0:
+            for u in range(units[layers - 1]):
+                D[layers - 1, u] *= w[picked[r]]
         for layer in range(layers - 1, 0, -1):
             inputs = units[layer - 1]
             at -= units[layer] * (inputs + 1)

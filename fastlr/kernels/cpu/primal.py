@@ -8,7 +8,7 @@ import numpy as np
 
 from fastlr.kernels.cpu.compiling import inlined, kernel
 from fastlr.kernels.cpu.digits import BLOCK, add_block, dots, fetch, peak_of, split, unit_of
-from fastlr.kernels.cpu.products import add8, dot8, share, sum_of
+from fastlr.kernels.cpu.products import add8, dot8, eight, of_model, share, sum_of
 from fastlr.kernels.cpu.team import wait_for_all
 from fastlr.kernels.cpu.vector import sigmoid
 
@@ -17,13 +17,14 @@ CACHE = 2**21  # bytes of rows that stay in the caches between their products an
 
 @kernel
 def primal_steps(
-    member: int, size: int, counter: Any, done: int, steps: int, rows: Any, scale: float, Y: Any, rates: Any, l2: Any,
-    W: Any, b: Any, parts: Any, sums: Any,
+    member: int, size: int, counter: Any, done: int, steps: int, rows: Any, scale: float, Y: Any, weights: Any,
+    rates: Any, l2: Any, W: Any, b: Any, parts: Any, sums: Any,
 ) -> None:  # fmt: skip
     """Advance W (k, n) and b (k,) in place by `steps` steps. Twin: `descent.step` on a PrimalForm.
 
     Each row is read from memory once a step: eight rows stay in the cache between their products with W and
-    their part in the gradient. The work is cut into parts as in `gram_steps`: `parts (count, k, n)`, `sums (count, k)`.
+    their part in the gradient. Parts of the work, `parts (count, k, n)` and `sums (count, k)`, and weights are as in
+    `gram_steps`.
     """
     m, n = rows.shape
     k, count = W.shape[0], parts.shape[0]
@@ -38,6 +39,8 @@ def primal_steps(
                 for q in range(k):
                     dots, y = dot8(rows, i, stop - 1, W[q]), Y[q % Y.shape[0]]
                     d = _residuals(dots, scale, b[q], y, i, stop, W.dtype.type(0))
+                    if weights.shape[0] > 0:
+                        d = _weighted(d, eight(of_model(weights, q), i, stop - 1))
                     add8(rows, i, stop - 1, d, parts[p, q])
                     for r in range(8):
                         sums[p, q] += d[r]
@@ -56,8 +59,8 @@ def primal_steps(
 
 @kernel
 def pixel_steps(
-    member: int, size: int, counter: Any, done: int, steps: int, rows: Any, scale: float, Y: Any, rates: Any, l2: Any,
-    W: Any, b: Any, parts: Any, sums: Any, peaks: Any,
+    member: int, size: int, counter: Any, done: int, steps: int, rows: Any, scale: float, Y: Any, weights: Any,
+    rates: Any, l2: Any, W: Any, b: Any, parts: Any, sums: Any, peaks: Any,
 ) -> None:  # fmt: skip
     """Do what `primal_steps` does, for rows of uint8, by `digits`. Twin: `descent.step` on a PrimalForm.
 
@@ -92,7 +95,8 @@ def pixel_steps(
                         fetch(rows, (2 * last - first + i) * n // 2, (2 * last - first + i + 2) * n // 2)
                         z = dots(rows, i, last - 1, W_digits[q], like)
                         d[i - first], d[i - first + 1] = z[0] * units[q], z[1] * units[q]
-                    sums[p, q] += _set_residuals(d[: last - first], scale, b[q], Y[q % Y.shape[0], first:last])
+                    y, w = Y[q % Y.shape[0], first:last], of_model(weights, q)[first:last]
+                    sums[p, q] += _set_residuals(d[: last - first], scale, b[q], y, w)
                     d[last - first :] = 0
                     add_block(rows, first, last, d, d_digits, d_pairs, d_sums, like, parts[p, q])
         reached += size
@@ -111,13 +115,25 @@ def pixel_steps(
 
 
 @inlined
-def _set_residuals(d: Any, scale: float, b: float, y: Any) -> float:
-    """d ← σ(scale · d + b) − y; return the sum."""
+def _set_residuals(d: Any, scale: float, b: float, y: Any, w: Any) -> float:
+    """d ← w (σ(scale · d + b) − y); return the sum."""
     total = 0.0
     for i in range(d.shape[0]):
         d[i] = sigmoid(scale * d[i] + b) - y[i]
+    for i in range(w.shape[0]):
+        d[i] *= w[i]
+    for i in range(d.shape[0]):
         total += d[i]
     return total
+
+
+@inlined
+def _weighted(d: Any, w: Any) -> Any:
+    """Return the products of eight numbers with eight others."""
+    return (
+        d[0] * w[0], d[1] * w[1], d[2] * w[2], d[3] * w[3],
+        d[4] * w[4], d[5] * w[5], d[6] * w[6], d[7] * w[7],
+    )  # fmt: skip
 
 
 @inlined

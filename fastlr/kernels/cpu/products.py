@@ -155,6 +155,12 @@ def combine(member: int, size: int, counter: Any, rows: Any, C: Any, parts: Any)
 
 
 @inlined
+def of_model(weights: Any, q: int) -> Any:
+    """Return what the examples count for model q: a row of `weights (1 or k, m)`; of no examples where it has none."""
+    return weights[q % weights.shape[0]] if weights.shape[0] > 0 else weights.reshape(weights.size)
+
+
+@inlined
 def eight(c: Any, i: int, last: int) -> Any:
     """Return c[i … i + 7], 0 past the last."""
     zero = c.dtype.type(0)

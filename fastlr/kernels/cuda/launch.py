@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -109,7 +109,20 @@ def primal_steps(
     return W[:, None, :], b[:, None, None], (), None
 
 
-KERNELS = {"predict": predict, "gram_steps": gram_steps, "primal_steps": primal_steps}
+def without_weights(kernel: Callable[..., Moved | None]) -> Callable[..., Moved | None]:
+    """Return the kernel for examples that all count alike: where they do not the plain way is taken."""
+
+    def steps(*arguments: Any, counts: Array | None) -> Moved | None:
+        return None if counts is not None else kernel(*arguments)
+
+    return steps
+
+
+KERNELS = {
+    "predict": predict,
+    "gram_steps": without_weights(gram_steps),
+    "primal_steps": without_weights(primal_steps),
+}
 
 
 def available() -> bool:
