@@ -83,6 +83,47 @@ def test_what_it_predicts_is_what_one_vs_rest_predicts():
     assert (there.predict(X) == fitted.predict(X)).all()
 
 
+@pytest.mark.parametrize("class_weight", [None, "balanced", {0: 1.0, 1: 0.5, 2: 2.0}])
+def test_classes_one_against_the_rest(class_weight):
+    """A model for each class, as scikit-learn has by its wrapper; weights by class are those of the classes."""
+    y, names = np.arange(len(X)) % 3, np.array(["ant", "bee", "cat"])
+    ours = {"class_weight": class_weight, "one_vs_rest": True, "tol": 1e-10}
+    weights = np.ones(len(X)) if not isinstance(class_weight, dict) else np.array(list(class_weight.values()))[y]
+    fitted = fastlr.LogisticRegression(**ours).fit(X, y)
+    for code in range(3):
+        balanced = class_weight if isinstance(class_weight, str) else None
+        peer = LogisticRegression(tol=1e-10, max_iter=1000, solver="newton-cholesky", class_weight=balanced)
+        peer.fit(X, y == code, weights)
+        np.testing.assert_allclose(fitted.coef_[code], peer.coef_[0], atol=1e-7)
+        np.testing.assert_allclose(fitted.intercept_[code], peer.intercept_[0], atol=1e-7)
+    named = fastlr.LogisticRegression(one_vs_rest=True, tol=1e-10).fit(X, names[y])
+    alone = LogisticRegression(tol=1e-10, max_iter=1000, solver="newton-cholesky")
+    peer = OneVsRestClassifier(alone).fit(X, names[y])
+    assert (named.predict(X) == peer.predict(X)).all()
+    np.testing.assert_allclose(named.predict_proba(X), peer.predict_proba(X), atol=1e-7)
+    np.testing.assert_allclose(np.exp(named.predict_log_proba(X)), named.predict_proba(X), atol=1e-12)
+    assert named.predict_proba(1e6 * X).sum(axis=1) == pytest.approx(1), "where every sigmoid underflows"
+    assert not named.multilabel_
+    assert named.score(X, names[y]) == peer.score(X, names[y])
+    there = named.to_sklearn()
+    assert (there.predict(X) == named.predict(X)).all()
+    np.testing.assert_allclose(there.predict_proba(X), named.predict_proba(X), atol=1e-12)
+    with pytest.raises(ValueError, match="to_onnx: it has no form for one_vs_rest"):
+        named.to_onnx()
+
+
+def test_two_classes_are_one_model_also_one_against_the_rest():
+    y = np.arange(len(X)) % 2
+    one, other = (fastlr.LogisticRegression(one_vs_rest=flag).fit(X, y) for flag in (True, False))
+    assert (one.coef_ == other.coef_).all()
+    assert not one.one_vs_rest_
+    for name, value in (("one_vs_rest", "yes"), ("fit_intercept", "no"), ("warm_start", 1)):
+        with pytest.raises(ValueError, match=f"{name}: .*; True or False is needed"):
+            fastlr.LogisticRegression(**{name: value}).fit(X, y)
+    with pytest.raises(ValueError, match="verbose: -1; a whole number of at least 0 is needed"):
+        fastlr.LogisticRegression(verbose=-1).fit(X, y)
+
+
 def test_tables_come_as_users_have_them():
     expected = fastlr.LogisticRegression().fit(X, Y).coef_
     assert (fastlr.LogisticRegression().fit(X.tolist(), Y).coef_ == expected).all()

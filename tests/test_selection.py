@@ -186,7 +186,7 @@ def test_a_table_of_labels_has_a_path():
         ({"folds": np.zeros(400, int)}, "folds: fold 0 has no examples to train on"),
         ({"folds": TENS - 3}, "or -1 for what is never tested"),
         ({"folds": TENS / 2}, "an array of them holds whole numbers"),
-        ({"folds": [(np.arange(9), np.array([999]))]}, "folds: they name examples that are not there"),
+        ({"folds": [(np.arange(9), np.array([999]))]}, "folds: an index is out of range; indices are below"),
         ({"folds": [(np.arange(9),)]}, "folds: one of them has 1 arrays; two are needed"),
         ({"folds": []}, "folds: they have shape"),
         ({"folds": [(np.flatnonzero(TENS == 1), np.arange(9))]}, "folds: fold 0 leaves one class alone"),

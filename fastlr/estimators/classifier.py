@@ -28,6 +28,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     _answers_on_host = False
     multilabel_ = False  # whether each example has any number of labels
+    one_vs_rest_ = False  # whether each class has a model of its own
 
     def decision_function(self, X: Any) -> Array:
         """Return the logits: `(m,)` of the second of two classes, or `(m, classes)`, or `(m, L)` of each label."""
@@ -53,10 +54,13 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Return the probability of each class, `(m, classes)`, or of each label, `(m, L)`."""
 
         def probabilities(backend: Backend, Z: Array) -> Array:
+            xp = backend.xp
             if self.multilabel_:
                 return core.sigmoid(Z).T
+            if self.one_vs_rest_:  # σ(z) / Σ σ(z), where none of them may underflow
+                return core.softmax(-core.losses(Z, xp.ones_like(Z))).T
             A = core.sigmoid(Z) if Z.shape[0] == 1 else core.softmax(Z)
-            return (backend.xp.concat([1 - A, A], axis=0) if Z.shape[0] == 1 else A).T
+            return (xp.concat([1 - A, A], axis=0) if Z.shape[0] == 1 else A).T
 
         return self._of_logits(X, "predict_proba", probabilities)
 
@@ -67,6 +71,8 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             xp = backend.xp
             if self.multilabel_:
                 return -core.losses(Z, xp.ones_like(Z)).T
+            if self.one_vs_rest_:
+                return core.log_softmax(-core.losses(Z, xp.ones_like(Z))).T
             return core.log_softmax(xp.concat([xp.zeros_like(Z), Z], axis=0) if Z.shape[0] == 1 else Z).T
 
         return self._of_logits(X, "predict_log_proba", logarithms)
@@ -110,13 +116,18 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def to_onnx(self) -> Any:
         """Return an `onnx.ModelProto` that gives probabilities and labels of floats `(m, n)`: see `Model.to_onnx`."""
         check_is_fitted(self)
+        if self.one_vs_rest_:
+            raise ValueError("to_onnx: it has no form for one_vs_rest; take to_sklearn, or fit without one_vs_rest")
         return as_onnx([self._layer], 1.0, self.classes_.tolist(), self.multilabel_)
 
     def to_sklearn(self) -> Any:
-        """Return a fitted `sklearn.linear_model.LogisticRegression`, or a `OneVsRestClassifier` of such for a table."""
+        """Return a fitted `sklearn.linear_model.LogisticRegression`.
+
+        For a table of labels, and with `one_vs_rest`, it is a `OneVsRestClassifier` of such.
+        """
         check_is_fitted(self)
-        if self.multilabel_:
-            return as_one_vs_rest(self._layer)
+        if self.multilabel_ or self.one_vs_rest_:
+            return as_one_vs_rest(self._layer, classes=None if self.multilabel_ else self.classes_)
         return as_scikit_learn([self._layer], 1.0, self.classes_)
 
     @property

@@ -28,6 +28,7 @@ from fastlr.namespace import library_of
 from fastlr.objectives.network import outputs_for
 from fastlr.solvers import AUTO
 from fastlr.training.checks import whole
+from fastlr.training.splits import indices_of
 from fastlr.training.warm_start import fit_each
 
 TIE = 1e-14  # of a score: a smaller difference is rounding
@@ -121,7 +122,7 @@ class LogisticRegressionCV(LinearClassifier):
         scored = None if sample_weight is None else example_weights(None, sample_weight, classes, y, codes)
         to_splitter, to_scorer = self._routed("fit", scored, params)
         split = check_cv(self.cv, y, classifier=True).split(np.zeros((len(y), 1)), y, **to_splitter)
-        splits = [tuple(_indices_of(part, len(y)) for part in parts) for parts in split]
+        splits = [tuple(indices_of("cv", part, len(y)) for part in parts) for parts in split]
         if not splits:
             raise ValueError("cv: it has no folds; at least one pair of training and test examples is needed")
         if empty := [fold for fold, parts in enumerate(splits) if min(map(len, parts)) == 0]:
@@ -229,15 +230,6 @@ class LogisticRegressionCV(LinearClassifier):
 def _show(Cs: NDArray[Any], numbers: Sequence[int], iteration: int, costs: list[float]) -> None:
     said = ", ".join(f"{cost:.6f} for C={Cs[number]:.4g}" for number, cost in zip(numbers, costs, strict=True))
     print(f"iteration {iteration}: cost {said}", file=sys.stderr)
-
-
-def _indices_of(part: Any, m: int) -> NDArray[np.intp]:
-    """Return the indices of some of m examples, which are given by these or by a mask."""
-    try:
-        chosen: NDArray[np.intp] = np.arange(m)[np.asarray(part, dtype=None if len(part) else np.intp)]
-    except IndexError:
-        raise ValueError(f"cv: it names examples that are not there; their indices are below {m}") from None
-    return chosen
 
 
 def _best(scores: NDArray[Any]) -> int:

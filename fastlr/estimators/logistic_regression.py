@@ -45,7 +45,9 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):  # type: ignor
 
     Labels `(m, L)` of zeros and ones fit L models of one label each, as `OneVsRestClassifier` does: `coef_ (L, n)`,
     `predict` gives a table of zeros and ones, `predict_proba (m, L)` the probability of each one, `n_iter_ (L,)`.
-    Labels that are `missing_label`, -1 or NaN, do not count. Callbacks are not called.
+    Labels that are `missing_label`, -1 or NaN, do not count. Callbacks are not called. `one_vs_rest=True` fits more
+    than two classes in the same way, a model for each class against all others; the probabilities of its sigmoids are
+    divided by their sum, as in `OneVsRestClassifier`.
 
     Fitted attributes: `coef_ (1 or classes, n)`, `intercept_ (1 or classes,)`, `classes_`, `n_iter_ (1,)`,
     `n_features_in_`, `feature_names_in_`; `loss_curve_`, the objective before each iteration and at the end;
@@ -74,6 +76,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):  # type: ignor
         form: str = AUTO,
         scale: float | str = AUTO,
         missing_label: float | None = None,
+        one_vs_rest: bool = False,
     ) -> None:
         self.penalty = penalty
         self.C = C
@@ -94,6 +97,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):  # type: ignor
         self.form = form
         self.scale = scale
         self.missing_label = missing_label
+        self.one_vs_rest = one_vs_rest
 
     @with_callbacks  # type: ignore[untyped-decorator]
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
@@ -105,7 +109,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):  # type: ignor
         C = positive("C", self.C) if self.penalty is not None else math.inf
         home = Home.of(X, self)
         X, y = check_training(self, X, y)
-        problem = problem_of(y, self.class_weight, sample_weight, self.missing_label)
+        problem = problem_of(y, self.class_weight, sample_weight, self.missing_label, self.one_vs_rest)
         check_liblinear(self, C, problem.outputs)
         scale = scale_for(self, X)
         initial = self._last_fit(problem, X.shape[1], scale) if self.warm_start else None
@@ -127,7 +131,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):  # type: ignor
             self.__dict__.update(found(fit.W, fit.b))
             iterations = np.array([path.recorded_at[-1] for path in fit.paths], dtype=np.int32)
             self.n_iter_ = home.give(backend.asarray(iterations))
-        self.multilabel_ = problem.is_table
+        self.multilabel_, self.one_vs_rest_ = problem.multi_label, problem.is_table and not problem.multi_label
         self.loss_curve_ = fit.paths[0].objectives if len(fit.paths) == 1 else mean_curve(fit.paths)
         self.solver_, self.form_, self.backend_ = fit.solver, fit.objective.name, backend.name
         if following:

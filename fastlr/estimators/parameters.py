@@ -40,6 +40,10 @@ def settings_of(estimator: Any, **ratio: Any) -> Settings:
             "are few examples"
         )
     positive("intercept_scaling", estimator.intercept_scaling)
+    for word in ("fit_intercept", "warm_start", "one_vs_rest"):
+        if not isinstance(value := getattr(estimator, word, False), bool | np.bool_):
+            raise ValueError(f"{word}: {shown(value)}; True or False is needed")
+    whole("verbose", int(verbose) if isinstance(verbose := estimator.verbose, bool) else verbose, 0)
     if estimator.penalty is None and estimator.C != 1.0:
         warnings.warn("Setting penalty=None will ignore the C and l1_ratio parameters", stacklevel=callers_level())
     solver = ALIASES.get(name, name)
@@ -67,8 +71,8 @@ def check_liblinear(estimator: Any, C: float, outputs: int) -> None:
         raise ValueError("penalty=None is not supported for the liblinear solver")
     if outputs > 1:
         raise ValueError(
-            f"The 'liblinear' solver does not support multiclass classification. Take {AUTO!r}, or wrap the estimator "
-            "in OneVsRestClassifier"
+            "The 'liblinear' solver does not support multiclass classification. Take "
+            f"{AUTO!r}, and one_vs_rest=True for a model for each class"
         )
 
 

@@ -16,6 +16,7 @@ from fastlr.errors import shown
 from fastlr.estimators.inputs import labels_on_host
 from fastlr.estimators.parameters import callers_level
 from fastlr.objectives.network import outputs_for
+from fastlr.training.weights import balanced
 
 
 class Problem(NamedTuple):
@@ -26,10 +27,11 @@ class Problem(NamedTuple):
     outputs: int  # of each model
     weights: NDArray[np.float64]  # (1 or copies, m): how much each example counts
     column_of: NDArray[np.int64] | None = None  # (copies,)
+    multi_label: bool = False  # whether each example has any number of labels
 
     @property
     def is_table(self) -> bool:
-        """Return whether each example has any number of labels."""
+        """Return whether there is a model for each column of a table."""
         return self.column_of is not None
 
     @property
@@ -51,10 +53,13 @@ class Problem(NamedTuple):
         return np.arange(copies) % len(self.weights)
 
 
-def problem_of(y: NDArray[Any], class_weight: Any, sample_weight: Any, missing_label: Any = None) -> Problem:
+def problem_of(
+    y: NDArray[Any], class_weight: Any, sample_weight: Any, missing_label: Any = None, one_vs_rest: bool = False
+) -> Problem:
     """Return what labels `(m,)` or a table `(m, L)` ask for, with both kinds of weights.
 
-    Where a label is `missing_label` its example does not count for its column.
+    Where a label is `missing_label` its example does not count for its column. With `one_vs_rest` more than two classes
+    have a model each, which tells its class from all others: the table has a column for each class.
     """
     if y.ndim == 1:
         if missing_label is not None:
@@ -62,6 +67,8 @@ def problem_of(y: NDArray[Any], class_weight: Any, sample_weight: Any, missing_l
                 f"missing_label: {shown(missing_label)}, but y is no table of labels; leave such examples out"
             )
         classes, codes = class_codes(y)
+        if one_vs_rest and len(classes) > 2:
+            return _one_vs_rest(y, classes, codes, class_weight, sample_weight)
         weights = example_weights(class_weight, sample_weight, classes, y, codes)
         return Problem(classes, codes, outputs_for(len(classes)), weights[np.newaxis])
     table = LabelTable.of("y", y, missing_label)
@@ -76,20 +83,38 @@ def problem_of(y: NDArray[Any], class_weight: Any, sample_weight: Any, missing_l
     both = np.array([0, 1])
     if class_weight is None and table.known is None:
         weights = example_weights(None, sample_weight, both, y[:, 0], table.codes[:, 0])[np.newaxis]
-        return Problem(columns, table.codes, 1, weights, columns)
+        return Problem(columns, table.codes, 1, weights, columns, True)
     given = example_weights(None, sample_weight, both, y[:, 0], table.codes[:, 0])
     each = np.tile(given, (len(columns), 1)) if table.known is None else given * table.known.T
     if not each.any(axis=1).all():
         raise ValueError(
             f"y: no label of column {np.argmin(each.any(axis=1))} is known and counts; leave the column out"
         )
-    weights = np.stack(
-        [
-            example_weights(class_weight, row, both, column, column)
-            for row, column in zip(each, table.codes.T, strict=True)
-        ]
+    return Problem(columns, table.codes, 1, _of_each_column(class_weight, each, table.codes), columns, True)
+
+
+def _one_vs_rest(
+    y: NDArray[Any], classes: NDArray[Any], codes: NDArray[np.int64], class_weight: Any, sample_weight: Any
+) -> Problem:
+    """Return a model for each class. Balanced weights are those of its two sides, others those of the classes."""
+    table = (codes[:, np.newaxis] == np.arange(len(classes))).astype(np.int8)
+    columns = np.arange(len(classes))
+    if isinstance(class_weight, str):
+        given = example_weights(None, sample_weight, classes, y, codes)
+        weights = _of_each_column(class_weight, np.tile(given, (len(classes), 1)), table)
+    else:
+        weights = example_weights(class_weight, sample_weight, classes, y, codes)[np.newaxis]
+    return Problem(classes, table, 1, weights, columns)
+
+
+def _of_each_column(
+    class_weight: Any, weights: NDArray[np.float64], table: NDArray[np.int8]
+) -> NDArray[np.float64]:  # fmt: skip
+    """Return how much each example counts for each column of a table, `(L, m)`, from such weights and of classes."""
+    both = np.array([0, 1])
+    return np.stack(
+        [example_weights(class_weight, row, both, column, column) for row, column in zip(weights, table.T, strict=True)]
     )
-    return Problem(columns, table.codes, 1, weights, columns)
 
 
 def class_codes(y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
@@ -108,8 +133,11 @@ def example_weights(
 ) -> NDArray[np.float64]:
     """Return how much each example counts, `(m,)`, from both kinds of weights."""
     check_mask("sample_weight", sample_weight)
-    given = labels_on_host(sample_weight)
-    weights = _check_sample_weight(given, codes, dtype=np.float64, ensure_non_negative=True, copy=True)
+    if sample_weight is None:
+        weights = np.ones(len(codes))
+    else:
+        given = labels_on_host(sample_weight)
+        weights = _check_sample_weight(given, codes, dtype=np.float64, ensure_non_negative=True, copy=True)
     if not weights.any():
         raise ValueError("Sample weights must contain at least one non-zero number.")
     if class_weight is None:
@@ -118,8 +146,7 @@ def example_weights(
         raise ValueError(f"class_weight: it has the keys {list(class_weight)}, but the classes are {classes.tolist()}")
     if isinstance(class_weight, str) and class_weight == "balanced":
         # scikit-learn's own function does not count weights before its version 1.7.
-        counts = np.bincount(codes, weights)
-        each = counts.sum() / (len(classes) * np.where(counts > 0, counts, np.inf))
+        each = balanced(codes, weights, len(classes))
     else:
         each = compute_class_weight(class_weight, classes=classes, y=y)
     if not (np.isfinite(each).all() and (each >= 0).all() and (each > 0).any()):

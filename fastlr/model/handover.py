@@ -110,8 +110,8 @@ def as_scikit_learn(layers: Sequence[Layer], scale: float, classes: Sequence[Any
     return made
 
 
-def as_one_vs_rest(layer: Layer, scale: float = 1.0) -> Any:
-    """Return a fitted `sklearn.multiclass.OneVsRestClassifier` of a logistic regression for each label."""
+def as_one_vs_rest(layer: Layer, scale: float = 1.0, classes: Any = None) -> Any:
+    """Return a fitted `sklearn.multiclass.OneVsRestClassifier` of a logistic regression for each label, or class."""
     try:
         from sklearn.multiclass import OneVsRestClassifier
         from sklearn.preprocessing import LabelBinarizer
@@ -121,7 +121,9 @@ def as_one_vs_rest(layer: Layer, scale: float = 1.0) -> Any:
     each = [as_scikit_learn([Layer(W[i : i + 1], b[i : i + 1])], scale, (0, 1)) for i in range(W.shape[0])]
     made = OneVsRestClassifier(each[0])
     made.estimators_, made.n_features_in_ = each, W.shape[1]
-    made.label_binarizer_ = LabelBinarizer().fit(np.eye(max(2, len(each)), len(each), dtype=np.int64))
+    labels = np.eye(max(2, len(each)), len(each), dtype=np.int64) if classes is None else classes
+    made.label_binarizer_ = LabelBinarizer().fit(labels)
+    made.classes_ = made.label_binarizer_.classes_
     return made
 
 

@@ -86,7 +86,7 @@ def make_splits(labels: NDArray[Any], folds: Any, groups: Any, seed: int) -> Spl
     for row, pair in zip(counts, pairs, strict=True):
         if len(pair) != 2:
             raise InputError(f"folds: one of them has {len(pair)} arrays; two are needed, to train and to test on")
-        train, test = (_indices(part, m) for part in pair)
+        train, test = (indices_of("folds", part, m) for part in pair)
         row += np.bincount(train, minlength=m)
         tests.append(test)
     return _checked(Splits(counts, tuple(tests)), labels, groups)
@@ -107,13 +107,13 @@ def _one_each(name: str, values: Any, m: int) -> NDArray[Any]:
     return array
 
 
-def _indices(part: Any, m: int) -> NDArray[np.intp]:
+def indices_of(name: str, part: Any, m: int) -> NDArray[np.intp]:
     """Return the indices of some of m examples, which are given by these or by a mask."""
     array = np.asarray(to_host(part) if hasattr(part, "shape") else part)
     try:
         chosen: NDArray[np.intp] = np.arange(m)[array if array.size else array.astype(np.intp)]
     except IndexError:
-        raise InputError(f"folds: they name examples that are not there; their indices are below {m}") from None
+        raise InputError(f"{name}: an index is out of range; indices are below {m}") from None
     return chosen.reshape(-1)
 
 

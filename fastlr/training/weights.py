@@ -81,14 +81,18 @@ def _of_examples(data: Dataset, sample_weight: Any, class_weight: Any) -> NDArra
     return np.stack(rows)
 
 
+def balanced(labels: NDArray[Any], counts: NDArray[np.float64], classes: int) -> NDArray[np.float64]:
+    """Return by what to multiply the examples of each class, `(classes,)`, so that all classes count the same."""
+    sums = np.bincount(labels, counts, minlength=classes)
+    return np.asarray(np.divide(sums.sum(), classes * sums, out=np.zeros(classes), where=sums > 0))
+
+
 def _class_weights(
     class_weight: Mapping[str, float] | str, classes: tuple[Any, ...], labels: NDArray[Any], counts: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Return how much an example of each class counts, `(classes,)`."""
     if class_weight == BALANCED:
-        sums = np.bincount(labels, counts, minlength=len(classes))
-        there = sums > 0
-        return np.where(there, sums.sum() / (len(classes) * np.where(there, sums, 1.0)), 0.0)
+        return balanced(labels, counts, len(classes))
     assert not isinstance(class_weight, str)
     names = [str(name) for name in classes]
     if unknown := [name for name in class_weight if name not in names]:
