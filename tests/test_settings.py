@@ -13,6 +13,7 @@ import pytest
 
 import fastlr
 from fastlr.errors import InputError
+from fastlr.training.settings import Settings
 
 FIELD = """
     patience: int = setting(3, "How often to try again.", at_least(1))
@@ -106,6 +107,8 @@ def test_what_is_neither_true_nor_false(value):
 @pytest.mark.parametrize("settings", [{"layers": (2,)}, {"batch_size": 4}, {"optimizer": "adam"}], ids=str)
 def test_a_path_goes_to_the_minimum(settings):
     with pytest.raises(InputError, match=r"path: goes to the minimum, which is not for "):
+        fastlr.path(np.eye(4), [0, 1, 0, 1], settings=Settings(solver="gd", **settings))
+    with pytest.raises(TypeError, match=f"path.* unexpected keyword argument '{next(iter(settings))}'"):
         fastlr.path(np.eye(4), [0, 1, 0, 1], **settings)
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fastlr.cli.options import DataPath, Json, MaxExpansion, ModelPath, Quiet, Report, SkipBad
+from fastlr.cli.options import DataPath, Json, MaxExpansion, ModelPath, Quiet, Report, SkipBad, refuse_report
 from fastlr.cli.render.terminal import fitted, print_json, print_skipped, say
 from fastlr.cli.signals import only_our_lines
+
+if TYPE_CHECKING:
+    from fastlr.data import Dataset
+    from fastlr.model.model import Model
 
 
 def evaluate(
@@ -21,7 +25,7 @@ def evaluate(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Measure a saved model's accuracy on labelled data."""
+    """Measure a saved model's accuracy on labelled data; of a table of labels, each label's scores."""
     from fastlr.cli.render.tables import print_confusion
     from fastlr.data.expansion import as_expansion
     from fastlr.data.format import Pictures
@@ -38,6 +42,10 @@ def evaluate(
         examples = read(
             data, split, Pictures(shape, classifier.resample or "bicubic", skip_bad, None, as_expansion(max_expansion))
         )
+    if classifier.multi_label:
+        refuse_report(report, examples)
+        _evaluate_table(classifier, examples, {"model": str(model), "data": str(data)}, as_json, quiet)
+        return
     results = Results(classifier.confusion_matrix(examples))
     page = None if report is None else report_on_model(classifier, examples, report)
     print_skipped(examples.skipped)
@@ -52,3 +60,21 @@ def evaluate(
         print_confusion(classifier.classes, results, as_json)
         if page is not None:
             say(f"report: {fitted(page, 8, as_json)}", as_json)
+
+
+def _evaluate_table(model: Model, examples: Dataset, given: dict[str, Any], as_json: bool, quiet: bool) -> None:
+    """Print the scores of a model of many labels, their means, and those of each label."""
+    from fastlr.cli.render.tables import print_label_scores
+    from fastlr.model.scores import plain
+
+    names = ("accuracy", "average_precision", "f1", "roc_auc")
+    accuracy, means = model.accuracy(examples), model.scores(examples, names)
+    each = model.scores_by_label(examples, names)
+    if as_json:
+        print_json(given | {"accuracy": accuracy, "n": len(examples), "classes": list(model.classes),
+                            "scores": plain(means), "label_scores": plain(each), "skipped": len(examples.skipped),
+                            "report": None})  # fmt: skip
+    if not (as_json and quiet):
+        say(f"accuracy: {accuracy} % of {len(examples)} examples, each label by itself", as_json)
+    if not quiet:
+        print_label_scores(model.classes, means, each, as_json)

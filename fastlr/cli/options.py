@@ -7,7 +7,7 @@ import inspect
 import logging
 import os
 from collections.abc import Callable
-from dataclasses import Field, asdict, dataclass, fields, is_dataclass
+from dataclasses import Field, asdict, dataclass, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 
@@ -15,7 +15,7 @@ import typer
 
 from fastlr.cli.signals import only_our_lines
 from fastlr.errors import InputError
-from fastlr.training.definition import definition_of
+from fastlr.training.definition import definition_of, settings_of
 
 if TYPE_CHECKING:
     from fastlr.data import Dataset
@@ -88,7 +88,7 @@ def with_options(command: Callable[..., T]) -> Callable[..., T]:
     groups: dict[str, Any] = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
     parameters: dict[str, inspect.Parameter] = {}
     for name, parameter in inspect.signature(command).parameters.items():
-        for one in fields(groups[name]) if name in groups else ():  # two groups may have one setting in common
+        for one in settings_of(groups[name]) if name in groups else ():  # two groups may have one setting in common
             annotation = _option(groups[name], one)
             parameters[one.name] = inspect.Parameter(
                 one.name, parameter.KEYWORD_ONLY, default=_default(one), annotation=annotation
@@ -99,7 +99,7 @@ def with_options(command: Callable[..., T]) -> Callable[..., T]:
     @functools.wraps(command)
     def with_fields(**given: Any) -> T:
         made = {
-            name: group(**{one.name: _value(one, given[one.name]) for one in fields(group)})
+            name: group(**{one.name: _value(one, given[one.name]) for one in settings_of(group)})
             for name, group in groups.items()
         }
         return command(**{name: value for name, value in given.items() if name in hints}, **made)
@@ -151,6 +151,12 @@ def read_data(data: Path, test: Path | None, reading: Reading, seed: int) -> tup
     if test is not None:
         return train_set, open_dataset(test, "test", **pictures)
     return train_set, open_dataset(data, "test", **pictures) if "test" in splits_of(data) else None
+
+
+def refuse_report(report: Path | None, data: Dataset) -> None:
+    """Refuse a report on a table of labels, before anything is trained."""
+    if report is not None and data.is_table:
+        raise InputError(f"--report: there is none for a table of labels, which {data.source} has; leave it out")
 
 
 def check_outputs(model: Path | None, checkpoint: Path | None, report: Path | None, *inputs: Path | None) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -21,6 +20,7 @@ from fastlr.cli.options import (
     TestPath,
     check_outputs,
     read_data,
+    refuse_report,
     with_options,
 )
 from fastlr.cli.render.terminal import fitted, moves_its_cursor, print_json, print_skipped, say
@@ -82,7 +82,7 @@ def probe(
     from fastlr.cli.render.probe import summary
     from fastlr.cli.render.sweep_table import live_table
     from fastlr.machine import peak_memory
-    from fastlr.model.scores import check_scoring
+    from fastlr.model.scores import check_scoring, plain
     from fastlr.reporting import report as write_report
     from fastlr.training.selection import path as fit_path
 
@@ -96,6 +96,7 @@ def probe(
     folds = 5 if folds is None else folds
     models = candidates([0.005], values, [settings.seed])
     train_set, test_set = read_data(data, test, reading, settings.seed)
+    refuse_report(report, train_set)
     chosen_by, train_set = _validation(validation, train_set, reading, settings.seed)
     started = time.perf_counter()
     with live_table(models, settings.iterations, quiet or not moves_its_cursor()) as callback:
@@ -117,11 +118,11 @@ def probe(
     page = None if report is None else write_report(found, report)
     results: dict[str, Any] = {
         "l2": found.l2.tolist(),
-        "scores": {name: _plain(score.tolist()) for name, score in found.scores.items()},
+        "scores": {name: plain(score.tolist()) for name, score in found.scores.items()},
         "chosen_l2": found.best_l2,
         "chosen_by": f"{folds} folds" if chosen_by is None else f"{len(chosen_by)} validation examples",
-        "test_scores": None if test_set is None else _plain(found.test_scores),
-        "test_intervals": None if test_set is None else _plain(found.test_intervals(DRAWS, settings.seed)),
+        "test_scores": None if test_set is None else plain(found.test_scores),
+        "test_intervals": None if test_set is None else plain(found.test_intervals(DRAWS, settings.seed)),
         "n_train": len(train_set),
         "n_validation": 0 if chosen_by is None else len(chosen_by),
         "n_test": 0 if test_set is None else len(test_set),
@@ -148,15 +149,6 @@ def probe(
         if page is not None:
             say(f"report: {fitted(page, 8, as_json)}", as_json)
     return 0
-
-
-def _plain(value: Any) -> Any:
-    """Return scores as JSON has them: null for one that is not defined."""
-    if isinstance(value, dict):
-        return {name: _plain(one) for name, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
-    return None if math.isnan(value) else value
 
 
 @only_our_lines()

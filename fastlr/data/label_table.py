@@ -56,6 +56,14 @@ class LabelTable:
         """Return the rows of some of the examples."""
         return LabelTable(self.codes[which], None if self.known is None else self.known[which])
 
+    def columns(self) -> list[LabelTable]:
+        """Return each column as a table of its own."""
+        known = self.known
+        return [
+            LabelTable(self.codes[:, i : i + 1], None if known is None else known[:, i : i + 1])
+            for i in range(self.codes.shape[1])
+        ]
+
     def constant_columns(self) -> list[int]:
         """Return the columns whose known labels are all zeros, or all ones."""
         known = np.ones_like(self.codes, dtype=bool) if self.known is None else self.known

@@ -42,6 +42,8 @@ def from_arrays(
         ) from None
     if labels.ndim == 2 and 1 in labels.shape:
         labels = labels.reshape(-1)  # the tutorials keep labels as (1, m)
+    if labels.ndim == 2 and labels.shape[0] == examples.shape[0]:
+        return _with_table(source, examples, LabelTable.of(f"{source}: labels", labels), names)
     if labels.ndim != 1:
         raise InputError(f"{source}: labels have shape {labels.shape}; one number or name for each example is needed")
     if examples.ndim not in (2, 3, 4) or 0 in examples.shape:
@@ -87,10 +89,18 @@ def labelled(source: str, examples: Any, labels: Any, missing_label: Any = None)
         if missing_label is not None:
             raise InputError(f"missing_label: {shown(missing_label)}, but the labels of {source} are no table")
         return from_arrays(source, examples, labels)
-    given = LabelTable.of(f"{source}: labels", to_host(labels), missing_label)
-    plain = from_arrays(source, examples, np.zeros(len(given), np.int64))
-    columns = tuple(range(shape[1]))
-    return replace(plain, labels=given.codes, known=given.known, classes=columns, class_of={})
+    table = LabelTable.of(f"{source}: labels", to_host(labels), missing_label)
+    return _with_table(source, examples, table)
+
+
+def _with_table(source: str, examples: Any, table: LabelTable, names: Sequence[Name] | None = None) -> Dataset:
+    """Return a Dataset with a table of labels, whose columns have these names, else their numbers."""
+    plain = from_arrays(source, examples, np.zeros(len(table), np.int64))
+    columns = table.codes.shape[1]
+    classes = tuple(range(columns)) if names is None else _plain_names(source, names)
+    if len(classes) != columns:
+        raise InputError(f"{source}: {len(classes)} names for {columns} columns of labels; each column needs one")
+    return replace(plain, labels=table.codes, known=table.known, classes=classes, class_of={})
 
 
 def _is_nested(labels: Any) -> bool:

@@ -168,7 +168,6 @@ class Model:
         from fastlr.model.pictures import predict_pictures
 
         self._refuse_table("predict_files")
-
         return predict_pictures(self, files, top, expansion=as_expansion(max_expansion)).rows
 
     def accuracy(self, data: Dataset, backend: Backend | None = None) -> float:
@@ -178,6 +177,7 @@ class Model:
         computes it; by default the backend of the data.
         """
         if self.multi_label:
+            data = self._judged(data, None)
             return percent_correct(to_host(self.predict(data)), data.labels, data.known)
         return Results(self.confusion_matrix(data, backend)).accuracy
 
@@ -196,15 +196,23 @@ class Model:
         `scoring` is that of `fastlr.path`: a name such as "roc_auc", a function, or a list of these. Labels of a table
         that are `missing_label`, -1 or NaN, are left out.
         """
-        judge = check_scoring(scoring)
+        judge, chosen = check_scoring(scoring), self._judged(data, missing_label)
+        return judge(chosen.targets, to_host(self.predict_proba(chosen)))
+
+    def scores_by_label(self, data: Any, scoring: Any, missing_label: float | None = None) -> dict[str, list[float]]:
+        """Return the scores of each column of a table of labels, by their names; NaN where one is not defined."""
+        judge, chosen = check_scoring(scoring), self._judged(data, missing_label)
+        return judge.of_each_column(chosen.targets, to_host(self.predict_proba(chosen)))
+
+    def _judged(self, data: Any, missing_label: float | None) -> Dataset:
+        """Return data to judge the model by, with its classes."""
         if not isinstance(data, Dataset) and not (isinstance(data, tuple) and len(data) == 2):
             raise InputError("data: a Dataset or a pair (examples, labels) is needed")
         chosen = data if isinstance(data, Dataset) else labelled("data", *data, missing_label)
         if chosen.is_table != self.multi_label:
             kind = "a table of labels is needed" if self.multi_label else "one label for each example is needed"
             raise InputError(f"{chosen.source}: labels have shape {chosen.labels.shape}; {kind}")
-        chosen = chosen.aligned(self.classes, self.class_of or {})
-        return judge(chosen.targets, to_host(self.predict_proba(chosen)))
+        return chosen.aligned(self.classes, self.class_of or {})
 
     def _refuse_table(self, method: str) -> None:
         if self.multi_label:

@@ -8,6 +8,7 @@ others, their mean.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -35,6 +36,13 @@ class Scoring:
         """Return each score. Labels that are not known are left out, column by column."""
         found = (score_of(function, labels, probabilities) for function in self.functions)
         return dict(zip(self.names, found, strict=True))
+
+    def of_each_column(self, labels: Any, probabilities: NDArray[Any]) -> dict[str, list[float]]:
+        """Return each score of every column of a table of labels; NaN for one that is not defined."""
+        if not isinstance(labels, LabelTable):
+            raise InputError("scores_by_label: the model has one label for each example; take scores")
+        each = [self(column, probabilities[:, i : i + 1]) for i, column in enumerate(labels.columns())]
+        return {name: [scores[name] for scores in each] for name in self.names}
 
     def best(self, means: NDArray[Any]) -> int:
         """Return the number of the best of some values' first scores `(values,)`; a NaN is worse than any other."""
@@ -105,6 +113,15 @@ SCORES: dict[str, Score] = {
 }
 LOWER = ("log_loss",)  # of these the lowest is the best
 OF_TABLES = ("average_precision", "f1", "roc_auc")  # what tables of labels are mostly judged by
+
+
+def plain(value: Any) -> Any:
+    """Return scores as JSON has them: null for one that is not defined."""
+    if isinstance(value, dict):
+        return {name: plain(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(one) for one in value]
+    return None if math.isnan(value) else value
 
 
 def score_of(function: Score, labels: NDArray[Any] | LabelTable, probabilities: NDArray[Any]) -> float:

@@ -11,7 +11,7 @@ import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import Field, dataclass, field, fields
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, ClassVar, TypeVar, get_type_hints
 
 from fastlr.training.checks import Check
 
@@ -43,11 +43,24 @@ def definition_of(one: Field[Any]) -> Definition:
 class Group:
     """The base of the dataclasses whose fields are settings: each value is checked when one is made."""
 
+    not_offered: ClassVar[frozenset[str]] = frozenset()  # settings of a base class that keep their defaults
+
     def __post_init__(self) -> None:
         """Check each value, and keep what its check makes of it."""
-        for one in fields(self):  # type: ignore[arg-type]  # every group is a dataclass
-            if check := definition_of(one).check:
-                object.__setattr__(self, one.name, check(one.name.replace("_", " "), getattr(self, one.name)))
+        for name, words, check in _checks(type(self)):  # type: ignore[arg-type]  # a class can be hashed
+            object.__setattr__(self, name, check(words, getattr(self, name)))
+
+
+@functools.cache
+def _checks(group: type[Group]) -> list[tuple[str, str, Check]]:
+    """Return the name of each setting that is checked, in words too, and its check."""
+    checks = ((one.name, definition_of(one).check) for one in fields(group))  # type: ignore[arg-type]  # a dataclass
+    return [(name, name.replace("_", " "), check) for name, check in checks if check]
+
+
+def settings_of(group: Any) -> list[Field[Any]]:
+    """Return the fields of a group whose values a caller gives."""
+    return [one for one in fields(group) if one.name not in getattr(group, "not_offered", ())]
 
 
 def groups_of(function: Callable[..., Any]) -> tuple[dict[str, Any], dict[str, type[Group]]]:
@@ -66,7 +79,7 @@ def spread(function: Callable[..., T]) -> Callable[..., T]:
             parameters[name] = parameter
             continue
         types = get_type_hints(groups[name])
-        for one in fields(groups[name]):  # type: ignore[arg-type]  # two groups may have one setting in common
+        for one in settings_of(groups[name]):  # two groups may have one setting in common
             parameters[one.name] = inspect.Parameter(
                 one.name, inspect.Parameter.KEYWORD_ONLY, default=one.default, annotation=types[one.name]
             )
@@ -75,7 +88,7 @@ def spread(function: Callable[..., T]) -> Callable[..., T]:
     @functools.wraps(function)
     def with_fields(*positional: Any, **named: Any) -> T:
         made = {
-            name: group(**{one.name: named[one.name] for one in fields(group) if one.name in named})  # type: ignore[arg-type]
+            name: group(**{one.name: named[one.name] for one in settings_of(group) if one.name in named})
             for name, group in groups.items()
             if name not in named  # or it is given whole
         }

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from fastlr.errors import InputError
 from fastlr.training import texts
@@ -167,6 +167,7 @@ class Settings(Group):
 class PathSettings(Settings):
     """Those of `fastlr.path`, which goes to the minimum."""
 
+    not_offered: ClassVar[frozenset[str]] = frozenset({"layers", "optimizer", "batch_size", "record_every"})
     iterations: int = setting(200, "The most steps of a solver.", at_least(1))
     solver: str = setting(AUTO, "newton, newton-cg, lbfgs, auto (the least work).", _solver)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import textwrap
 from collections.abc import Sequence
@@ -101,6 +102,23 @@ def print_confusion(classes: Sequence[Any], results: Results, as_json: bool) -> 
     for name, row, share in zip(names, results.matrix, shares, strict=True):
         counts = " ".join(f"{count:>{column}}" for count in row)
         say(f"{padded(name, width)} {share:>8} " + " " * 10 + counts, as_json)
+
+
+def print_label_scores(
+    classes: Sequence[Any], means: dict[str, float], each: dict[str, list[float]], as_json: bool
+) -> None:
+    """Print a line for each label of a table, with its scores in percent, and their means."""
+    stream = sys.stderr if as_json else sys.stdout
+    room = columns(stream)
+    names = [shown(name, None if room is None else room // 4, stream) for name in (*classes, "mean")]
+    heads = [f"{name.replace('_', ' '):>8}" for name in means]
+    width = max(map(cells, names))
+    say(" " * width + "  " + "  ".join(heads), as_json)
+    for place, name in enumerate(names):
+        scores = [means[score] if place == len(classes) else each[score][place] for score in means]
+        texts = ["-" if math.isnan(value) else f"{100 * value:.2f} %" for value in scores]
+        line = "  ".join(f"{text:>{len(head)}}" for text, head in zip(texts, heads, strict=True))
+        say(f"{padded(name, width)}  {line}", as_json)
 
 
 def _top(row: dict[str, Any]) -> list[dict[str, Any]]:
