@@ -31,6 +31,7 @@ MEMORY_FILES = {1: ("memory.limit_in_bytes", "memory.usage_in_bytes"), 2: ("memo
 NO_LIMIT = 2**60  # bytes: what the first version writes where it sets none
 UNKNOWN_MEMORY = 2**32  # bytes that are taken to be free where the system does not say
 SPIN = 2**33  # multiply-adds, up to which one thread of a BLAS loses less than its other threads take afterwards
+USERS_VARIABLES = ("XDG_CACHE_HOME", "LOCALAPPDATA", "HOME", "USERPROFILE")  # which say where a user's folders are
 UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 

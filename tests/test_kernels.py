@@ -122,17 +122,22 @@ def test_the_numbers_that_are_repeated_are_the_kernels_own():
 @pytest.mark.parametrize("dtype", [np.uint8, np.float64])
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize(("m", "n", "k"), [(1, 1, 1), (9, 5, 1), (30, 200, 1), (50, 20, 4)])
-def test_fused_steps_follow_plain_steps(team, form, m, n, k, dtype, work):
-    """From any weights, with l2 and labels of one's own, the state of every step."""
+@pytest.mark.parametrize("weighted", [False, True])
+def test_fused_steps_follow_plain_steps(team, form, m, n, k, dtype, work, weighted):
+    """From any weights, with l2, labels and counts of one's own, the state of every step."""
     rng, data = np.random.default_rng(n), examples(m, n, dtype)
     numba, numpy = choose_backend("numba", dtype=work), choose_backend("numpy", dtype="float64")
     W, b = rng.normal(size=(k, 1, n)) * 0.1, rng.normal(size=(k, 1, 1))
     Y = rng.integers(0, 2, (k, 1, m)).astype(float)
     rates, l2 = rng.uniform(0.01, 0.1, (k, 1, 1)), rng.uniform(0, 0.2, (k, 1, 1))
+    counts = rng.uniform(0, 2, (1 if dtype is np.uint8 else k, 1, m)) if weighted else None
+    mine = {"counts": None if counts is None else numba.floats(counts)}
     scale = 1 / 255 if dtype is np.uint8 else 1.0
     X = data.T if work == "float64" or dtype is np.uint8 else data.astype(work).T
-    fused = Resident(FORMS[form].of(X, numba.floats(W), scale, numba.kernels), *map(numba.floats, (Y, rates, l2)))
-    plain = Resident(FORMS[form].of(data.T, W, scale), Y, rates, l2)
+    space = FORMS[form].of(X, numba.floats(W), scale, numba.kernels)
+    fused = Resident(space, *map(numba.floats, (Y, rates, l2)), **mine)
+    plain = Resident(FORMS[form].of(data.T, W, scale), Y, rates, l2, counts=counts)
+    assert fused.steps(descent.start(fused, numba.floats(b)), 1) is not None
     state = descent.start(fused, numba.floats(b))
     expected = descent.start(plain, b)
     tolerance = 1e-10 if work == "float64" else 1e-4
@@ -169,7 +174,8 @@ def test_steps_in_whole_numbers_follow_plain_steps(team, m, n, work):
 @pytest.mark.parametrize("dtype", [np.uint8, np.float64])
 @pytest.mark.parametrize("form", [*FORMS, "batches"])
 @pytest.mark.parametrize(("m", "n", "units"), [(1, 1, (1, 1)), (9, 5, (3,)), (61, 20, (4, 3, 2, 1)), (61, 40, (5, 3))])
-def test_fused_networks_follow_plain_ones(team, monkeypatch, form, m, n, units, dtype, work):
+@pytest.mark.parametrize("weighted", [False, True])
+def test_fused_networks_follow_plain_ones(team, monkeypatch, form, m, n, units, dtype, work, weighted):
     """Two networks from any weights, with l2 and rates of their own: every number of the state, call by call."""
     monkeypatch.setattr(starting, "ALONE", 0)
     monkeypatch.setattr(steps, "BATCH_ROWS", 8)
@@ -180,11 +186,13 @@ def test_fused_networks_follow_plain_ones(team, monkeypatch, form, m, n, units, 
     Y = one_hot(rng.integers(0, max(2, units[-1]), m), units[-1])[np.newaxis]
     rates, l2 = rng.uniform(0.01, 0.1, (2, 1, 1)), rng.uniform(0, 0.2, (2, 1, 1))
     states, problems = [], []
+    counts = rng.uniform(0, 2, (1 if dtype is np.uint8 else 2, 1, m)) if weighted else None
     for backend in (numba, numpy):
         X = data.T if backend is numpy or dtype is np.uint8 else data.astype(work).T
         first, *deeper = (Layer(*map(backend.floats, layer)) for layer in layers)
         space = FORMS["primal" if form == "batches" else form].of(X, first.W, scale, backend.kernels)
-        problems.append(Resident(space, *map(backend.floats, (Y, rates, l2)), network))
+        mine = {"counts": None if counts is None else backend.floats(counts)}
+        problems.append(Resident(space, *map(backend.floats, (Y, rates, l2)), network, **mine))
         states.append(descent.start(problems[-1], first.b, tuple(deeper)))
     tolerance = 1e-10 if work == "float64" else 2e-4
     for call, count in enumerate([1, 2, 7, 30]):
@@ -318,7 +326,7 @@ def test_primal_conjugate_gradients(team, k, units, m, n, dtype, work, intercept
     counts = None if plain else rng.uniform(0, 2, (k, 1, m))
     moments = None if plain else (X.mean(axis=0)[None, :] / 255, X.std(axis=0)[None, :] / 255)
     l2, W = np.geomspace(1e-2, 1, k).reshape(k, 1, 1), rng.normal(size=(k, units, n)) / n
-    monkeypatch.setattr("fastlr.objectives.preconditioner.pays", lambda n, m, units: m % 2 == 0)
+    monkeypatch.setattr("fastlr.objectives.preconditioner.pays", lambda n, m, units, share=1.0: m % 2 == 0)
     for longest in (1, 2, 5, 100):
         monkeypatch.setattr(newton_cg, "LONGEST", longest)
         monkeypatch.setattr(newton_cg, "SHARE", 0.25 if longest == 100 else 0.0)
@@ -363,15 +371,19 @@ def test_newton_steps_in_one_call_are_those_one_by_one(units, m, n, tol):
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("classes", [2, 4])
-@pytest.mark.parametrize(("m", "n"), [(90, 12), (30, 70)])
+@pytest.mark.parametrize(("m", "n", "spectrum"), [(90, 12, False), (90, 12, True), (30, 70, False)])
 @pytest.mark.parametrize("more", [{}, {"standardize": True}, {"sample_weight": True}, {"scale": 0.5}])
-def test_newton_cg_in_one_call_goes_where_its_steps_go(monkeypatch, m, n, classes, more, dtype):
-    """A fit whose iterates are measured steps one by one; the same costs on the way, the same minimum."""
-    monkeypatch.setattr("fastlr.objectives.preconditioner.pays", lambda *_: False)  # the kernel has no covariance
+def test_lbfgs_in_one_call_goes_where_its_steps_go(monkeypatch, m, n, spectrum, classes, more, dtype):
+    """A fit whose iterates are measured steps one by one; the same costs on the way, the same minimum.
+
+    With the spectrum of the covariance, without it, and in the coordinates of the Gram matrix's factor.
+    """
+    monkeypatch.setattr("fastlr.objectives.preconditioner.pays", lambda *_: spectrum)
+    monkeypatch.setattr("fastlr.objectives.gram_factor.pays", lambda n, m, units: m < n)
     X, y = examples(m, n, np.dtype(dtype).type), np.arange(m) % classes
     outputs, y = 1 if classes == 2 else classes, y.astype(np.int64)
     own = {"tol": 1e-5, "iterations": 50, "standardize": "standardize" in more}
-    settings = PathSettings(solver="newton-cg", form="primal", **own)
+    settings = PathSettings(solver="lbfgs", form="primal", **own)
     weightings = np.random.default_rng(0).uniform(0.5, 2, (1, m)) if "sample_weight" in more else None
     weightings = None if weightings is None else weightings / weightings.mean()
     backend, scale = choose_backend("numba", dtype=dtype), more.get("scale", 1.0)
@@ -396,22 +408,22 @@ def test_newton_cg_in_one_call_goes_where_its_steps_go(monkeypatch, m, n, classe
     np.testing.assert_allclose(at_once.W, watched.W, atol=1e-3)
 
 
-def test_newton_cg_in_one_call_starts_where_it_is_told_and_ends_where_rounding_does():
+def test_lbfgs_in_one_call_starts_where_it_is_told_and_ends_where_rounding_does():
     import fastlr
 
     X, y = examples(60, 9, np.float64), np.arange(60) % 3
-    clf = fastlr.LogisticRegression(solver="newton-cg", form="primal", tol=1e-8, warm_start=True).fit(X, y)
+    clf = fastlr.LogisticRegression(solver="lbfgs", form="primal", tol=1e-8, warm_start=True).fit(X, y)
     first = clf.coef_
     assert clf.fit(X, y).n_iter_[0] == 0
     np.testing.assert_array_equal(clf.coef_, first)
-    wide = fastlr.LogisticRegression(solver="newton-cg", form="primal", tol=1e-8, warm_start=True)
+    wide = fastlr.LogisticRegression(solver="lbfgs", form="primal", tol=1e-8, warm_start=True)
     X = examples(20, 50, np.float64)
     one = wide.fit(X, y[:20]).coef_.copy()
     wide.set_params(C=2.0).fit(X, y[:20])  # from weights, not from zero
-    alone = fastlr.LogisticRegression(C=2.0, solver="newton-cg", form="primal", tol=1e-8).fit(X, y[:20])
+    alone = fastlr.LogisticRegression(C=2.0, solver="lbfgs", form="primal", tol=1e-8).fit(X, y[:20])
     np.testing.assert_allclose(wide.coef_, alone.coef_, atol=1e-6)
     assert np.abs(wide.coef_ - one).max() > 1e-3
-    endless = fastlr.LogisticRegression(solver="newton-cg", form="primal", tol=1e-18, max_iter=2000).fit(X, y[:20])
+    endless = fastlr.LogisticRegression(solver="lbfgs", form="primal", tol=1e-18, max_iter=2000).fit(X, y[:20])
     assert endless.n_iter_[0] < 100, "rounding ends it"
 
 

@@ -151,7 +151,7 @@ def test_the_kernel_does_what_its_twin_does(monkeypatch, dtype, units, weighted)
     one_hot = labels[:, None, :] if units == 1 else labels[:, None, :] == np.arange(units)[:, None]
     weights = rng.uniform(0.1, 2, (p, m)) if weighted else None
     weights = None if weights is None else weights / weights.mean(axis=1, keepdims=True)
-    rules = (np.array([1e-1, 1e-2]), True, RULES, 1e-4, 50, 5, 500, 0.25)
+    rules = (np.array([1e-1, 1e-2]), True, RULES, 1e-4, 200, 5, 10)
     teams = []
     for size in (1, 2, 3):
         monkeypatch.setattr("fastlr.kernels.cpu.starting.size_for", lambda operations, alone=0, size=size: size)

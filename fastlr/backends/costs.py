@@ -15,15 +15,19 @@ from pathlib import Path
 
 from fastlr.backends.record import Backend, Costs
 from fastlr.files import whole_file
-from fastlr.machine import usable_cpus, user_folders
+from fastlr.machine import USERS_VARIABLES, usable_cpus, user_folders
 
 FILE = "costs.json"
 
 
 def file_of_costs() -> Path | None:
     """Return the file; None where there is no user with a cache folder."""
-    given = os.environ.get("FASTLR_CACHE")
-    folders = [Path(given)] if given else user_folders()
+    return _file_of_costs(tuple(map(os.environ.get, ("FASTLR_CACHE", *USERS_VARIABLES))))
+
+
+@functools.cache
+def _file_of_costs(variables: tuple[str | None, ...]) -> Path | None:
+    folders = [Path(variables[0])] if variables[0] else user_folders()
     return next((folder / FILE for folder in folders), None)
 
 

@@ -67,7 +67,7 @@ class BatchForm:
         """Return None: there is no kernel for it."""
         return None
 
-    def newton_cg_steps(self, *arguments: Any) -> None:
+    def lbfgs_fit(self, *arguments: Any) -> None:
         """Return None: the kernel takes the whole batch, see `training.many`."""
 
     def conjugate_gradients(

@@ -70,7 +70,8 @@ class Size(NamedTuple):
         That is so where they do not fit into the memory, and where a solver gains nothing by keeping them.
         """
         logits = self.k * units * self.m * self.itemsize
-        gains = (logits > self.logits and solver in STREAMING) or (self.fused and solver == "lbfgs")
+        fused = self.fused and solver == "lbfgs" and solver not in self.compiled
+        gains = (logits > self.logits and solver in STREAMING) or fused
         return gains or self.copy + KEPT * logits > self.memory
 
 
@@ -80,7 +81,8 @@ def choose_solver_and_form(solver: str, form: str, size: Size, costs: Costs) -> 
     Raises InputError where the solver cannot work on the form that is asked for.
     """
     reasons, work = [], {}
-    candidates = (*CANDIDATES, "lbfgs") if size.streams(size.outputs, "lbfgs") else CANDIDATES
+    few_passes = "lbfgs" in size.compiled or size.streams(size.outputs, "lbfgs")
+    candidates = (*CANDIDATES, "lbfgs") if few_passes else CANDIDATES
     for name in candidates if solver == AUTO else (solver,):
         for space in FORMS if choose_form_name(form) == AUTO else (form,):
             reason = SOLVERS[name].why_not(space, size.outputs)
@@ -114,7 +116,7 @@ def _work(solver: str, form: str, size: Size, costs: Costs) -> float:
     if not gram and solver in size.compiled:
         if solver == "newton":
             return CALLS + STEPS * costs.dense * (outputs * n) ** 2 * m
-        return 2 * CALLS + STEPS * ROUND * 2 * COMPILED * outputs * n * min(n, m)
+        return 2 * CALLS + EVALUATIONS * 2 * COMPILED * outputs * m * min(n, m)
     once = costs.product * n * m * m if gram else 0.0
     if solver != "newton":
         products = STEPS * PRODUCTS

@@ -21,7 +21,7 @@ from fastlr.backends.record import NO_KERNELS, Kernels
 from fastlr.core import Array
 from fastlr.namespace import array_namespace
 from fastlr.objectives.preconditioner import Preconditioner
-from fastlr.objectives.protocol import Evaluation, Passed, Vector
+from fastlr.objectives.protocol import Compiled, Evaluation, Passed, Vector
 
 SOME = 8  # rows of a product, and
 MANY = 2**26  # its multiply-adds, from which a BLAS is faster than the kernels
@@ -86,13 +86,11 @@ class Form(Protocol):
     ) -> tuple[Evaluation, Array, Passed] | None:  # fmt: skip
         """Return what `Objective.newton_steps` does."""
 
-    def newton_cg_steps(
-        self, x: Vector, Y: Array, l2: Array, counts: Array | None, intercept: bool, most: int, tol: float,
+    def lbfgs_fit(
+        self, W: Array, b: Array, Y: Array, l2: Array, counts: Array | None, intercept: bool, most: int, tol: float,
         settings: tuple[Any, ...],
-    ) -> tuple[Array, Array, int, int, Passed] | None:  # fmt: skip
-        """Return what `Objective.newton_cg_steps` does: coordinates, intercepts, steps, how many of the last led
-        nowhere, and what was passed; None without a kernel for it.
-        """
+    ) -> Compiled | None:  # fmt: skip
+        """Return what `Objective.lbfgs_fit` does; None without a kernel for it."""
 
     def conjugate_gradients(
         self, A: Array, counts: Array | None, l2: Array, preconditioner: Preconditioner, c: Array, gradient: Vector,

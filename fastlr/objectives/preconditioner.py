@@ -91,9 +91,12 @@ def eigen_work(n: int, examples: int) -> int:
     return examples * n * n + EIGEN * n**3
 
 
-def pays(n: int, m: int, units: int) -> bool:
-    """Return whether the spectrum of n features saves more than it takes, for the units of all models."""
-    return spectrum_work(n, m, units) < PASSES * 2 * units * n * m
+def pays(n: int, m: int, units: int, share: float = 1.0) -> bool:
+    """Return whether the spectrum of n features saves more than it takes, for the units of all models.
+
+    `share` is how many of the passes that it mostly saves it saves here.
+    """
+    return spectrum_work(n, m, units) < share * PASSES * 2 * units * n * m
 
 
 def _looked_at(n: int, m: int, units: int) -> int:

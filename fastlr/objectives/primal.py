@@ -16,17 +16,18 @@ from fastlr.backends.record import Kernels
 from fastlr.core import Array
 from fastlr.machine import blas_before_kernels
 from fastlr.namespace import array_namespace, itemsize_of
-from fastlr.objectives import preconditioner
+from fastlr.objectives import gram_factor, preconditioner
 from fastlr.objectives.form import Data
-from fastlr.objectives.gram_factor import factor_of_gram, from_factor
 from fastlr.objectives.preconditioner import Preconditioner
-from fastlr.objectives.protocol import Evaluation, Passed, Vector
+from fastlr.objectives.protocol import Compiled, Evaluation, Passed, Vector
 
 EVERY = 8  # examples of which one is looked at for the mean curvature
 VECTOR = 8  # numbers of a vector of the CPU
 SMALL = 2**23  # multiply-adds of the second derivatives, up to which one compiled step is faster than a BLAS
 CACHE = 2**20  # bytes of examples that stay in it, which models may read one after another
-LITTLE = 2**21  # numbers of the examples times outputs, for all steps of newton-cg in one thread
+MOST = 2**20  # steps of one call, whose costs are kept
+SAVED = 0.2  # of the passes over the data that knowing the covariance saves elsewhere
+LITTLE, LITTLE_WORK = 2**21, 2**23  # numbers of the examples, and times outputs, for all steps of L-BFGS in one thread
 FUSED = 2**19  # bytes of one model's weights that stay in the cache of a CPU's core
 
 
@@ -36,15 +37,15 @@ def fuses(kernels: Kernels, units: int, n: int, itemsize: int) -> bool:
 
 
 def in_one_call(k: int, units: int, n: int, m: int) -> bool:
-    """Return whether all steps of newton-cg are one compiled call, in one thread: of one model, on little data."""
-    return k == 1 and units * n * m <= LITTLE
+    """Return whether all steps of L-BFGS are one compiled call, in one thread: of one model, on little data."""
+    return k == 1 and n * m <= LITTLE and units * n * m <= LITTLE_WORK
 
 
 def steps_in_one_call(kernels: Kernels, k: int, units: int, n: int, m: int) -> tuple[str, ...]:
     """Return the solvers all of whose steps are one compiled call."""
     small = k == 1 and "newton_steps" in kernels and m * (units * (n + 1)) ** 2 <= SMALL
     little = "many_fits" in kernels and in_one_call(k, units, n, m)
-    return ("newton",) * small + ("newton-cg",) * little
+    return ("newton",) * small + ("lbfgs",) * little
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,8 @@ class PrimalForm(Data):
     def spectrum(self, units: int, centred: bool) -> tuple[Array, Array] | None:
         """Return eigenvectors and eigenvalues of the covariance, where they save more than they take."""
         n, m = self.X.shape
-        if not preconditioner.pays(n, m, units):
+        share = SAVED if in_one_call(1, units, n, m) else 1.0
+        if not preconditioner.pays(n, m, units, share):
             return None
         return self.eigen(preconditioner.every(n, m, units), centred)
 
@@ -188,29 +190,37 @@ class PrimalForm(Data):
         J, f, norm, kept = (found[:, i].astype(dtype).reshape(-1, 1, 1) for i in range(4))
         return Evaluation(Vector(W, b, Z), J, f, Vector(dW, db), norm), kept > 0, passed
 
-    def newton_cg_steps(
-        self, x: Vector, Y: Array, l2: Array, counts: Array | None, intercept: bool, most: int, tol: float,
+    def lbfgs_fit(
+        self, W: Array, b: Array, Y: Array, l2: Array, counts: Array | None, intercept: bool, most: int, tol: float,
         settings: tuple[Any, ...],
-    ) -> tuple[Array, Array, int, int, Passed] | None:  # fmt: skip
-        """Return where all steps of newton-cg lead, in one compiled call for one model on little data; else None.
+    ) -> Compiled | None:  # fmt: skip
+        """Return where L-BFGS leads, in one compiled call for one model on little data; else None.
 
         From zero, weights lie in the space of the examples: where there are fewer of these than features, the fit is in
-        the coordinates of their Gram matrix's factor (see `factor_of_gram`).
+        the coordinates of their Gram matrix's factor (see `gram_factor.of`).
         """
-        kernel, (k, units, n), m = self.kernels.get("many_fits"), x.W.shape, self.X.shape[1]
-        if kernel is None or not in_one_call(k, units, n, m):
+        kernel, (k, units, n), m, dtype = self.kernels.get("many_fits"), W.shape, self.X.shape[1], W.dtype
+        if kernel is None or not in_one_call(k, units, n, m) or most > MOST:
             return None
-        rules, patience, longest, share = settings
-        rows, W = self.examples(slice(None), False).T, x.W
-        L = factor_of_gram(rows) if m < n and not W.any() else None
+        rules, patience, pairs = settings
+        rows = self.examples(slice(None), False).T
+        L = None
+        if gram_factor.pays(n, m, units) and not W.any():
+            with blas_before_kernels(n * m * m):
+                L = gram_factor.of(rows)
         F = np.ascontiguousarray(rows if L is None else L)
+        spectrum = self.spectrum(units, intercept) if L is None else None
         W, b, found, passed = kernel(
             F[np.newaxis], Y[:1], None if counts is None else counts[:, 0, :], l2[:, 0, 0], intercept, rules, tol, most,
-            patience, longest, share, (W if L is None else np.zeros((1, units, m), F.dtype), x.b[..., 0]),
+            patience, pairs, (W if L is None else np.zeros((1, units, m), F.dtype), b[..., 0]), spectrum,
         )  # fmt: skip
-        steps, stalled = int(found[0, 0, 0]), int(found[0, 0, 3])
-        W = W[:, 0] if L is None else from_factor(W[:, 0], L, rows)
-        return W.astype(x.W.dtype), b[0, :, :, np.newaxis], steps, stalled, passed[0, 0, 1:steps].tolist()
+        steps, norm, _, stalled = found[0, 0].tolist()
+        W = W[:, 0]
+        if L is not None:
+            with blas_before_kernels(n * m * m):
+                W = gram_factor.back(W, L, rows)
+        passed = passed[0, 0, : int(steps) + 1].tolist()
+        return Compiled(W.astype(dtype), b[0, :, :, np.newaxis], norm, int(stalled), passed)
 
     @functools.cached_property
     def in_vectors(self) -> Array:

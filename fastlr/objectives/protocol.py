@@ -51,10 +51,11 @@ class Evaluation(NamedTuple):
 class Compiled(NamedTuple):
     """Where compiled steps led one model."""
 
-    at: Evaluation
-    steps: int
-    stalled: int  # how many of the last led nowhere
-    passed: Passed  # of the points between
+    W: Array  # its coordinates, (1, units, d)
+    b: Array  # (1, units, 1)
+    norm: float  # of the gradient there
+    stalled: int  # how many of the last steps led nowhere
+    passed: Passed  # of every point, the first and the last among them
 
 
 class Line(Protocol):
@@ -117,11 +118,11 @@ class Objective(Protocol):
         between. None without a kernel for it. `rules` are the constants of the line search.
         """
 
-    def newton_cg_steps(self, at: Evaluation, most: int, tol: float, settings: tuple[Any, ...]) -> Compiled | None:
-        """Return where all steps of newton-cg lead, in one compiled call, for one model on little data; else None.
+    def lbfgs_fit(self, b: Array, W: Array | None, most: int, tol: float, settings: tuple[Any, ...]) -> Compiled | None:
+        """Return where L-BFGS leads from there, in one compiled call, for one model on little data; else None.
 
         There are at most `most`, and they end where the gradient's norm is at most `tol`, or where so many lead
-        nowhere. `settings` are the rules of the line search, that number, and those of the conjugate gradients.
+        nowhere. `settings` are the rules of the line search, that number, and how many pairs are remembered.
         """
 
     def conjugate_gradients(self, at: Evaluation, longest: int, share: float) -> Vector | None:

@@ -69,6 +69,8 @@ class Resident:
 
     def prepared(self, models: int) -> Resident:
         """Return the objective with its preconditioner, which is to pay for so many models, these the first of them."""
+        if any(part is not None for part in self.preconditioner):
+            return self
         xp, mean, form, network = array_namespace(self.Y), None, self.form, self.network
         if network.intercept:
             counted = self.counted()
@@ -132,15 +134,10 @@ class Resident:
         """Return the point after compiled steps of Newton's method, whether the last was taken, and what was passed."""
         return self.form.newton_steps(at, self.Y, self.l2, self.counts, self.network.intercept, rules, most, tol)
 
-    def newton_cg_steps(self, at: Evaluation, most: int, tol: float, settings: tuple[Any, ...]) -> Compiled | None:
-        """Return where all steps of newton-cg lead, in one compiled call; None without a kernel for it."""
-        found = self.form.newton_cg_steps(
-            at.x, self.Y, self.l2, self.counts, self.network.intercept, most, tol, settings
-        )
-        if found is None:
-            return None
-        W, b, steps, stalled, passed = found
-        return Compiled(self.evaluate(self.complete(Vector(W, b))), steps, stalled, passed)
+    def lbfgs_fit(self, b: Array, W: Array | None, most: int, tol: float, settings: tuple[Any, ...]) -> Compiled | None:
+        """Return where L-BFGS leads from there, in one compiled call; None without a kernel for it."""
+        start, network = self.form.origin() if W is None else W, self.network
+        return self.form.lbfgs_fit(start, b, self.Y, self.l2, self.counts, network.intercept, most, tol, settings)
 
     def _probabilities(self, at: Evaluation) -> Array:
         return core.sigmoid(at.x.Z) if self.network.outputs == 1 else core.softmax(at.x.Z)
@@ -238,11 +235,11 @@ class Resident:
         Z is None where the kernel does not keep it.
         """
         kernel = self.form.kernels.get(name)
-        if kernel is None or not self.form.has_kernels or self.counts is not None:
+        if kernel is None or not self.form.has_kernels:
             return None
         moved = kernel(
             *self.form.for_kernels, self.Y, self.learning_rate, self.l2, self.network.units,
-            state.W, state.b, state.deeper, state.Z, what,
+            state.W, state.b, state.deeper, state.Z, what, counts=self.counts,
         )  # fmt: skip
         if moved is None:
             return None
@@ -253,19 +250,23 @@ class Resident:
     def predicted(self, states: Sequence[State]) -> NDArray[Any]:
         """Return the most probable class of each example by models `(k, m)`, a state each, on the host."""
         dtype = np.min_scalar_type(max(2, self.network.outputs) - 1)
-        probabilities = (to_host(self.network.probabilities(state.Z, state.deeper)) for state in states)
+        probabilities = (to_host(self.network.probabilities(self._logits(state), state.deeper)) for state in states)
         return np.concatenate([classes_of(some).astype(dtype) for some in probabilities])
 
     def probabilities(self, states: Sequence[State], which: Sequence[NDArray[np.intp]]) -> list[NDArray[Any]]:
         """Return, for each of these models' states, the probabilities of some examples, `(examples, outputs)`."""
         return [
-            to_host(self.network.probabilities(state.Z, state.deeper))[0][:, some].T
+            to_host(self.network.probabilities(self._logits(state), state.deeper))[0][:, some].T
             for state, some in zip(states, which, strict=True)
         ]
 
     def dead_layers(self, state: State) -> set[int]:
         """Return the hidden layers, from 1, of one network whose units are off for every example."""
-        return self.network.dead_layers(state.Z, state.deeper)
+        return self.network.dead_layers(self._logits(state), state.deeper)
+
+    def _logits(self, state: State) -> Array:
+        """Return a state's logits, which it may have left out."""
+        return self.form.logits(state.W, state.b) if isinstance(state.Z, tuple) else state.Z
 
     def stable_rate(self, iterations: int = 20) -> float:
         """Return 1 / (λ/4 + l2), half the largest rate that is sure to be stable, or nan where λ is not finite.

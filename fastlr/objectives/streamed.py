@@ -85,6 +85,8 @@ class Streamed:
 
     def prepared(self, models: int) -> Streamed:
         """Return the objective with its preconditioner, which is to pay for so many models, these the first of them."""
+        if any(part is not None for part in self.preconditioner):
+            return self
         m, n = self.blocks.shape
         mean = spectrum = None
         if self.network.intercept:
@@ -181,7 +183,7 @@ class Streamed:
     def newton_steps(self, at: Evaluation, rules: tuple[Any, ...], most: int, tol: float) -> None:
         """Return None: there is no kernel for all of it."""
 
-    def newton_cg_steps(self, at: Evaluation, most: int, tol: float, settings: tuple[Any, ...]) -> None:
+    def lbfgs_fit(self, *arguments: Any) -> None:
         """Return None: there is no kernel for all of it."""
 
     def conjugate_gradients(self, at: Evaluation, longest: int, share: float) -> None:

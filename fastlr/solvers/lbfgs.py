@@ -13,10 +13,10 @@ from __future__ import annotations
 from fastlr.backends.record import Backend
 from fastlr.core import Array
 from fastlr.namespace import array_namespace
-from fastlr.objectives.protocol import Evaluation, Objective, Vector, plus, ratio
-from fastlr.solvers.iterate import Iterate
+from fastlr.objectives.protocol import Compiled, Evaluation, Objective, Vector, plus, ratio
+from fastlr.solvers.iterate import PATIENCE, Iterate
 from fastlr.solvers.iterate import start as start  # what a solver offers
-from fastlr.solvers.line_search import search
+from fastlr.solvers.line_search import RULES, search
 
 PAIRS = 10
 
@@ -41,6 +41,11 @@ def step(backend: Backend, objective: Objective, iterate: Iterate) -> Iterate:
         s._replace(Z=()) if isinstance(y.Z, tuple) else s
     )  # nobody asks for the logits of a point where a gradient has none
     return moved._replace(memory=(*pairs[-PAIRS + 1 :], (s, y, ys)))
+
+
+def fit(objective: Objective, b: Array, W: Array | None, most: int, tol: float) -> Compiled | None:
+    """Return where all steps lead from W and b, in one compiled call; None where no kernel does them all."""
+    return objective.lbfgs_fit(b, W, most, tol, (RULES, PATIENCE, PAIRS))
 
 
 def _direction(objective: Objective, at: Evaluation, pairs: tuple[Pair, ...]) -> Vector:

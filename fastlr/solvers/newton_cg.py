@@ -17,10 +17,10 @@ from typing import NamedTuple
 from fastlr.backends.record import Backend, loop
 from fastlr.core import Array
 from fastlr.namespace import array_namespace
-from fastlr.objectives.protocol import Evaluation, Objective, Passed, Vector, plus, ratio
-from fastlr.solvers.iterate import PATIENCE, Iterate
+from fastlr.objectives.protocol import Evaluation, Objective, Vector, plus, ratio
+from fastlr.solvers.iterate import Iterate
 from fastlr.solvers.iterate import start as start  # what a solver offers
-from fastlr.solvers.line_search import RULES, search
+from fastlr.solvers.line_search import search
 
 SHARE = 0.25
 LONGEST = 500  # steps of conjugate gradients
@@ -46,18 +46,6 @@ def why_not(form: str, outputs: int) -> str | None:
 def step(backend: Backend, objective: Objective, iterate: Iterate) -> Iterate:
     """Return the iterate after one step of Newton's method."""
     return search(objective, iterate, direction(backend, objective, objective.curved(iterate.at)))
-
-
-def steps(objective: Objective, iterate: Iterate, most: int, tol: float) -> tuple[Iterate, Passed] | None:
-    """Return the iterate of one model after all steps until its norm is at most tol, and what it passed.
-
-    None where no kernel does them all.
-    """
-    done = objective.newton_cg_steps(iterate.at, most, tol, (RULES, PATIENCE, LONGEST, SHARE))
-    if done is None or not done.steps:
-        return None
-    at = done.at
-    return Iterate(at, 0 * at.norm + done.stalled, at.norm), done.passed
 
 
 def direction(backend: Backend, objective: Objective, at: Evaluation) -> Vector:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from fastlr.backends import Backend
+from fastlr.core import Array
 from fastlr.objectives.protocol import Objective, State, rows_of
 from fastlr.solvers import Converging
 from fastlr.solvers.iterate import PATIENCE, Iterate
@@ -35,6 +36,17 @@ class Convergence(Path):
     objectives: list[float] = field(default_factory=list)
     norm: float = math.inf
     stalled: bool = False  # rounding let it go no further
+
+    def then(self, more: Convergence) -> Convergence:
+        """Return the path that goes on with another from where this one ended."""
+        done = self.recorded_at[-1]
+        return replace(
+            more,
+            costs=self.costs + more.costs[1:],
+            objectives=self.objectives + more.objectives[1:],
+            test_costs=self.test_costs + more.test_costs[1:],
+            recorded_at=self.recorded_at + [done + iteration for iteration in more.recorded_at[1:]],
+        )
 
 
 def converge(
@@ -89,8 +101,10 @@ def converge(
         with np.errstate(over="ignore", invalid="ignore"):
             # Many in one call for one model, unless each iterate is to be measured; who watches is told afterwards.
             many = getattr(solver, "steps", None) if measure is None and len(going) == 1 else None
-            found = None if many is None else many(objective, iterate, iterations - done, tol)
-            iterate, passed = (solver.step(backend, objective, iterate), []) if found is None else found
+            if many is None:
+                iterate, passed = solver.step(backend, objective, iterate), []
+            else:
+                iterate, passed = many(objective, iterate, iterations - done, tol)
         for cost, value in passed:
             done += 1
             path = paths[going[0]]
@@ -100,6 +114,32 @@ def converge(
             if callback is not None:
                 callback(done, [path.costs[-1] for path in paths])
         done += 1
+
+
+def converge_in_one_call(
+    solver: Converging,
+    objective: Objective,
+    b: Array,
+    W: Array | None,
+    iterations: int,
+    tol: float,
+    callback: Callback | None = None,
+) -> list[Convergence] | None:
+    """Return what `converge` does for one model from W and b; None where the solver has no compiled call for it all.
+
+    The callback is called afterwards. The state has no logits.
+    """
+    fit = getattr(solver, "fit", None)
+    found = None if fit is None else fit(objective, b, W, iterations, tol)
+    if found is None:
+        return None
+    costs, objectives = (list(values) for values in zip(*found.passed, strict=True))
+    if callback is not None:
+        for iteration, cost in enumerate(costs):
+            callback(iteration, [cost])
+    path = Convergence(State(found.W, found.b, ()), costs, list(range(len(costs))), objectives=objectives)
+    path.norm, path.stalled = found.norm, found.stalled >= PATIENCE
+    return [path]
 
 
 def findings(path: Convergence, separates: bool, tol: float) -> list[str]:

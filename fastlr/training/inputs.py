@@ -18,20 +18,20 @@ from fastlr.data.dataset import Dataset
 from fastlr.machine import memory_budget
 from fastlr.namespace import dtype_name, library_of
 from fastlr.objectives import FORMS
-from fastlr.objectives.choose import Size, choose_form, choose_solver_and_form
+from fastlr.objectives.choose import KEPT, Size, choose_form, choose_solver_and_form
 from fastlr.objectives.gram import GramForm
 from fastlr.objectives.network import Layer, Network, outputs_for, targets
 from fastlr.objectives.primal import PrimalForm, fuses, steps_in_one_call
 from fastlr.objectives.resident import Resident
 from fastlr.objectives.sample_weight import SampleWeight
 from fastlr.objectives.streamed import DataObjective, Streamed, moments_of
-from fastlr.solvers import SOLVERS
 from fastlr.training.checkpoint import NONE, Checkpoint
 from fastlr.training.ranges import check_range, check_spread
 from fastlr.training.settings import Candidate, Settings
 from fastlr.training.weights import ONE_MODEL, Weightings
 
 LOGITS = 2**26  # bytes: far more than the caches of a CPU
+LITTLE = 2**26  # bytes that are free on any machine
 BLOCK = 2**20  # numbers in a block of examples and its logits, and
 FEWEST, MOST = 64, 2**16  # examples in one
 HALVES = ("float16", "bfloat16")  # dtypes whose copy would be twice as large: converted tile by tile
@@ -66,21 +66,18 @@ def choose(backend: Backend, settings: Settings, size: Size) -> Choice:
     return Choice(solver, form, form == PrimalForm.name and solver != "newton" and size.streams(units, solver))
 
 
-def measured(
-    backend: Backend, rows: Array, k: int, outputs: int, penalized: bool = True, stepwise: bool = True
-) -> Size:
-    """Return what is counted of k models on examples `rows (m, n)`, and the memory that there is for them.
-
-    With `stepwise`, steps are not done many at a time.
-    """
+def measured(backend: Backend, rows: Array, k: int, outputs: int, penalized: bool = True) -> Size:
+    """Return what is counted of k models on examples `rows (m, n)`, and the memory that there is for them."""
     (m, n), itemsize = rows.shape, np.dtype(backend.dtype).itemsize
     here = isinstance(rows, np.ndarray) and rows.flags.c_contiguous
     in_place = here if backend.xp is np else library_of(rows) != "numpy"
     copy = 0 if in_place and _is_read(backend, rows) else m * n * itemsize
     logits = LOGITS if backend.xp is np else math.inf
     fused = copy == 0 and fuses(backend.kernels, outputs, n, itemsize)
-    free = memory_budget(backend.free_memory())
-    compiled = () if stepwise else steps_in_one_call(backend.kernels, k, outputs, n, m)
+    # Where all that a fit may take is little, how much is free need not be asked.
+    most = copy + k * itemsize * (KEPT * outputs * m + (outputs * n) ** 2) + itemsize * m * m
+    free = memory_budget(2 * LITTLE if most < LITTLE else backend.free_memory())
+    compiled = steps_in_one_call(backend.kernels, k, outputs, n, m)
     return Size(n, m, k, outputs, itemsize, penalized, free, copy, logits, fused, compiled)
 
 
@@ -112,7 +109,7 @@ def set_up(
         Layer(*(np.stack(parts) for parts in zip(*same, strict=True)))
         for same in zip(*(drawn[model.seed] for model in models), strict=True)
     ]
-    return assemble(
+    objective, layers = assemble(
         backend,
         data.rows,
         data.labels,
@@ -125,6 +122,7 @@ def set_up(
         sample_weight=weight,
         column_of=each.column_of,
     )
+    return objective, settings.choose_descent().start(objective, layers[0].b, tuple(layers[1:]))
 
 
 def assemble(
@@ -140,13 +138,11 @@ def assemble(
     scale: float = 1.0,
     sample_weight: SampleWeight | None = None,
     column_of: NDArray[np.int64] | None = None,
-    more: int = 0,
-) -> tuple[DataObjective, Any]:
-    """Return the objective of k models on the examples `rows (m, n)`, and where their solver starts: at these layers.
+) -> tuple[DataObjective, list[Layer]]:
+    """Return the objective of k models on the examples `rows (m, n)`, and the layers they start at, on the device.
 
-    `labels` are `(m,)`, or a table `(m, L)` of which `column_of (k,)` says which column each model has. `more` models
-    will follow on the same examples. The examples, and the logits of all models, are kept in the
-    backend's memory, or the examples come in blocks, as was chosen.
+    `labels` are `(m,)`, or a table `(m, L)` of which `column_of (k,)` says which column each model has. The examples,
+    and the logits of all models, are kept in the backend's memory, or the examples come in blocks, as was chosen.
     """
     k, units = len(models), sum(network.units)
     # Converted once where every step would have to convert all of it; K is computed from what is there.
@@ -177,8 +173,4 @@ def assemble(
         Y = backend.floats(targets(labels, network.outputs, column_of))
         counts = None if sample_weight is None else backend.floats(sample_weight.counts())
         objective = Resident(form, Y, rates, penalties, network, counts)
-    if settings.converges:
-        if choice.solver != "newton":  # which needs no preconditioner
-            objective = objective.prepared(k + more)
-        return objective, SOLVERS[choice.solver].start(objective, layers[0].b)
-    return objective, settings.choose_descent().start(objective, layers[0].b, tuple(layers[1:]))
+    return objective, layers

@@ -127,7 +127,7 @@ def fit_many(
     l2: Sequence[float] = (1e-3,),
     scale: float | str = "auto",
     intercept: bool = True,
-    iterations: int = 200,
+    iterations: int = 1000,
     tol: float = TOLERANCE,
     target: Target,
 ) -> ManyFits:

@@ -20,11 +20,11 @@ from fastlr.backends import Backend
 from fastlr.core import Array
 from fastlr.data.dataset import Dataset
 from fastlr.namespace import as_rows
+from fastlr.objectives import gram_factor
 from fastlr.objectives.batch import BatchForm
-from fastlr.objectives.gram_factor import factor_of_gram, from_factor
 from fastlr.objectives.network import Network, one_hot
 from fastlr.objectives.resident import Resident
-from fastlr.solvers import newton_cg
+from fastlr.solvers import lbfgs
 from fastlr.solvers.iterate import PATIENCE
 from fastlr.solvers.line_search import RULES
 from fastlr.training.converge import converge
@@ -104,8 +104,8 @@ def _fit_group(backend: Backend, X: Array, Y: Array, weights: NDArray[np.float64
     """Fit problems of one shape, `X (p, m, n)`, for values of l2 that fall."""
     xp, (_, m, n) = backend.xp, X.shape
     L = None
-    if m < n and backend.dtype == "float64":
-        L = factor_of_gram(X)
+    if backend.dtype == "float64" and gram_factor.pays(n, m, Y.shape[1] * len(asked.l2)):
+        L = gram_factor.of(X)
     kernel = backend.kernels.get("many_fits")
     given = X if L is None else L
     if kernel is None:
@@ -113,13 +113,13 @@ def _fit_group(backend: Backend, X: Array, Y: Array, weights: NDArray[np.float64
     else:
         V, b, found, _ = kernel(
             np.ascontiguousarray(given), Y, weights, asked.l2, asked.intercept, RULES, asked.tol, asked.iterations,
-            PATIENCE, newton_cg.LONGEST, newton_cg.SHARE,
+            PATIENCE, lbfgs.PAIRS,
         )  # fmt: skip
         fitted = Fitted(V, b, found[..., :2])
     if L is None:
         return fitted
     V = fitted.W
-    W = from_factor(xp.reshape(V, (V.shape[0], -1, m)), L, X)
+    W = gram_factor.back(xp.reshape(V, (V.shape[0], -1, m)), L, X)
     return fitted._replace(W=xp.reshape(W, (*V.shape[:3], n)))
 
 
@@ -133,8 +133,8 @@ def _step_together(backend: Backend, X: Array, Y: Array, weights: NDArray[np.flo
         l2 = backend.floats(np.full((p, 1, 1), value))
         network = Network((), outputs, asked.intercept)
         objective = Resident(BatchForm(X, W), Y, l2, l2, network, counts).prepared(p)
-        iterate = newton_cg.start(objective, b, W)
-        paths = converge(backend, newton_cg, objective, iterate, asked.iterations, asked.tol)
+        iterate = lbfgs.start(objective, b, W)
+        paths = converge(backend, lbfgs, objective, iterate, asked.iterations, asked.tol)
         W, b = (xp.concat([path.state[i] for path in paths], axis=0) for i in range(2))
         each.append((W, b[..., 0]))
         found[:, number] = [[path.recorded_at[-1], path.norm] for path in paths]

@@ -15,16 +15,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastlr import core
 from fastlr.backends import Backend
 from fastlr.core import Array
 from fastlr.objectives.network import Layer, Network
 from fastlr.objectives.sample_weight import SampleWeight
 from fastlr.objectives.streamed import DataObjective
-from fastlr.solvers import SOLVERS
+from fastlr.solvers import AUTO
 from fastlr.training.checkpoint import NONE, Checkpoint
-from fastlr.training.converge import Convergence, converge, findings
+from fastlr.training.converge import Convergence, findings
 from fastlr.training.follow import Measure
 from fastlr.training.inputs import Choice, assemble, choose, measured
+from fastlr.training.minimum import Way, stack
 from fastlr.training.settings import Candidate, Settings
 
 Watch = Callable[[Sequence[int], int, list[float]], object]
@@ -81,9 +83,13 @@ def fit_each(
     (m, n), (values, copies) = rows.shape, l2.shape
     itemsize = np.dtype(backend.dtype).itemsize
     at_once = max(1, min(values, AT_ONCE, WORKSPACE // (copies * outputs * m * itemsize)))
-    size = measured(backend, rows, at_once * copies, outputs, bool(l2.min() > 0), measure is not None)
+    size = measured(backend, rows, at_once * copies, outputs, bool(l2.min() > 0))
     choice = Choice(*checkpoint.choose(lambda: choose(backend, settings, size)))
-    solver, tol = SOLVERS[choice.solver], settings.tolerance
+    # Steps of one pass each are the least work; what they leave unfinished is for steps that know more.
+    in_turn = settings.solver == AUTO and choice.solver == "lbfgs" and "lbfgs" in size.compiled
+    solvers = (choice.solver, "newton-cg") if in_turn else (choice.solver,)
+    tol = settings.tolerance
+    way = Way(backend, solvers, settings.iterations, tol, l2.size, measure, checkpoint)
     zero = Layer(np.zeros((outputs, n)), np.zeros((outputs, 1)))
     layer = Layer(*(_repeated(part, copies, at_once) for part in initial or zero))
     of = np.arange(copies) if weighting_of is None else weighting_of
@@ -92,10 +98,9 @@ def fit_each(
     order = np.argsort(-l2[:, 0], kind="stable")
     first = [Candidate(l2=penalty) for penalty in l2[order[:at_once]].reshape(-1)]
     network = Network((), outputs, intercept)
-    more = l2.size - len(first)
-    objective, iterate = assemble(
+    objective, (layer,) = assemble(
         backend, rows, labels, network, settings, choice, first, [layer],
-        scale=scale, sample_weight=weight, column_of=column_of, more=more,
+        scale=scale, sample_weight=weight, column_of=column_of,
     )  # fmt: skip
     paths: list[Convergence] = []
     for start in range(checkpoint.restored("start") or 0, values, at_once):
@@ -105,15 +110,15 @@ def fit_each(
         if start > 0:
             objective = objective if len(first) == len(penalties) else objective.rows(range(len(penalties)))
             objective = replace(objective, l2=backend.floats(penalties.reshape(-1, 1, 1)))
-        if paths:  # else the iterate is the first, or what the checkpoint holds
-            W, b = _stack(backend, paths[-copies:] * len(numbers))
-            iterate = solver.start(objective, b, W)
+        # Without paths they start at the first layer, or at what the checkpoint holds.
+        W, b = None, layer.b if len(first) == len(penalties) else core.rows(layer.b, range(len(penalties)))
+        if paths:
+            W, b = stack(backend, paths[-copies:] * len(numbers))
         columns = 1 if column_of is None else labels.shape[1]
         callback = None if watch is None else partial(_tell, watch, numbers, columns)
-        test = None if measure is None else measure(objective)
-        paths = converge(backend, solver, objective, iterate, settings.iterations, tol, callback, test, checkpoint)
-        W, b = _stack(backend, paths)
-        fit = Fit(numbers, objective.weights(W), b, paths, notes := [], objective, choice.solver)
+        objective, paths, solver = way.follow(objective, b, W, callback)
+        W, b = stack(backend, paths)
+        fit = Fit(numbers, objective.weights(W), b, paths, notes := [], objective, solver)
         for row, (path, penalty) in enumerate(zip(paths, penalties, strict=True)):
             mine = labels if column_of is None else labels[:, column_of[row]]
             separates = penalty == 0 and bool((fit.predicted[row] == mine).all())
@@ -125,11 +130,6 @@ def _repeated(part: NDArray[Any], copies: int, values: int) -> NDArray[Any]:
     """Return what each model of each value starts at, from that of a model or of each copy."""
     of_one_value = np.broadcast_to(part, (copies, *part.shape[-2:]))
     return np.tile(of_one_value, (values, 1, 1))
-
-
-def _stack(backend: Backend, paths: Sequence[Convergence]) -> tuple[Array, Array]:
-    """Return the coordinates and the intercepts at which the paths ended."""
-    return tuple(backend.xp.concat([path.state[i] for path in paths], axis=0) for i in range(2))
 
 
 def _tell(watch: Watch, numbers: Sequence[int], columns: int, iteration: int, costs: list[float]) -> None:

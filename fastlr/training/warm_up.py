@@ -23,13 +23,12 @@ def warm_up() -> None:
             for form in FORMS:
                 for layers in ((), (2,)):
                     train(X, [0, 1, 0], layers=layers, form=form, iterations=1, **settings)
-                # In the primal form one model alone would be fitted in one call, by another kernel.
-                values = [1e-3] if form == "gram" else [1e-3, 1e-2]
                 for solver in ("newton", "newton-cg") if form == "gram" else ("newton-cg",):
-                    sweep(X, [0, 1, 0], l2=values, solver=solver, form=form, iterations=2, tol=1e-300, **settings)
+                    sweep(X, [0, 1, 0], l2=[1e-3], solver=solver, form=form, iterations=2, tol=1e-300, **settings)
             gram_product(np.zeros((1, 3), dtype), gram_matrix(X.T, dtype))  # for advice on the learning rate
-            # Three classes.
-            train(np.eye(3, 4, dtype=X.dtype), [0, 1, 2], solver="lbfgs", form="primal", tol=9.0, **settings)
+            # Three classes; one model alone would be fitted in one call, by another kernel.
+            several: dict[str, Any] = {"solver": "lbfgs", "form": "primal", "l2": [1.0, 2.0], "tol": 9.0}
+            sweep(np.eye(3, 4, dtype=X.dtype), [0, 1, 2], **several, **settings)
         Z = np.zeros((1, 1, LOGITS), dtype)
         sigmoid_losses(Z, Z, None)
         fit_many(np.eye(2, dtype=dtype)[np.newaxis], [0, 1], backend="numba")

@@ -153,14 +153,14 @@ def newton_steps(
 
 def many_fits(
     X: Array, Y: Array, weights: Array | None, l2: Array, intercept: bool, rules: Any, tol: float, most: int,
-    patience: int, longest: int, least: float, start: tuple[Array, Array] | None = None,
+    patience: int, pairs: int, start: tuple[Array, Array] | None = None, spectrum: tuple[Array, Array] | None = None,
 ) -> tuple[Array, Array, Array, Array]:  # fmt: skip
     """Return weights, intercepts and what was found of the minima of problems `X (p, m, n)`, in its dtype of floats.
 
     They are `(p, values, units, n)`, `(p, values, units)` and `(p, values, 4)`: steps, gradient's norm, objective, and
     the last steps that led nowhere; then, where there is a start, the costs and objectives on the way, `(p, values,
     1 + most, 2)`. The start is `W (p, units, n)` and `b (p, units)`, by default zero. `Y (p, units, m)` are one-hot
-    labels, `weights (p, m)` have a mean of 1, `l2 (values,)`. Twin: `newton_cg` on a `BatchForm`.
+    labels, `weights (p, m)` have a mean of 1, `l2 (values,)`. Twin: `lbfgs` on a `BatchForm`.
     """
     p, units, n, dtype, values = len(X), Y.shape[1], X.shape[2], X.dtype, len(l2)
     counted = np.empty((0, 0), dtype) if weights is None else np.asarray(weights, dtype)
@@ -171,8 +171,8 @@ def many_fits(
     given = _writable(X, np.asarray(Y, dtype), counted, np.asarray(l2, np.float64))
     size = min(p, starting.size_for(64 * units * X.size))
     starting.start(
-        "many_fits", size, *given, float(intercept), core.rounding(dtype), rules, tol, most, patience, longest, least,
-        W, b, found, passed,
+        "many_fits", size, *given, float(intercept), core.rounding(dtype), rules, tol, most, patience, pairs,
+        *_writable(*(spectrum or (np.empty((0, 0), dtype), np.empty(0, dtype)))), W, b, found, passed,
     )  # fmt: skip
     return W, b, found, passed
 

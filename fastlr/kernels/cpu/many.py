@@ -8,15 +8,19 @@ from typing import Any
 import numpy as np
 
 from fastlr.kernels.cpu.compiling import inlined, kernel
-from fastlr.kernels.cpu.conjugate_primal import _aim, _centre, _gather, _move, _pass, _pass_one
+from fastlr.kernels.cpu.conjugate_primal import _centre, _turn, _turn_back
+from fastlr.kernels.cpu.conjugate_primal import _dot as _dot_one
 from fastlr.kernels.cpu.newton import _dot, _evaluate, _search
 from fastlr.kernels.cpu.products import TILE, add8, add_tile, convert, dot8, eight, multiply_tile
+
+LEAST = 1e-6  # curvature, as `preconditioner.LEAST`
+AFRESH = 64  # steps, after which the logits are made anew
 
 
 @kernel
 def many_fits(
     member: int, size: int, counter: Any, rows: Any, Y: Any, weights: Any, l2: Any, intercept: float, rounding: float,
-    rules: Any, tol: float, most: int, patience: int, longest: int, least: float, W: Any, b: Any, found: Any,
+    rules: Any, tol: float, most: int, patience: int, pairs: int, V: Any, eigenvalues: Any, W: Any, b: Any, found: Any,
     passed: Any,
 ) -> None:  # fmt: skip
     """W (p, values, units, n) and b (p, values, units) ← the minima for `rows (p, m, n)`, a problem after another.
@@ -26,21 +30,23 @@ def many_fits(
     ends as in `converge`: at a norm of at most tol, after `most` steps, or after so many (`patience`) that led nowhere.
     `found (p, values, 4)` ← its steps, the norm of its gradient, its objective, and how many steps led nowhere, in the
     end; `passed (p, values, 1 + most or 0, 2)` ← the cost and the objective of each point. `rules` are those of
-    `line_search`, `longest` and `least` those of `newton_cg`. Twin: `newton_cg` on a `BatchForm`.
+    `line_search`, `pairs` how many steps L-BFGS remembers. For one problem `V (n, n)` and `eigenvalues (n,)` may be
+    those of the features' covariance, else they are of no features. Twin: `lbfgs` on a `BatchForm` or `PrimalForm`.
     """
     (problems, values, units, n), m = W.shape, rows.shape[1]
     dtype = W.dtype
-    of_rows, of_features = np.empty((5, units, m), dtype), np.empty((6, units, n), dtype)
-    of_units = np.empty((5, units), dtype)
+    of_rows, of_features = np.empty((5, units, m), dtype), np.empty((5, units, n), dtype)
     Z, along, there, A, D = of_rows[0], of_rows[1], of_rows[2], of_rows[3], of_rows[4]
-    G, r, p = of_features[0], of_features[1], of_features[2]
-    d, q, V = of_features[3], of_features[4], of_features[5]
-    G_b, r_b, p_b, d_b, q_b = of_units[0], of_units[1], of_units[2], of_units[3], of_units[4]
-    scratch, mean, ones, zeros = np.empty((3, m), dtype), np.empty(n, dtype), np.ones(n, dtype), np.zeros(n, dtype)
-    part, sums, state = np.empty((1, units, n), dtype), np.empty((1, units), dtype), np.empty(4)
+    G, before, d, y, turned = of_features[0], of_features[1], of_features[2], of_features[3], of_features[4]
+    of_units = np.empty((4, units), dtype)
+    G_b, before_b, d_b, y_b = of_units[0], of_units[1], of_units[2], of_units[3]
+    moves, moves_b = np.empty((pairs, units, n), dtype), np.empty((pairs, units), dtype)  # s and y of each pair
+    turns, turns_b = np.empty((pairs, units, n), dtype), np.empty((pairs, units), dtype)
+    products, curvatures = np.empty(pairs), np.empty(len(eigenvalues) + 1, dtype)  # ⟨y, s⟩ of each pair
+    scratch, mean = np.empty((3, m), dtype), np.empty(n, dtype)
     tile, T, none = np.zeros((TILE, n), dtype), np.empty((units, TILE), dtype), np.empty(0, dtype)
     for problem in range(member, problems, size):
-        X, y = rows[problem], Y[problem]
+        X, labels = rows[problem], Y[problem]
         w = weights[problem] if weights.shape[0] > 0 else none
         _mean(X, w, intercept, mean)
         for value in range(values):
@@ -50,11 +56,14 @@ def many_fits(
             else:  # Z holds the logits of the minimum before
                 here[:] = W[problem, value - 1]
                 here_b[:] = b[problem, value - 1]
-            stalled, lowest, f, kept = 0, np.inf, np.inf, True
+            stalled, lowest, f, kept, t, J = 0, np.inf, np.inf, True, 0.0, 0.0
             for done in range(most + 1):
-                J = _evaluate(Z, y, w, A, D, scratch)
+                if done % AFRESH == 0 and done > 0:  # what rounding has added to the logits is left behind
+                    _logits(X, here, here_b, tile, T, Z)
+                if done % AFRESH == 0 or not kept:
+                    J = _evaluate(Z, labels, w, A, D, scratch)
                 _gradient(X, D, here, penalty, intercept, tile, T, G, G_b)
-                norm = sqrt(_dot(G, G, n) + np.sum(G_b * G_b))
+                norm = sqrt(_inner(G, G_b, G, G_b))
                 f0, f = f, J + penalty / 2 * _dot(here, here, n)
                 if done > 0:
                     hidden = f0 - f <= rounding * abs(f0) and norm >= lowest
@@ -66,46 +75,106 @@ def many_fits(
                     passed[problem, value, done, 0], passed[problem, value, done, 1] = J, f
                 if not norm > tol or stalled >= patience or done == most:
                     break
-                # The direction, by conjugate gradients.
-                for u in range(units):
-                    for j in range(n):
-                        r[u, j] = -G[u, j]
-                    r_b[u] = -G_b[u]
-                p[:] = 0
-                p_b[:] = 0
-                d[:] = 0
-                d_b[:] = 0
-                state[:] = 0
-                state[3] = 1
-                if units == 1:
-                    for i in range(m):
-                        A[0, i] *= 1 - A[0, i]
-                        if w.shape[0] > 0:
-                            A[0, i] *= w[i]
-                _centre(r, r_b, mean, q)
-                for _ in range(longest):
-                    _aim(r, r_b, 1.0, mean, ones, zeros, q, p, p_b, V, q_b, state)
-                    part[:] = 0
-                    sums[:] = 0
-                    if units == 1:
-                        _pass_one(X, A[0], V[0], q_b[0], part[0, 0], sums[0])
-                    else:
-                        _pass(X, 0, A, w, V, q_b, tile, T, part[0], sums[0])
-                    _gather(part, sums, ones, zeros, m, penalty, intercept, p, q, q_b)
-                    _move(least, q, q_b, p, p_b, d, d_b, r, r_b, state)
-                    if state[3] == 0:
-                        break
-                    _centre(r, r_b, mean, q)
+                if done > 0:  # what the last step was and what it changed
+                    last = (done - 1) % pairs
+                    _combine(t, d, d_b, 0.0, d, d_b, moves[last], moves_b[last])
+                    _combine(1.0, G, G_b, -1.0, before, before_b, turns[last], turns_b[last])
+                    products[last] = _inner(turns[last], turns_b[last], moves[last], moves_b[last])
+                _combine(1.0, G, G_b, 0.0, G, G_b, before, before_b)
+                if eigenvalues.shape[0] > 0:
+                    _curvatures(A, w, eigenvalues, penalty, curvatures)
+                _direction(
+                    G, G_b, done, moves, moves_b, turns, turns_b, products, mean, V, curvatures, y, y_b, turned, d, d_b
+                )
                 _logits(X, d, d_b, tile, T, along)
-                slope = _dot(G, d, n) + np.sum(G_b * d_b)
-                start = J, slope, penalty, _dot(here, here, n), _dot(here, d, n)
-                t, _, kept = _search(Z, along, start, _dot(d, d, n), rounding, rules, y, w, A, D, scratch, there)
+                start = J, _inner(G, G_b, d, d_b), penalty, _dot(here, here, n), _dot(here, d, n)
+                t, _, J, kept = _search(
+                    Z, along, start, _dot(d, d, n), rounding, rules, labels, w, A, D, scratch, there
+                )
+                _combine(1.0, here, here_b, t, d, d_b, here, here_b)
                 for u in range(units):
-                    for j in range(n):
-                        here[u, j] += t * d[u, j]
-                    here_b[u] += t * d_b[u]
                     for i in range(m):
                         Z[u, i] += t * along[u, i]
+
+
+@inlined
+def _inner(U: Any, a: Any, V: Any, c: Any) -> float:
+    """Return ⟨(U, a), (V, c)⟩."""
+    total: float = _dot(U, V, U.shape[1]) + np.sum(a * c)
+    return total
+
+
+@inlined
+def _combine(p: float, U: Any, a: Any, q: float, V: Any, c: Any, out: Any, out_b: Any) -> None:
+    """Set an array of units and its intercepts to p (U, a) + q (V, c)."""
+    for u in range(U.shape[0]):
+        x, y, z = U[u], V[u], out[u]
+        for j in range(x.shape[0]):
+            z[j] = p * x[j] + q * y[j]
+        out_b[u] = p * a[u] + q * c[u]
+
+
+@inlined
+def _direction(
+    G: Any, G_b: Any, done: int, moves: Any, moves_b: Any, turns: Any, turns_b: Any, products: Any, mean: Any, V: Any,
+    curvatures: Any, y: Any, y_b: Any, turned: Any, d: Any, d_b: Any,
+) -> None:  # fmt: skip
+    """Set d and its intercepts to the direction of L-BFGS after so many steps, of which the pairs are the last.
+
+    y and turned are scratch. Twin: `lbfgs._direction`.
+    """
+    pairs = len(products)
+    alphas, oldest, gamma = np.empty(pairs), max(0, done - pairs), 1.0
+    _combine(-1.0, G, G_b, 0.0, G, G_b, d, d_b)
+    for step in range(done - 1, oldest - 1, -1):
+        i = step % pairs
+        alphas[i] = _inner(d, d_b, moves[i], moves_b[i]) / products[i] if products[i] > 0 else 0.0
+        _combine(1.0, d, d_b, -alphas[i], turns[i], turns_b[i], d, d_b)
+    if done > 0:
+        i = (done - 1) % pairs
+        _precondition(turns[i], turns_b[i], mean, V, curvatures, turned, y, y_b)
+        square = _inner(y, y_b, turns[i], turns_b[i])
+        gamma = products[i] / square if products[i] > 0 and square > 0 else 1.0
+    _precondition(d, d_b, mean, V, curvatures, turned, y, y_b)
+    _combine(gamma, y, y_b, 0.0, y, y_b, d, d_b)
+    for step in range(oldest, done):
+        i = step % pairs
+        beta = _inner(d, d_b, turns[i], turns_b[i]) / products[i] if products[i] > 0 else 0.0
+        _combine(1.0, d, d_b, alphas[i] - beta, moves[i], moves_b[i], d, d_b)
+
+
+@inlined
+def _curvatures(A: Any, w: Any, eigenvalues: Any, l2: float, curvatures: Any) -> None:
+    """Set the curvatures along the eigenvectors to c λ + l2, and what c is after them: `preconditioner.curvatures`."""
+    units, m = A.shape
+    c, n = 0.0, len(eigenvalues)
+    for u in range(units):
+        for i in range(m):
+            c += A[u, i] * (1 - A[u, i]) * (w[i] if w.shape[0] > 0 else 1.0)
+    c = max(c / (units * m), LEAST)
+    largest, lowest = np.max(eigenvalues), np.min(eigenvalues)
+    lost = l2 < c * np.finfo(eigenvalues.dtype).eps * largest
+    for j in range(n):
+        curvatures[j] = c * (largest if lost and eigenvalues[j] <= lowest else eigenvalues[j]) + l2
+    curvatures[n] = c
+
+
+@inlined
+def _precondition(
+    U: Any, a: Any, mean: Any, V: Any, curvatures: Any, turned: Any, out: Any, out_b: Any
+) -> None:  # fmt: skip
+    """Set out and its intercepts to what `Preconditioner` makes of (U, a); turned is scratch."""
+    _centre(U, a, mean, out)
+    units, middle, c, n = U.shape[0], 0.0, 1.0, V.shape[0]
+    if n > 0:
+        _turn(V, curvatures[:n], out, turned)
+        _turn_back(V, turned, out)
+        c = curvatures[n]
+    for u in range(units):
+        out_b[u] = a[u] / c - _dot_one(out[u], mean)
+        middle += out_b[u] / units
+    for u in range(units if units > 1 else 0):
+        out_b[u] -= middle
 
 
 @inlined

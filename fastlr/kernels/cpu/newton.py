@@ -63,7 +63,7 @@ def newton_steps(
             _project(X, step, along)
             start = J, _dot(G[q], step, d), l2[q], _dot(V[q], V[q], penalized), _dot(V[q], step, penalized)
             f0 = J + l2[q] / 2 * start[3]
-            t, f, kept = _search(
+            t, f, _, kept = _search(
                 Z[q], along, start, _dot(step, step, penalized), rounding, rules, y, w, A, D, scratch, there
             )
             for i in range(units * d):
@@ -111,20 +111,23 @@ def _evaluate(Z: Any, y: Any, w: Any, A: Any, D: Any, scratch: Any) -> float:
 def _search(
     Z: Any, along: Any, start: Any, dd: float, rounding: float, rules: Any, y: Any, w: Any, A: Any, D: Any,
     scratch: Any, there: Any,
-) -> tuple[float, float, bool]:  # fmt: skip
-    """Return how far to go, the objective there, and whether it is worth going, as `line_search.search` finds it.
+) -> tuple[float, float, float, bool]:  # fmt: skip
+    """Return how far to go, the objective and J there, and whether it is worth going, as `line_search.search` does.
+
+    If it is, A and D are those there.
 
     `start` holds J, the slope, l2, ‖V‖² and ⟨V, d⟩, each of the penalized coordinates.
     """
     J, slope, l2, VV, Vd = start
     trials, fall, flat, farthest, margin = rules
     m, f0, t, low, high = Z.shape[1], J + l2 / 2 * VV, 1.0, 0.0, np.inf
-    noise, f = rounding * abs(f0), f0
+    noise, f, loss = rounding * abs(f0), f0, J
     for trial in range(1, trials + 1):
         for u in range(Z.shape[0]):
             for i in range(m):
                 there[u, i] = Z[u, i] + t * along[u, i]
-        f = _evaluate(there, y, w, A, D, scratch) + l2 / 2 * VV + l2 * (t * Vd + t * t / 2 * dd)
+        loss = _evaluate(there, y, w, A, D, scratch)
+        f = loss + l2 / 2 * VV + l2 * (t * Vd + t * t / 2 * dd)
         slope_t = _dot(D, along, m) / m + l2 * (Vd + t * dd)
         fell = f <= f0 + fall * t * slope + noise
         if (fell and abs(slope_t) <= flat * abs(slope)) or not slope < 0 or trial == trials:
@@ -140,8 +143,8 @@ def _search(
             guess = -slope * t / rise if rise > 0 else 0.0
         t = min(max(guess, low + margin * (end - low)), end - margin * (end - low))
     if f <= f0 + noise and slope < 0:
-        return t, f, True
-    return 0.0, f0, False
+        return t, f, loss, True
+    return 0.0, f0, J, False
 
 
 @inlined

@@ -1,0 +1,92 @@
+"""One solver that takes over from another."""
+
+import warnings
+
+import numpy as np
+import pytest
+
+import fastlr
+from fastlr.backends import choose_backend
+from fastlr.training import checkpoint as module
+from fastlr.training.settings import PathSettings
+from fastlr.training.warm_start import fit_each
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(200, 40)) * np.geomspace(1, 30, 40)
+Y = (X @ (RNG.normal(size=(40, 3)) / np.geomspace(1, 30, 40)[:, None]) + RNG.gumbel(size=(200, 3))).argmax(axis=1)
+
+
+@pytest.fixture(autouse=True)
+def _without_the_spectrum(monkeypatch):
+    """So that L-BFGS is hard pressed."""
+    monkeypatch.setattr("fastlr.objectives.preconditioner.PASSES", 0)
+
+
+def fitted(solver="auto", iterations=100, **more):
+    settings = PathSettings(solver=solver, form="primal", iterations=iterations, tol=1e-7)
+    (fit,) = fit_each(choose_backend("numba"), X, Y, 3, np.array([[1e-2]]), settings, **more)
+    return fit
+
+
+def test_what_lbfgs_leaves_unfinished_newton_cg_ends():
+    told = []
+    auto, alone = fitted(watch=lambda numbers, i, costs: told.append((i, costs[0]))), fitted("lbfgs")
+    path = auto.paths[0]
+    assert (auto.solver, alone.solver) == ("newton-cg", "lbfgs")
+    assert not alone.paths[0].norm <= 1e-7
+    assert path.norm <= 1e-7
+    assert path.costs[:81] == alone.paths[0].costs[:81]
+    assert path.recorded_at == list(range(len(path.costs)))
+    assert len(path.objectives) == len(path.costs) <= 101
+    assert told == list(zip(path.recorded_at, path.costs, strict=True))
+    assert auto.notes == [[]]
+
+
+def test_it_takes_over_nothing_that_is_done():
+    assert fitted(iterations=10_000).solver == "lbfgs"
+    short = fitted(iterations=4)
+    assert short.paths[0].recorded_at == [0, 1, 2, 3, 4]
+    assert short.solver == "lbfgs", "a fifth of four iterations is none"
+
+
+def test_the_same_where_each_iterate_is_measured():
+    auto = fitted()
+    watched = fitted(measure=lambda objective: lambda some, state: 0 * some.l2)
+    assert watched.solver == "newton-cg"
+    assert len(watched.paths[0].test_costs) == len(watched.paths[0].costs)
+    assert watched.paths[0].norm <= 1e-7
+    np.testing.assert_allclose(watched.W, auto.W, rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize("tested", [False, True])
+def test_it_resumes_in_either_of_the_two(tmp_path, monkeypatch, tested):
+    settings = {"solver": "auto", "form": "primal", "iterations": 100, "tol": 1e-7, "l2": 1e-2}
+    more = {"test": (X, Y), "test_costs": True} if tested else {}
+    monkeypatch.setattr(module, "PAUSE", 0.0)
+    monkeypatch.setattr(module, "EVERY", 0.0)
+    whole = fastlr.train(X, Y, **settings, **more)
+    assert whole.solver == "newton-cg"
+    files, save = [], module.Checkpoint._save
+
+    def kept(self, path, values):
+        save(self, path, values)
+        files.append(path.read_bytes())
+
+    monkeypatch.setattr(module.Checkpoint, "_save", kept)
+    file = tmp_path / "c"
+    fastlr.train(X, Y, **settings, **more, checkpoint=file)
+    assert files
+    for content in files[:: max(1, len(files) // 8)]:
+        file.write_bytes(content)
+        again = fastlr.train(X, Y, **settings, **more, checkpoint=file)
+        assert again.model == whole.model
+        assert again.costs == whole.costs
+        assert again.test_costs == whole.test_costs
+
+
+def test_the_estimator_says_which_solver_ended_it():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = fastlr.LogisticRegression(C=1 / (1e-2 * len(X)), tol=1e-7, form="primal").fit(X, Y)
+    assert found.solver_ == "newton-cg"
+    assert 80 < found.n_iter_[0] <= 100
