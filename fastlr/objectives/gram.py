@@ -98,9 +98,9 @@ class GramForm(Data):
         return u[..., -1:] * initial + xp.sum(u[..., :-1] * Z, axis=-1, keepdims=True)
 
     @functools.cached_property
-    def least(self) -> float:
-        """Return ε, the rounding of the mean of the diagonal of scale² K in float64."""
-        return EPSILON * float(array_namespace(self.diagonal).mean(self.diagonal))
+    def least(self) -> Array:
+        """Return ε (1, 1), the rounding of the mean of the diagonal of scale² K in float64."""
+        return EPSILON * array_namespace(self.diagonal).mean(self.diagonal, axis=-1, keepdims=True)
 
     def weights(self, coordinates: Array) -> Array:
         """Return s W₀ + C (scale X)ᵀ."""
