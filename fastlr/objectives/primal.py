@@ -27,7 +27,7 @@ SMALL = 2**23  # multiply-adds of the second derivatives, up to which one compil
 CACHE = 2**20  # bytes of examples that stay in it, which models may read one after another
 MOST = 2**20  # steps of one call, whose costs are kept
 SAVED = 0.2  # of the passes over the data that knowing the covariance saves elsewhere
-LITTLE, LITTLE_WORK = 2**21, 2**23  # numbers of the examples, and times outputs, for all steps of L-BFGS in one thread
+LITTLE, LITTLE_WORK = 2**21, 2**24  # numbers of the examples, and times outputs, for all steps of L-BFGS in one thread
 FUSED = 2**19  # bytes of one model's weights that stay in the cache of a CPU's core
 
 
