@@ -95,5 +95,7 @@ def test_what_is_not_there_for_tables(refused, files, tmp_path, fastlr_command):
     refused("train", wrong, says=("row", "holds 2.0 in column", "a table of labels holds zeros and ones"))
     refused("train", few, says=("2 names for 4 columns of labels; each column needs one",))
     run = fastlr.train(X, Y[:, 0], iterations=2)
+    run.model.save(tmp_path / "one.safetensors")
+    refused("evaluate", tmp_path / "one.safetensors", test, says=("has a table of labels, but", "one label for each"))
     with pytest.raises(fastlr.InputError, match="scores_by_label: the model has one label for each example"):
         run.model.scores_by_label((X, Y[:, 0]), "f1")

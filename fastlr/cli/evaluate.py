@@ -9,6 +9,7 @@ import typer
 from fastlr.cli.options import DataPath, Json, MaxExpansion, ModelPath, Quiet, Report, SkipBad, refuse_report
 from fastlr.cli.render.terminal import fitted, print_json, print_skipped, say
 from fastlr.cli.signals import only_our_lines
+from fastlr.errors import InputError
 
 if TYPE_CHECKING:
     from fastlr.data import Dataset
@@ -46,6 +47,8 @@ def evaluate(
         refuse_report(report, examples)
         _evaluate_table(classifier, examples, {"model": str(model), "data": str(data)}, as_json, quiet)
         return
+    if examples.is_table:
+        raise InputError(f"{data}: has a table of labels, but {model} predicts one label for each example")
     results = Results(classifier.confusion_matrix(examples))
     page = None if report is None else report_on_model(classifier, examples, report)
     print_skipped(examples.skipped)

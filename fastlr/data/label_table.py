@@ -40,7 +40,7 @@ class LabelTable:
         if wrong.any():
             row, column = np.argwhere(wrong)[0]
             value = labels[row, column]
-            hint = f"; missing_label={value} leaves such labels out" if value == -1 or _is_nan(value) else ""
+            hint = f"; in Python missing_label={value} leaves such labels out" if value == -1 or _is_nan(value) else ""
             raise InputError(
                 f"{name}: row {row} holds {value} in column {column}; a table of labels holds zeros and ones{hint}"
             )
