@@ -10,6 +10,8 @@ import pytest
 
 import fastlr
 
+pytestmark = pytest.mark.slow
+
 # One kernel, small to compile, that takes an exponential from another file.
 WORK = """
 import sys, numpy as np

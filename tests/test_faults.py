@@ -187,6 +187,7 @@ def test_a_report_that_fails_leaves_nothing(pictures, tmp_path, monkeypatch):
     assert list((tmp_path / "out").iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", [lambda content: b"", lambda content: content[: len(content) // 2]])
 def test_a_damaged_kernel_cache_is_made_anew(tmp_path, damage):
     code = """

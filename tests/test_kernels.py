@@ -635,6 +635,7 @@ def test_a_long_compilation_is_announced(monkeypatch):
     assert messages == ["compiling kernels for data of this kind; they are kept for later runs"]
 
 
+@pytest.mark.slow
 def test_warm_up_compiles_all_that_training_asks_for(fastlr_command, tmp_path, monkeypatch):
     """After it, no training on pixels or floating-point features compiles anything."""
     import fastlr

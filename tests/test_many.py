@@ -1,5 +1,7 @@
 """Many small problems at once: subsets of one data set, and batches of data of one shape."""
 
+import functools
+
 import numpy as np
 import pytest
 from conftest import every_backend
@@ -41,29 +43,40 @@ def found(many, problem, value):
     return np.column_stack([coef[problem, value], intercept[problem, value]])
 
 
+def digits(wide, classes):
+    """Return digits of so many classes, 60 features more where they are to be wide, and few-shot subsets."""
+    keep = classes > TENS
+    X, y = DIGITS[keep], TENS[keep]
+    if wide:
+        X = np.hstack([X, np.random.default_rng(0).normal(size=(len(X), 60)) / 4])
+    return X, y, few_shot(y)
+
+
+@functools.cache
+def by_scikit_learn(wide, classes, intercept):
+    """Return what every backend is to find for each subset and value of l2."""
+    X, y, subsets = digits(wide, classes)
+    return [[alone(X[rows], y[rows], l2, intercept=intercept) for l2 in VALUES] for rows in subsets]
+
+
 @pytest.mark.parametrize("name", every_backend())
 @pytest.mark.parametrize("wide", [False, True])
 @pytest.mark.parametrize("classes", [2, 10])
 @pytest.mark.parametrize("intercept", [True, False])
 def test_each_subset_has_the_fit_that_it_has_alone(name, wide, classes, intercept):
     """`wide`: more features than examples, which is fitted in coordinates of the Gram matrix."""
-    keep = classes > TENS
-    X, y = DIGITS[keep], TENS[keep]
-    if wide:
-        X = np.hstack([X, np.random.default_rng(0).normal(size=(len(X), 60)) / 4])
-    subsets = few_shot(y)
+    X, y, subsets = digits(wide, classes)
     backend = choose_backend(name)
     with backend.scope():
         given = backend.asarray(X)
     many = fastlr.fit_many(given, y, subsets=subsets, l2=VALUES, tol=1e-10, intercept=intercept, backend=name)
+    expected = by_scikit_learn(wide, classes, intercept)
     assert many.converged.all()
     assert library_of(many.coef) == library_of(given)
     assert many.coef.shape == (len(subsets), 2, 1 if classes == 2 else 10, X.shape[1])
-    for problem, rows in enumerate(subsets):
-        for value, l2 in enumerate(VALUES):
-            np.testing.assert_allclose(
-                found(many, problem, value), alone(X[rows], y[rows], l2, intercept=intercept), atol=2e-6
-            )
+    for problem in range(len(subsets)):
+        for value in range(len(VALUES)):
+            np.testing.assert_allclose(found(many, problem, value), expected[problem][value], atol=2e-6)
 
 
 @pytest.mark.parametrize("name", ["numba", "numpy"])

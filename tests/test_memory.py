@@ -92,7 +92,7 @@ print(peak() - before, clf.coef_.dtype)
     ],
 )  # fmt: skip
 def test_the_estimator_copies_no_examples(dtype, order, works_in):
-    m, n, classes = 150_000, 500, 2
+    m, n, classes = 100_000, 500, 2
     code = PROBE.format(m=m, n=n, dtype=dtype, order=order, classes=classes)
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr

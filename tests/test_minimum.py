@@ -22,8 +22,8 @@ def _without_the_spectrum(monkeypatch):
     monkeypatch.setattr("fastlr.objectives.preconditioner.PASSES", 0)
 
 
-def fitted(solver="auto", iterations=100, **more):
-    settings = PathSettings(solver=solver, form="primal", iterations=iterations, tol=1e-7)
+def fitted(solver="auto", iterations=100, tol=1e-7, **more):
+    settings = PathSettings(solver=solver, form="primal", iterations=iterations, tol=tol)
     (fit,) = fit_each(choose_backend("numba"), X, Y, 3, np.array([[1e-2]]), settings, **more)
     return fit
 
@@ -43,7 +43,7 @@ def test_what_lbfgs_leaves_unfinished_newton_cg_ends():
 
 
 def test_it_takes_over_nothing_that_is_done():
-    assert fitted(iterations=10_000).solver == "lbfgs"
+    assert fitted(iterations=10_000, tol=1e-5).solver == "lbfgs"
     short = fitted(iterations=4)
     assert short.paths[0].recorded_at == [0, 1, 2, 3, 4]
     assert short.solver == "lbfgs", "a fifth of four iterations is none"

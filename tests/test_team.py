@@ -129,6 +129,7 @@ def test_where_no_thread_can_yield_one_works_alone(monkeypatch):
     assert team.team_size() == 1
 
 
+@pytest.mark.slow
 def test_a_system_without_sched_yield_starts_and_trains():
     """As on a system that has neither name: LLVM is never asked for one, which would end the process."""
     code = """

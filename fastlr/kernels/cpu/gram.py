@@ -16,7 +16,7 @@ from fastlr.kernels.cpu.compiling import inlined, kernel
 from fastlr.kernels.cpu.pixels import BAND, PANEL, pack, products
 from fastlr.kernels.cpu.products import of_model, share, sum_of
 from fastlr.kernels.cpu.team import wait_for_all
-from fastlr.kernels.cpu.vector import number, sigmoid
+from fastlr.kernels.cpu.vector import assign, number, sigmoid
 
 ROWS = 8  # rows of K that stay in the first cache while all models pass over them
 WIDTH = 2048  # columns of such a block
@@ -145,8 +145,8 @@ def gram_steps(
         if size > 1:
             wait_for_all(counter, reached)
     if member == 0:
-        s[:] = own_s
-        b[:] = own_b
+        assign(s, own_s)
+        assign(b, own_b)
 
 
 @inlined

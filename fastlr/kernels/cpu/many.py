@@ -9,9 +9,9 @@ import numpy as np
 
 from fastlr.kernels.cpu.compiling import inlined, kernel
 from fastlr.kernels.cpu.conjugate_primal import _centre, _turn, _turn_back
-from fastlr.kernels.cpu.conjugate_primal import _dot as _dot_one
-from fastlr.kernels.cpu.newton import _dot, _evaluate, _search
+from fastlr.kernels.cpu.newton import _evaluate, _search
 from fastlr.kernels.cpu.products import TILE, add8, add_tile, convert, dot8, eight, multiply_tile
+from fastlr.kernels.cpu.vector import assign
 
 LEAST = 1e-6  # curvature, as `preconditioner.LEAST`
 AFRESH = 64  # steps, after which the logits are made anew
@@ -34,14 +34,14 @@ def many_fits(
     those of the features' covariance, else they are of no features. Twin: `lbfgs` on a `BatchForm` or `PrimalForm`.
     """
     (problems, values, units, n), m = W.shape, rows.shape[1]
-    dtype = W.dtype
-    of_rows, of_features = np.empty((5, units, m), dtype), np.empty((5, units, n), dtype)
+    dtype, inside = W.dtype, units * n  # a vector is the weights, and after them the intercepts
+    of_rows, vectors = np.empty((5, units, m), dtype), np.empty((6, inside + units), dtype)
     Z, along, there, A, D = of_rows[0], of_rows[1], of_rows[2], of_rows[3], of_rows[4]
-    G, before, d, y, turned = of_features[0], of_features[1], of_features[2], of_features[3], of_features[4]
-    of_units = np.empty((4, units), dtype)
-    G_b, before_b, d_b, y_b = of_units[0], of_units[1], of_units[2], of_units[3]
-    moves, moves_b = np.empty((pairs, units, n), dtype), np.empty((pairs, units), dtype)  # s and y of each pair
-    turns, turns_b = np.empty((pairs, units, n), dtype), np.empty((pairs, units), dtype)
+    here, G, before, d = vectors[0], vectors[1], vectors[2], vectors[3]
+    here_W, here_b = here[:inside].reshape(units, n), here[inside:]
+    G_W, G_b = G[:inside].reshape(units, n), G[inside:]
+    d_W, d_b = d[:inside].reshape(units, n), d[inside:]
+    moves, turns = np.empty((pairs, inside + units), dtype), np.empty((pairs, inside + units), dtype)  # s and y of each
     products, curvatures = np.empty(pairs), np.empty(len(eigenvalues) + 1, dtype)  # ⟨y, s⟩ of each pair
     scratch, mean = np.empty((3, m), dtype), np.empty(n, dtype)
     tile, T, none = np.zeros((TILE, n), dtype), np.empty((units, TILE), dtype), np.empty(0, dtype)
@@ -49,22 +49,32 @@ def many_fits(
         X, labels = rows[problem], Y[problem]
         w = weights[problem] if weights.shape[0] > 0 else none
         _mean(X, w, intercept, mean)
+        assign(here_W, W[problem, 0])
+        assign(here_b, b[problem, 0])
         for value in range(values):
-            here, here_b, penalty = W[problem, value], b[problem, value], l2[value]
-            if value == 0:
-                _logits(X, here, here_b, tile, T, Z)
-            else:  # Z holds the logits of the minimum before
-                here[:] = W[problem, value - 1]
-                here_b[:] = b[problem, value - 1]
+            penalty, done, afresh = l2[value], 0, True
             stalled, lowest, f, kept, t, J = 0, np.inf, np.inf, True, 0.0, 0.0
-            for done in range(most + 1):
-                if done % AFRESH == 0 and done > 0:  # what rounding has added to the logits is left behind
-                    _logits(X, here, here_b, tile, T, Z)
-                if done % AFRESH == 0 or not kept:
+            while True:
+                # The logits of the point, or along the direction: from one call, as it takes long to compile.
+                _logits(X, here_W if afresh else d_W, here_b if afresh else d_b, tile, T, Z if afresh else along)
+                if not afresh:
+                    start = J, _inner(G, d), penalty, _inner(here[:inside], here[:inside]), _inner(here[:inside], d)
+                    square = _inner(d[:inside], d)
+                    t, _, J, kept = _search(Z, along, start, square, rounding, rules, labels, w, A, D, scratch, there)
+                    _combine(1.0, here, t, d, here)
+                    for u in range(units):
+                        for i in range(m):
+                            Z[u, i] += t * along[u, i]
+                    done += 1
+                    afresh = done % AFRESH == 0  # what rounding has added to the logits is left behind
+                    if afresh:
+                        continue
+                if afresh or not kept:
                     J = _evaluate(Z, labels, w, A, D, scratch)
-                _gradient(X, D, here, penalty, intercept, tile, T, G, G_b)
-                norm = sqrt(_inner(G, G_b, G, G_b))
-                f0, f = f, J + penalty / 2 * _dot(here, here, n)
+                afresh = False
+                _gradient(X, D, here_W, penalty, intercept, tile, T, G_W, G_b)
+                norm = sqrt(_inner(G, G))
+                f0, f = f, J + penalty / 2 * _inner(here[:inside], here)
                 if done > 0:
                     hidden = f0 - f <= rounding * abs(f0) and norm >= lowest
                     stalled = stalled + 1 if hidden or not kept else 0
@@ -77,70 +87,60 @@ def many_fits(
                     break
                 if done > 0:  # what the last step was and what it changed
                     last = (done - 1) % pairs
-                    _combine(t, d, d_b, 0.0, d, d_b, moves[last], moves_b[last])
-                    _combine(1.0, G, G_b, -1.0, before, before_b, turns[last], turns_b[last])
-                    products[last] = _inner(turns[last], turns_b[last], moves[last], moves_b[last])
-                _combine(1.0, G, G_b, 0.0, G, G_b, before, before_b)
+                    _combine(t, d, 0.0, d, moves[last])
+                    _combine(1.0, G, -1.0, before, turns[last])
+                    products[last] = _inner(turns[last], moves[last])
+                _combine(1.0, G, 0.0, G, before)
                 if eigenvalues.shape[0] > 0:
                     _curvatures(A, w, eigenvalues, penalty, curvatures)
-                _direction(
-                    G, G_b, done, moves, moves_b, turns, turns_b, products, mean, V, curvatures, y, y_b, turned, d, d_b
-                )
-                _logits(X, d, d_b, tile, T, along)
-                start = J, _inner(G, G_b, d, d_b), penalty, _dot(here, here, n), _dot(here, d, n)
-                t, _, J, kept = _search(
-                    Z, along, start, _dot(d, d, n), rounding, rules, labels, w, A, D, scratch, there
-                )
-                _combine(1.0, here, here_b, t, d, d_b, here, here_b)
-                for u in range(units):
-                    for i in range(m):
-                        Z[u, i] += t * along[u, i]
+                _direction(G, done, moves, turns, products, mean, V, curvatures, vectors[4], vectors[5], d)
+            assign(W[problem, value], here_W)
+            assign(b[problem, value], here_b)
 
 
 @inlined
-def _inner(U: Any, a: Any, V: Any, c: Any) -> float:
-    """Return ⟨(U, a), (V, c)⟩."""
-    total: float = _dot(U, V, U.shape[1]) + np.sum(a * c)
+def _inner(u: Any, v: Any) -> float:
+    """Return ⟨u, v⟩, of as many numbers as u has."""
+    total = 0.0
+    for i in range(u.shape[0]):
+        total += u[i] * v[i]
     return total
 
 
 @inlined
-def _combine(p: float, U: Any, a: Any, q: float, V: Any, c: Any, out: Any, out_b: Any) -> None:
-    """Set an array of units and its intercepts to p (U, a) + q (V, c)."""
-    for u in range(U.shape[0]):
-        x, y, z = U[u], V[u], out[u]
-        for j in range(x.shape[0]):
-            z[j] = p * x[j] + q * y[j]
-        out_b[u] = p * a[u] + q * c[u]
+def _combine(p: float, u: Any, q: float, v: Any, out: Any) -> None:
+    """Set out to p u + q v."""
+    for i in range(u.shape[0]):
+        out[i] = p * u[i] + q * v[i]
 
 
 @inlined
 def _direction(
-    G: Any, G_b: Any, done: int, moves: Any, moves_b: Any, turns: Any, turns_b: Any, products: Any, mean: Any, V: Any,
-    curvatures: Any, y: Any, y_b: Any, turned: Any, d: Any, d_b: Any,
+    G: Any, done: int, moves: Any, turns: Any, products: Any, mean: Any, V: Any, curvatures: Any, y: Any, turned: Any,
+    d: Any,
 ) -> None:  # fmt: skip
-    """Set d and its intercepts to the direction of L-BFGS after so many steps, of which the pairs are the last.
+    """Set d to the direction of L-BFGS after so many steps, of which the pairs are the last.
 
     y and turned are scratch. Twin: `lbfgs._direction`.
     """
-    pairs = len(products)
-    alphas, oldest, gamma = np.empty(pairs), max(0, done - pairs), 1.0
-    _combine(-1.0, G, G_b, 0.0, G, G_b, d, d_b)
+    pairs, oldest, gamma = len(products), max(0, done - len(products)), 1.0
+    alphas = np.empty(pairs)
+    _combine(-1.0, G, 0.0, G, d)
     for step in range(done - 1, oldest - 1, -1):
         i = step % pairs
-        alphas[i] = _inner(d, d_b, moves[i], moves_b[i]) / products[i] if products[i] > 0 else 0.0
-        _combine(1.0, d, d_b, -alphas[i], turns[i], turns_b[i], d, d_b)
-    if done > 0:
-        i = (done - 1) % pairs
-        _precondition(turns[i], turns_b[i], mean, V, curvatures, turned, y, y_b)
-        square = _inner(y, y_b, turns[i], turns_b[i])
-        gamma = products[i] / square if products[i] > 0 and square > 0 else 1.0
-    _precondition(d, d_b, mean, V, curvatures, turned, y, y_b)
-    _combine(gamma, y, y_b, 0.0, y, y_b, d, d_b)
+        alphas[i] = _inner(d, moves[i]) / products[i] if products[i] > 0 else 0.0
+        _combine(1.0, d, -alphas[i], turns[i], d)
+    last = (done - 1) % pairs
+    for turn in range(1 if done > 0 else 0, -1, -1):
+        _precondition(turns[last] if turn else d, mean, V, curvatures, turned, y)
+        if turn:
+            square = _inner(y, turns[last])
+            gamma = products[last] / square if products[last] > 0 and square > 0 else 1.0
+    _combine(gamma, y, 0.0, y, d)
     for step in range(oldest, done):
         i = step % pairs
-        beta = _inner(d, d_b, turns[i], turns_b[i]) / products[i] if products[i] > 0 else 0.0
-        _combine(1.0, d, d_b, alphas[i] - beta, moves[i], moves_b[i], d, d_b)
+        beta = _inner(d, turns[i]) / products[i] if products[i] > 0 else 0.0
+        _combine(1.0, d, alphas[i] - beta, moves[i], d)
 
 
 @inlined
@@ -152,7 +152,9 @@ def _curvatures(A: Any, w: Any, eigenvalues: Any, l2: float, curvatures: Any) ->
         for i in range(m):
             c += A[u, i] * (1 - A[u, i]) * (w[i] if w.shape[0] > 0 else 1.0)
     c = max(c / (units * m), LEAST)
-    largest, lowest = np.max(eigenvalues), np.min(eigenvalues)
+    largest = lowest = eigenvalues[0]
+    for j in range(n):
+        largest, lowest = max(largest, eigenvalues[j]), min(lowest, eigenvalues[j])
     lost = l2 < c * np.finfo(eigenvalues.dtype).eps * largest
     for j in range(n):
         curvatures[j] = c * (largest if lost and eigenvalues[j] <= lowest else eigenvalues[j]) + l2
@@ -160,21 +162,23 @@ def _curvatures(A: Any, w: Any, eigenvalues: Any, l2: float, curvatures: Any) ->
 
 
 @inlined
-def _precondition(
-    U: Any, a: Any, mean: Any, V: Any, curvatures: Any, turned: Any, out: Any, out_b: Any
-) -> None:  # fmt: skip
-    """Set out and its intercepts to what `Preconditioner` makes of (U, a); turned is scratch."""
-    _centre(U, a, mean, out)
-    units, middle, c, n = U.shape[0], 0.0, 1.0, V.shape[0]
-    if n > 0:
-        _turn(V, curvatures[:n], out, turned)
-        _turn_back(V, turned, out)
+def _precondition(v: Any, mean: Any, V: Any, curvatures: Any, turned: Any, out: Any) -> None:
+    """Set out to what `Preconditioner` makes of v; turned is scratch."""
+    n = len(mean)
+    units, middle, c = len(v) // (n + 1), 0.0, 1.0
+    inside = units * n
+    W, b = out[:inside].reshape(units, n), out[inside:]
+    _centre(v[:inside].reshape(units, n), v[inside:], mean, W)
+    if V.shape[0] > 0:
+        t = turned[:inside].reshape(units, n)
+        _turn(V, curvatures[:n], W, t)
+        _turn_back(V, t, W)
         c = curvatures[n]
     for u in range(units):
-        out_b[u] = a[u] / c - _dot_one(out[u], mean)
-        middle += out_b[u] / units
+        b[u] = v[inside + u] / c - _inner(mean, W[u])
+        middle += b[u] / units
     for u in range(units if units > 1 else 0):
-        out_b[u] -= middle
+        b[u] -= middle
 
 
 @inlined

@@ -17,7 +17,7 @@ from fastlr.kernels.cpu.gram import ROWS, gather, multiply
 from fastlr.kernels.cpu.primal import descend
 from fastlr.kernels.cpu.products import TILE, add_tile, convert, multiply_tile, of_model, share, sum_of
 from fastlr.kernels.cpu.team import wait_for_all
-from fastlr.kernels.cpu.vector import exp_of_negative, sigmoid
+from fastlr.kernels.cpu.vector import assign, exp_of_negative, sigmoid
 
 
 @kernel
@@ -58,7 +58,7 @@ def batch_steps(
                     _backward(d, y, w, some, units, own_deeper[q], own_sums[q], room)
                     d[:, some.shape[0] :] = 0
                     add_tile(tile, d, parts[p, q])
-            sums[p] = own_sums
+            assign(sums[p], own_sums)
         reached += size
         if size > 1:
             wait_for_all(counter, reached)
@@ -71,8 +71,8 @@ def batch_steps(
         if size > 1:
             wait_for_all(counter, reached)
     if member == 0:
-        b[:] = own_b
-        deeper[:] = own_deeper
+        assign(b, own_b)
+        assign(deeper, own_deeper)
 
 
 @kernel
@@ -104,7 +104,7 @@ def gram_network_steps(
                             parts[:, row, start:stop], diagonal[start:stop], C[row, start:stop], scale, own_s[q, u],
                             Z0[q, u, start:stop], own_b[q, u], z,
                         )  # fmt: skip
-                    d[u] = z
+                    assign(d[u], z)
                 if step < steps:
                     y, w = Y[q % Y.shape[0]], of_model(weights, q)
                     _backward(d, y, w, columns[start:stop], units, own_deeper[q], own_sums[q], room)
@@ -112,7 +112,7 @@ def gram_network_steps(
                         c, e = C[q * first + u, start:stop], d[u]
                         for i in range(stop - start):
                             c[i] -= rates[q] * (e[i] / m + l2[q] * c[i])
-            sums[p] = own_sums
+            assign(sums[p], own_sums)
         reached += size
         if size > 1:
             wait_for_all(counter, reached)
@@ -130,9 +130,9 @@ def gram_network_steps(
         if size > 1:
             wait_for_all(counter, reached)
     if member == 0:
-        s[:] = own_s
-        b[:] = own_b
-        deeper[:] = own_deeper
+        assign(s, own_s)
+        assign(b, own_b)
+        assign(deeper, own_deeper)
 
 
 @inlined

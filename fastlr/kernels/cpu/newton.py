@@ -10,7 +10,7 @@ from numba import uint64
 
 from fastlr.kernels.cpu.compiling import inlined, kernel
 from fastlr.kernels.cpu.positive import LANES, factor_one, substitute_one
-from fastlr.kernels.cpu.vector import exp_of_negative
+from fastlr.kernels.cpu.vector import assign, exp_of_negative
 
 WIDTH = 8  # numbers of a vector, of which the columns are a multiple
 
@@ -81,7 +81,7 @@ def _evaluate(Z: Any, y: Any, w: Any, A: Any, D: Any, scratch: Any) -> float:
             tops[i] = max(tops[i], Z[u, i])
     for i in range(m):
         others[i] = exp_of_negative(-tops[i]) if units == 1 else 0.0
-    totals[:] = others
+    assign(totals, others)
     for u in range(units):
         a, z = A[u], Z[u]
         for i in range(m):

@@ -80,6 +80,31 @@ def sigmoid(z: float) -> float:
     return sigma
 
 
+def assign(target: Any, source: Any) -> None:
+    """Do target[:] = source, for arrays of one shape: in compiled code alone.
+
+    For Numba's own, five seconds more go into compiling what it says of other shapes.
+    """
+    raise NotImplementedError
+
+
+@overload(assign, jit_options={"forceinline": True})
+def _assign(target, source):  # type: ignore[no-untyped-def]
+    if target.ndim == 1:
+
+        def numbers(target, source):  # type: ignore[no-untyped-def]
+            for i in range(target.shape[0]):
+                target[i] = source[i]
+
+        return numbers
+
+    def rows(target, source):  # type: ignore[no-untyped-def]
+        for i in range(target.shape[0]):
+            assign(target[i], source[i])
+
+    return rows
+
+
 def number(x: Any, like: Any) -> Any:
     """Return x in the dtype of `like`: in compiled code alone."""
     raise NotImplementedError
