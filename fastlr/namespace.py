@@ -26,8 +26,8 @@ def array_namespace(array: Any) -> Any:
 
 
 def is_lazy(examples: Any) -> bool:
-    """Return whether examples stay in their files: `fastlr.data.rows.Rows`."""
-    return type(examples).__module__ == "fastlr.data.rows"
+    """Return whether examples stay where they are, in files or on workers: `fastlr.data.rows.Rows`."""
+    return bool(getattr(type(examples), "is_lazy", False))
 
 
 def library_of(array: Any) -> str:
@@ -39,7 +39,7 @@ def library_of(array: Any) -> str:
 def as_rows(examples: Any) -> Any:
     """Return examples `(m, …)` as `(m, n)`."""
     if is_lazy(examples):
-        return examples
+        return examples.as_rows()
     return array_namespace(examples).reshape(examples, (examples.shape[0], math.prod(examples.shape[1:])))
 
 

@@ -55,7 +55,7 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the caller's settings out of the tests."""
-    for variable in ("FASTLR_BACKEND", "FASTLR_DEVICE", "FASTLR_DTYPE", "FASTLR_MEMORY"):
+    for variable in ("FASTLR_BACKEND", "FASTLR_DEVICE", "FASTLR_DTYPE", "FASTLR_MEMORY", "FASTLR_CLUSTER"):
         monkeypatch.delenv(variable, raising=False)
 
 

@@ -27,6 +27,7 @@ def convert(
 ) -> None:
     """Write any data that fastlr reads as one HDF5 or npz file."""
     from fastlr.data import arrays, hdf5, open_dataset, splits_of
+    from fastlr.data.dataset import check_finite
     from fastlr.files import whole_file
 
     writer = {".h5": hdf5.write, ".hdf5": hdf5.write, ".npz": arrays.write}.get(out.suffix.lower())
@@ -42,6 +43,7 @@ def convert(
                 channels=None if first is None else first.channels,
             )  # fmt: skip
         first = part if first is None else first
+        check_finite(part.source, part.rows)
         parts[split] = part.aligned(first.classes, first.class_of)
     with whole_file(out) as beside:
         writer(beside, parts)

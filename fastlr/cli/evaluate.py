@@ -6,7 +6,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fastlr.cli.options import DataPath, Json, MaxExpansion, ModelPath, Quiet, Report, SkipBad, refuse_report
+from fastlr.cli.options import (
+    ClusterName,
+    ClusterTimeout,
+    DataPath,
+    Json,
+    MaxExpansion,
+    ModelPath,
+    Quiet,
+    Report,
+    SkipBad,
+    refuse_report,
+)
 from fastlr.cli.render.terminal import fitted, print_json, print_skipped, say
 from fastlr.cli.signals import only_our_lines
 from fastlr.errors import InputError
@@ -23,6 +34,8 @@ def evaluate(
     skip_bad: SkipBad = False,
     max_expansion: MaxExpansion = None,
     report: Report = None,
+    cluster: ClusterName = None,
+    cluster_timeout: ClusterTimeout = 60.0,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -34,7 +47,10 @@ def evaluate(
     from fastlr.model.evaluation import Results
     from fastlr.model.file import load
     from fastlr.reporting import check_folder, report_on_model
+    from fastlr.training.placing import cluster_for, placed_dataset
+    from fastlr.training.settings import Target
 
+    target = Target(cluster=cluster, cluster_timeout=cluster_timeout)
     if report is not None:
         check_folder(report, "--report", (data, model))
     classifier = load(model)
@@ -45,11 +61,14 @@ def evaluate(
         )
     if classifier.multi_label:
         refuse_report(report, examples)
-        _evaluate_table(classifier, examples, {"model": str(model), "data": str(data)}, as_json, quiet)
+        with cluster_for(examples.images, target) as opened:
+            there = placed_dataset(examples, opened)
+            _evaluate_table(classifier, there, {"model": str(model), "data": str(data)}, as_json, quiet)
         return
     if examples.is_table:
         raise InputError(f"{data}: has a table of labels, but {model} predicts one label for each example")
-    results = Results(classifier.confusion_matrix(examples))
+    with cluster_for(examples.images, target) as opened:
+        results = Results(classifier.confusion_matrix(placed_dataset(examples, opened)))
     page = None if report is None else report_on_model(classifier, examples, report)
     print_skipped(examples.skipped)
     if as_json:

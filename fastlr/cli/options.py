@@ -61,6 +61,13 @@ CheckpointFile = Annotated[
         help="Save the state of the training in this file; the same command continues from it.",
     ),
 ]
+ClusterName = Annotated[
+    str | None,
+    typer.Option(
+        "--cluster", help="Scheduler of a Dask cluster, or local:N for N processes here; by default FASTLR_CLUSTER."
+    ),
+]
+ClusterTimeout = Annotated[float, typer.Option(help="Seconds to wait for the cluster's scheduler and for workers.")]
 Positive = Annotated[str | None, typer.Option(metavar="NAME[,NAME]", help="Classes that count as 1.")]
 Balance = Annotated[bool, typer.Option("--balance", help="Keep as many zeros as there are ones.")]
 Holdout = Annotated[int | None, typer.Option(help="Shuffle, and keep this many examples for the test.")]

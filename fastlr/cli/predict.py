@@ -1,4 +1,4 @@
-"""predict: what a saved model says that pictures show."""
+"""predict: what a saved model says that pictures show, or its probabilities for folders of arrays."""
 
 from __future__ import annotations
 
@@ -8,19 +8,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fastlr.cli.options import Json, MaxExpansion, ModelPath, Quiet
-from fastlr.cli.render.terminal import print_json, print_skipped
+from fastlr.cli.options import ClusterName, ClusterTimeout, Json, MaxExpansion, ModelPath, Quiet
+from fastlr.cli.render.terminal import fitted, print_json, print_skipped, say
 from fastlr.cli.signals import only_our_lines
 from fastlr.errors import InputError, escaped
 
 if TYPE_CHECKING:
-    pass
+    from fastlr.model.model import Model
 
 
 def predict(
     model: ModelPath,
     images: Annotated[
-        list[str], typer.Argument(metavar="IMAGE...", help="Picture files, folders of them, or - for standard input.")
+        list[str],
+        typer.Argument(
+            metavar="IMAGE...",
+            help="Picture files, folders of them, or - for standard input; with --out a folder of arrays.",
+        ),
     ],
     top: Annotated[
         int | None, typer.Option(metavar="N", help="Show the N most probable classes; by default the first.")
@@ -28,11 +32,17 @@ def predict(
     annotate: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write each picture with its label here.")
     ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Write the probabilities for each file of a folder of arrays here, as .npy."),
+    ] = None,
     max_expansion: MaxExpansion = None,
+    cluster: ClusterName = None,
+    cluster_timeout: ClusterTimeout = 60.0,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Say what pictures show."""
+    """Say what pictures show; for a folder of arrays, write the probabilities of each of its files."""
     from fastlr.cli.render.tables import print_predictions
     from fastlr.data.expansion import as_expansion
     from fastlr.data.named import pictures_named
@@ -41,8 +51,17 @@ def predict(
     from fastlr.reporting.annotate import annotate_all
 
     classifier = load(model)
+    if out is not None:
+        if len(images) > 1 or top is not None or annotate is not None:
+            raise InputError("--out: it goes with one folder of arrays, and with neither --top nor --annotate")
+        _predict_folder(classifier, Path(images[0]), out, cluster, cluster_timeout, as_json, quiet)
+        return
+    if cluster is not None:
+        raise InputError("--cluster: it is for folders of arrays; give one, and --out for the probabilities")
     if classifier.image_shape is None:
-        raise InputError(f"{model}: was trained on features, not on pictures; use fastlr.load in Python")
+        raise InputError(
+            f"{model}: was trained on features, not on pictures; give a folder of arrays and --out, or use fastlr.load"
+        )
     if top is not None and top < 1:
         raise InputError(f"--top: {top}; a whole number of at least 1 is needed")
     named = pictures_named(images)
@@ -63,6 +82,21 @@ def predict(
         print_predictions(found.rows, as_json)
     if found.skipped:
         print(f"skipped {len(found.skipped)} of {len(named.pictures)} files", file=sys.stderr)
+
+
+def _predict_folder(
+    classifier: Model, folder: Path, out: Path, cluster: str | None, timeout: float, as_json: bool, quiet: bool
+) -> None:
+    from fastlr.model.parts import predict_folder
+    from fastlr.training.placing import cluster_for
+    from fastlr.training.settings import Target
+
+    with cluster_for(None, Target(cluster=cluster, cluster_timeout=timeout)) as opened, only_our_lines():
+        rows = predict_folder(classifier, folder, out, opened)
+    if as_json:
+        print_json(rows)
+    if not quiet:
+        say(f"{sum(row['n'] for row in rows)} examples of {len(rows)} files: {fitted(out, 50, as_json)}", as_json)
 
 
 def caption(row: dict[str, Any]) -> str:

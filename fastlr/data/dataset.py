@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fastlr import core
 from fastlr.data.label_table import LabelTable
 from fastlr.errors import InputError, shown
-from fastlr.namespace import array_namespace, as_rows, compared, library_of, same_values, to_host
+from fastlr.namespace import array_namespace, as_rows, compared, is_lazy, library_of, same_values, to_host
 
 Array = Any  # of NumPy where it comes from files, else of the library that the caller uses
 Name = Any  # a class name: text from files, whatever the labels held from arrays
@@ -231,18 +231,34 @@ def is_real(examples: Array) -> bool:
 
 def check_finite(source: str, examples: Array) -> None:
     """Raise InputError that names the first number of examples `(m, n)` that is NaN or infinite."""
+    if not array_namespace(examples).isdtype(examples.dtype, "real floating"):
+        return
+    before = 0
+    for count, found in over_parts(examples, _first_strange):
+        if found is not None:
+            row, column, value = found
+            raise InputError(
+                f"{source}: example {before + row} holds {value} at feature {column}; finite numbers are needed"
+            )
+        before += count
+
+
+def over_parts(examples: Array, function: Callable[..., Any]) -> list[Any]:
+    """Return a function of examples: of all, or, where they lie on other machines, of each part, computed there."""
+    return examples.over_parts(function) if is_lazy(examples) else [function(examples)]
+
+
+def _first_strange(examples: Array) -> tuple[int, tuple[int, int, float] | None]:
+    """Return how many examples there are, and row, feature and value of the first number that is not finite."""
     xp = array_namespace(examples)
-    if xp.isdtype(examples.dtype, "real floating"):
-        for start, some in in_pieces(examples):
-            with np.errstate(over="ignore", invalid="ignore"):
-                total = xp.sum(some, dtype=xp.float64 if xp is np else None)
-            # The sum is finite only if every number is; only a sum that is not makes the mask worth its memory.
-            if not xp.isfinite(total) and (strange := xp.nonzero(~xp.isfinite(some)))[0].shape[0]:
-                row, column = int(strange[0][0]), int(strange[1][0])
-                value = float(some[row, column])
-                raise InputError(
-                    f"{source}: example {start + row} holds {value} at feature {column}; finite numbers are needed"
-                )
+    for start, some in in_pieces(examples):
+        with np.errstate(over="ignore", invalid="ignore"):
+            total = xp.sum(some, dtype=xp.float64 if xp is np else None)
+        # The sum is finite only if every number is; only a sum that is not makes the mask worth its memory.
+        if not xp.isfinite(total) and (strange := xp.nonzero(~xp.isfinite(some)))[0].shape[0]:
+            row, column = int(strange[0][0]), int(strange[1][0])
+            return examples.shape[0], (start + row, column, float(some[row, column]))
+    return examples.shape[0], None
 
 
 def in_pieces(examples: Array) -> Iterator[tuple[int, Array]]:

@@ -135,9 +135,13 @@ def _plain_names(source: str, names: Any) -> tuple[Name, ...]:
 
 
 def _features(source: str, examples: Array) -> Array:
-    """Return `(m, n)` real, finite features, or say where they are not."""
+    """Return `(m, n)` real, finite features, or say where they are not.
+
+    Those that stay in files, or on workers, are looked at where they are used: a reading of all of them may take long.
+    """
     if not is_real(examples):
         raise InputError(f"{source}: examples are {dtype_name(examples)}; uint8 pixels or real numbers are needed")
     examples = as_rows(examples)
-    check_finite(source, examples)
+    if not is_lazy(examples):
+        check_finite(source, examples)
     return examples

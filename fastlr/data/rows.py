@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,7 @@ class Rows:
     """Rows `(m, n)`, of which `read(start, stop)` makes an array."""
 
     ndim = 2
+    is_lazy: ClassVar[bool] = True  # what `namespace` knows them by
 
     def __init__(self, shape: tuple[int, int], dtype: np.dtype[Any], read: Read) -> None:
         """Keep what is known without reading anything."""
@@ -37,6 +38,14 @@ class Rows:
     def __len__(self) -> int:
         """Return m."""
         return self.shape[0]
+
+    def as_rows(self) -> Any:
+        """Return them as `(m, n)`."""
+        return self
+
+    def over_parts(self, function: Callable[..., Any], *arguments: Any) -> list[Any]:
+        """Return a function of the rows, and of these arguments, for each part that is somewhere else: here for all."""
+        return [function(self, *arguments)]
 
     def __getitem__(self, which: Any) -> Any:
         """Return the rows of a slice, a row, or those of an array of indices or of a mask."""

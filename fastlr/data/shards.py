@@ -29,18 +29,18 @@ PARTS = ("train", "test")
 
 def recognises(path: Path) -> bool:
     """Return whether it is a folder of such files, or of `train` and `test` with such files in them."""
-    return path.is_dir() and bool(_files(path) or splits(path))
+    return path.is_dir() and bool(files_in(path) or splits(path))
 
 
 def splits(path: Path) -> tuple[str, ...]:
     """Return "train" and "test", where these are folders of such files."""
-    return tuple(name for name in PARTS if (path / name).is_dir() and _files(path / name))
+    return tuple(name for name in PARTS if (path / name).is_dir() and files_in(path / name))
 
 
 def read(path: Path, split: str | None, pictures: Pictures) -> Dataset:
     """Return the rows of all files. Those of features stay in their files where they can; pictures are read."""
     folder = path / split if split else path
-    files = _files(folder)
+    files = files_in(folder)
     found = []
     for file in files:
         with reporting(file):
@@ -66,7 +66,7 @@ def read(path: Path, split: str | None, pictures: Pictures) -> Dataset:
     return from_arrays(str(folder), whole, np.concatenate(known))
 
 
-def _files(folder: Path) -> list[Path]:
+def files_in(folder: Path) -> list[Path]:
     """Return the files with examples; none where other folders lie beside them, which are classes of pictures."""
     exported = folder / EMBEDDINGS
     where = exported if exported.is_dir() else folder
@@ -75,6 +75,12 @@ def _files(folder: Path) -> list[Path]:
         return []
     files = [file for file in inside if file.suffix.lower() in READERS and file.is_file() and not _holds_labels(file)]
     return sorted(files, key=_in_order)
+
+
+def examples_in(file: Path) -> Any:
+    """Return the examples of one of these files, which need no labels where they are in a file of their own."""
+    with reporting(file):
+        return _open(file, Pictures())[0]
 
 
 def _in_order(file: Path) -> tuple[list[Any], str]:

@@ -19,6 +19,7 @@ from fastlr.estimators.inputs import Home, backend_for, check_examples, labels_o
 from fastlr.model.handover import as_one_vs_rest, as_onnx, as_scikit_learn, as_torch
 from fastlr.namespace import dtype_name, to_host
 from fastlr.objectives.network import Layer
+from fastlr.training.placing import is_dask
 
 MOVED = ("coef_", "intercept_", "n_iter_", "coefs_paths_")  # fitted arrays that are of the library of X
 
@@ -142,6 +143,8 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _of_logits(self, X: Any, method: str, function: Callable[[Backend, Array], Array]) -> Array:
         """Return a function of the backend and of the logits `(outputs, m)`, where X is."""
         check_is_fitted(self)
+        if is_dask(X):
+            return self._of_chunks(X, method)
         home = Home.of(X, self)
         if home.library != Home.of(self.coef_).library:
             raise ValueError(
@@ -158,6 +161,16 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             project = backend.kernels.get("project", core.project)
             answer = function(backend, project(W, backend.asarray(X).T) + b[:, None])
             return to_host(answer) if self._answers_on_host else home.give(answer)
+
+    def _of_chunks(self, X: Any, method: str) -> Any:
+        """Return a method's answer for an array of Dask, as one, of which nothing is computed yet."""
+        answer = getattr(self, method)(np.zeros((1, X.shape[1]), X.dtype))
+        chunks = (X.chunks[0], *((columns,) for columns in answer.shape[1:]))
+        drop = [1] if answer.ndim == 1 else None
+        whole = X.rechunk({1: -1}).map_blocks(
+            getattr(self, method), dtype=answer.dtype, chunks=chunks, drop_axis=drop, meta=answer[:0]
+        )
+        return np.asarray(whole.compute()) if self._answers_on_host else whole
 
 
 def score_by(scorer: Any, estimator: LinearClassifier, X: Any, y: Any, **params: Any) -> float:

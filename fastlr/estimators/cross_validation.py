@@ -28,6 +28,7 @@ from fastlr.namespace import library_of
 from fastlr.objectives.network import outputs_for
 from fastlr.solvers import AUTO
 from fastlr.training.checks import whole
+from fastlr.training.placing import is_dask
 from fastlr.training.splits import indices_of
 from fastlr.training.warm_start import fit_each
 
@@ -109,6 +110,8 @@ class LogisticRegressionCV(LinearClassifier):
         scorer that asked for them, where scikit-learn's metadata routing is enabled; then the weights reach the scores
         by it alone.
         """
+        if is_dask(X):
+            raise ValueError("X: LogisticRegressionCV takes no array of Dask; fastlr.path does, or give it X.compute()")
         _raise_for_params(params, self, "fit")
         settings, Cs = settings_of(self, l1_ratios=self.l1_ratios), self._values()
         if not isinstance(self.use_legacy_attributes, bool | np.bool_) and self.use_legacy_attributes != "warn":

@@ -14,6 +14,7 @@ from fastlr.backends import Backend, choose_backend, native_libraries
 from fastlr.backends.shared import is_shared, numpy_view, to_library_of
 from fastlr.core import Array
 from fastlr.data.dataset import check_finite, check_mask, is_real
+from fastlr.data.placed import Placed
 from fastlr.namespace import array_namespace, dtype_name, library_of, to_host
 
 PLAIN = frozenset(map(np.dtype, ("float64", "float32", "uint8")))
@@ -71,6 +72,8 @@ def check_training(estimator: Any, X: Any, y: Any) -> tuple[Array, NDArray[Any]]
 
     What is NumPy's, or can be made so, is checked by scikit-learn, whose messages users know.
     """
+    if isinstance(X, Placed):
+        return _checked_parts(estimator, X, y)
     if _is_plain(estimator, X) and _are_plain_labels(y) and len(X) == len(y):
         estimator.n_features_in_ = X.shape[1]
         return X, y
@@ -90,6 +93,19 @@ def check_training(estimator: Any, X: Any, y: Any) -> tuple[Array, NDArray[Any]]
         X, y = validate_data(estimator, X, y, dtype=READ, ensure_all_finite=not _is_half(X))
         if _is_half(X):  # scikit-learn's way would take half as much memory again
             check_finite("X", X)
+    check_classification_targets(y)
+    return X, y
+
+
+def _checked_parts(estimator: Any, X: Placed, y: Any) -> tuple[Placed, NDArray[Any]]:
+    """Return examples on the workers of a cluster, checked there, and their labels."""
+    check_finite("X", X)
+    estimator.n_features_in_ = X.shape[1]
+    if is_table(y):
+        return X, _checked_table(X, y)
+    y = column_or_1d(y, warn=True)
+    if len(y) != X.shape[0]:
+        raise ValueError(f"y: {len(y)} labels for {X.shape[0]} examples; each example needs one")
     check_classification_targets(y)
     return X, y
 

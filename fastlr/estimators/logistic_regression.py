@@ -23,6 +23,8 @@ from fastlr.namespace import to_host
 from fastlr.objectives.network import Layer
 from fastlr.solvers import AUTO
 from fastlr.training.converge import Convergence
+from fastlr.training.placing import cluster_for, in_memory, is_dask, placed
+from fastlr.training.settings import Target
 from fastlr.training.warm_start import fit_each
 
 
@@ -105,6 +107,12 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):  # type: ignor
 
         Labels may be a table `(m, L)` of zeros and ones: L models are fitted, which share every reading of X.
         """
+        if is_dask(X):
+            with cluster_for(X, Target()) as cluster:
+                return self._fit(placed(X, cluster), in_memory(y), in_memory(sample_weight))
+        return self._fit(X, y, sample_weight)
+
+    def _fit(self, X: Any, y: Any, sample_weight: Any) -> Self:
         settings = settings_of(self, l1_ratio=self.l1_ratio)
         C = positive("C", self.C) if self.penalty is not None else math.inf
         home = Home.of(X, self)

@@ -13,17 +13,19 @@ from numpy.typing import NDArray
 
 from fastlr import core
 from fastlr.backends import Backend, choose_backend
-from fastlr.backends.shared import is_shared, numpy_view, to_library_of
+from fastlr.backends.shared import is_shared, to_library_of
 from fastlr.core import Array
-from fastlr.data.dataset import Dataset, Name, check_finite, check_mask, is_real
+from fastlr.data.dataset import Dataset, Name
 from fastlr.data.expansion import as_expansion
-from fastlr.data.given import with_channels
 from fastlr.data.labelled import labelled
+from fastlr.data.placed import Placed
 from fastlr.errors import InputError
 from fastlr.model.evaluation import Results, percent_correct
+from fastlr.model.examples import rows_for
 from fastlr.model.handover import as_one_vs_rest, as_onnx, as_scikit_learn, as_torch
+from fastlr.model.parts import probabilities_of_parts
 from fastlr.model.scores import check_scoring
-from fastlr.namespace import array_namespace, as_rows, compared, dtype_name, is_lazy, library_of, same_values, to_host
+from fastlr.namespace import array_namespace, compared, dtype_name, library_of, same_values, to_host
 from fastlr.objectives.network import Layer, Network
 
 if TYPE_CHECKING:
@@ -126,7 +128,10 @@ class Model:
 
     def _probabilities(self, backend: Backend, images: Any) -> Iterator[Array]:
         """Give the last layer's probabilities, `(outputs, …)`, a block of the examples at a time."""
-        rows, network = self._rows(images), self.network
+        rows, network = rows_for(self, images), self.network
+        if isinstance(rows, Placed):
+            yield from map(backend.asarray, probabilities_of_parts(self, rows))
+            return
         # Weights of another library come by way of the host.
         alike = library_of(self.layers[0].W) in ("numpy", library_of(rows))
         first, *deeper = (
@@ -256,36 +261,6 @@ class Model:
         from fastlr.reporting.notebook import show_weights
 
         return show_weights(self)
-
-    def _rows(self, images: Any) -> Array:
-        """Return the examples as `(m, n)` of what the model was trained on, or say what differs."""
-        source = images.source if isinstance(images, Dataset) else "images"
-        images = images.images if isinstance(images, Dataset) else images
-        check_mask(source, images)
-        try:
-            as_it_is = library_of(images) != "numpy" or is_lazy(images)
-            images = images if as_it_is else np.asarray(images)
-        except ValueError:
-            raise InputError(f"{source}: its rows have different lengths; (m, {self._wanted()}) is needed") from None
-        if (dtype_name(images) == "uint8") != self.reads_pixels:
-            wanted = "uint8 pixels" if self.reads_pixels else "features that are not uint8"
-            raise InputError(f"{source}: they are {dtype_name(images)}, but the model was trained on {wanted}")
-        if not is_real(images):
-            raise InputError(f"{source}: they are {dtype_name(images)}; real numbers are needed")
-        if images.ndim == 3 and self.image_shape:
-            images = images[..., np.newaxis]
-        if images.ndim == 4 and self.image_shape:
-            images = with_channels(images, self.image_shape[2])
-        if images.ndim < 2 or (self.image_shape and images.ndim == 4 and images.shape[1:] != self.image_shape):
-            raise InputError(f"{source}: they have shape {tuple(images.shape)}; (m, {self._wanted()}) is needed")
-        rows: Array = as_rows(numpy_view(images) if is_shared(images) else images)
-        if rows.shape[1] != self.n_features:
-            raise InputError(f"{source}: they have {rows.shape[1]} numbers each; (m, {self._wanted()}) is needed")
-        check_finite(source, rows)
-        return rows
-
-    def _wanted(self) -> str:
-        return ", ".join(map(str, self.image_shape or (self.n_features,)))
 
 
 def _at_home(backend: Backend, array: Array, images: Any) -> Array:

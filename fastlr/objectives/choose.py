@@ -22,6 +22,7 @@ KEPT = 10  # arrays of the size of the logits that a solver has at the same time
 EVALUATIONS = 60  # of L-BFGS, which a pass over the data makes one of
 LBFGS_CALLS = 2 * CALLS  # nanoseconds that an iteration of L-BFGS takes for its pairs, beside a product
 CANDIDATES = ("newton", "newton-cg")  # of "auto"
+ON_CLUSTER = "a cluster has neither the Gram form nor newton"
 STREAMING = ("newton-cg", "lbfgs")  # what works on data that come in blocks, beside gradient descent
 
 
@@ -62,6 +63,7 @@ class Size(NamedTuple):
     copy: int = 0  # bytes of a copy of the data, where one is needed to have them in the backend's memory
     logits: float = math.inf  # bytes of logits from which a solver is as fast without keeping them
     fused: bool = False  # whether a kernel makes the loss and gradient of a softmax in one reading of the data
+    elsewhere: bool = False  # whether the data are on other machines, which make the passes over them
     compiled: tuple[str, ...] = ()  # solvers all of whose steps are one compiled call, in the primal form
 
     def streams(self, units: int, solver: str = GD) -> bool:
@@ -69,6 +71,8 @@ class Size(NamedTuple):
 
         That is so where they do not fit into the memory, and where a solver gains nothing by keeping them.
         """
+        if self.elsewhere:
+            return True
         logits = self.k * units * self.m * self.itemsize
         fused = self.fused and solver == "lbfgs" and solver not in self.compiled
         gains = (logits > self.logits and solver in STREAMING) or fused
@@ -86,6 +90,8 @@ def choose_solver_and_form(solver: str, form: str, size: Size, costs: Costs) -> 
     for name in candidates if solver == AUTO else (solver,):
         for space in FORMS if choose_form_name(form) == AUTO else (form,):
             reason = SOLVERS[name].why_not(space, size.outputs)
+            if size.elsewhere and (space == GramForm.name or name == "newton"):
+                reason = f"{ON_CLUSTER}; take {' or '.join(STREAMING)}, and form primal"
             if reason is None and space == GramForm.name and not size.penalized:
                 reason = "without l2 the Gram form does not determine its coefficients; give an l2, or form primal"
             if reason is None and name == "newton" and space == PrimalForm.name and size.streams(size.outputs):

@@ -55,9 +55,18 @@ class Preconditioner(NamedTuple):
         return mean, turned
 
 
-def eigen(covariance: Array) -> tuple[Array, Array]:
-    """Return the eigenvectors and eigenvalues of a covariance, the latter at least its rounding."""
-    xp = array_namespace(covariance)
+def eigen(
+    square: Array, mean: Array, standardized: tuple[Array, Array] | None, centred: bool
+) -> tuple[Array, Array]:  # fmt: skip
+    """Return the eigenvectors and eigenvalues of the features' covariance, the latter at least its rounding.
+
+    It is made of the mean of x xᵀ (n, n) and that of x (1, n). Where it is not centred, it is the second moments. Mean
+    and deviation, where there are any, standardize the features.
+    """
+    xp = array_namespace(square)
+    given, deviation = standardized or (xp.zeros_like(mean), xp.ones_like(mean))
+    about = mean if centred else given
+    covariance = (square - mean.T @ about - about.T @ mean + about.T @ about) / (deviation.T @ deviation)
     eigenvalues, V = xp.linalg.eigh(covariance)
     largest = xp.max(eigenvalues)
     largest = xp.where(largest > 0, largest, xp.ones_like(largest))

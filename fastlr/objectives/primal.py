@@ -116,15 +116,12 @@ class PrimalForm(Data):
         """Return the coordinates: they are the weights."""
         return coordinates
 
-    def covariance(self, every: int, centred: bool) -> Array:
-        """Return the features' covariance (n, n), or second moments where not centred, from every so many examples."""
+    def feature_moments(self, every: int) -> tuple[Array, Array]:
+        """Return the mean of scaled x xᵀ (n, n), and that of x (1, n), of every so many examples."""
         X, xp = self.X[:, ::every], array_namespace(self.W)
         ones = xp.ones((1, X.shape[1]), dtype=self.W.dtype, device=device(self.W))
         mean = core.combine(ones, X, self.scale / X.shape[1])
-        given, deviation = self.moments or (xp.zeros_like(mean), xp.ones_like(mean))
-        about = mean if centred else given
-        moments = core.second_moments(X, self.W.dtype) * self.scale**2
-        return (moments - mean.T @ about - about.T @ mean + about.T @ about) / (deviation.T @ deviation)
+        return core.second_moments(X, self.W.dtype) * self.scale**2, mean
 
     def spectrum(self, units: int, centred: bool) -> tuple[Array, Array] | None:
         """Return eigenvectors and eigenvalues of the covariance, where they save more than they take."""
@@ -138,7 +135,7 @@ class PrimalForm(Data):
         """Return eigenvectors and eigenvalues of that covariance."""
         n, m = self.X.shape
         with blas_before_kernels(preconditioner.eigen_work(n, m // every)) if self.kernels else nullcontext():
-            return preconditioner.eigen(self.covariance(every, centred))
+            return preconditioner.eigen(*self.feature_moments(every), self.moments, centred)
 
     def newton(self, A: Array, W: Array, gradient: Vector, l2: Array, counts: Array | None, intercept: bool) -> Vector:
         """Return the direction of Newton's method, whose matrix is made of a block H_uv for each pair of units.

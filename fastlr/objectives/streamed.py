@@ -6,17 +6,18 @@ over the data, and so is every product with the second derivatives, which makes 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastlr import core
 from fastlr.backends.record import Backend
 from fastlr.core import Array
 from fastlr.data.blocks import Blocks
+from fastlr.machine import blas_before_kernels
 from fastlr.namespace import array_namespace, dtype_name, itemsize_of
 from fastlr.objectives import preconditioner
 from fastlr.objectives.network import Deeper, Network, targets
@@ -25,23 +26,10 @@ from fastlr.objectives.primal import PrimalForm, fuses
 from fastlr.objectives.protocol import Evaluation, State, Vector, joined, plus, rows_of
 from fastlr.objectives.resident import Resident
 from fastlr.objectives.sample_weight import SampleWeight
+from fastlr.objectives.sums import SUMS, weighted_sums
 
 NONE = Preconditioner()
 TOGETHER = 4  # blocks that a kernel is given at once
-
-
-def moments_of(backend: Backend, blocks: Blocks, scale: float) -> tuple[Array, Array]:
-    """Return the mean and the standard deviation of each feature of scaled examples, as `core.moments` does."""
-    xp, total = backend.xp, len(blocks.labels)
-    mean: Any = 0.0
-    for which, rows in blocks:
-        X = xp.astype(backend.asarray(rows), xp.float64)
-        mean = mean + xp.mean(X, axis=0) * (len(blocks.labels[which]) / total)
-    square: Any = 0.0
-    for which, rows in blocks:
-        X = xp.astype(backend.asarray(rows), xp.float64) - mean
-        square = square + xp.mean(X * X, axis=0) * (len(blocks.labels[which]) / total)
-    return core.in_moments(mean, xp.sqrt(square), backend.float_dtype, scale)
 
 
 @dataclass(frozen=True)
@@ -90,13 +78,20 @@ class Streamed:
         m, n = self.blocks.shape
         mean = spectrum = None
         if self.network.intercept:
-            (W,) = self._sum(lambda part: (part.form.gradient(part.counted()),))
+            (W,) = self.sums("counted")
             mean = Vector(W, self.backend.xp.zeros_like(W[..., :1]))
         units = models * self.network.outputs
         if preconditioner.pays(n, m, units):
-            some, _ = self.blocks.take(np.arange(0, m, preconditioner.every(n, m, units)))
-            spectrum = self._form(some).eigen(1, self.network.intercept)
+            every = preconditioner.every(n, m, units)
+            work = preconditioner.eigen_work(n, m // every)
+            with blas_before_kernels(work) if self.backend.kernels else nullcontext():
+                square, of_rows = self.sums("features", every)
+                spectrum = preconditioner.eigen(square, of_rows, self.moments, self.network.intercept)
         return replace(self, preconditioner=Preconditioner(mean, spectrum))
+
+    def on(self, blocks: Blocks) -> Streamed:
+        """Return the objective on other examples."""
+        return replace(self, blocks=blocks, sample_weight=None)
 
     # A pass over the data.
 
@@ -117,17 +112,14 @@ class Streamed:
         for which, rows in self.blocks:
             yield self._part(rows, self.blocks.labels[which], which)
 
-    def _sum(self, made: Callable[[Resident], tuple[Array, ...]]) -> tuple[Array, ...]:
-        """Return the sums of the arrays that `made` makes of each block, each times its share of the examples."""
-        return self._sum_of((part.m, made(part)) for part in self._parts())
+    def sums(self, name: str, *at: Any) -> tuple[Array, ...]:
+        """Return sums over the blocks, each times its share of the examples, of the arrays that `name` stands for.
 
-    def _sum_of(self, blocks: Iterable[tuple[int, tuple[Array, ...]]]) -> tuple[Array, ...]:
-        """Return the sums of arrays of each block, each times its share of the examples."""
-        total: tuple[Array, ...] = ()
-        for examples, arrays in blocks:
-            here = [examples / self.m * array for array in arrays]
-            total = tuple(a + b for a, b in zip(total, here, strict=True)) if total else tuple(here)
-        return total
+        They are those of `SUMS`, or "value": cost, gradient and mean curvature at a point.
+        """
+        if name == "value":
+            return weighted_sums(self._passed(*at), self.m)
+        return weighted_sums(((part.m, SUMS[name](part, *at)) for part in self._parts()), self.m)
 
     def _passed(self, x: Vector) -> Iterator[tuple[int, tuple[Array, ...]]]:
         """Give the examples of each block, and its cost, gradient and mean curvature at a point."""
@@ -153,7 +145,7 @@ class Streamed:
     def evaluate(self, x: Vector) -> Evaluation:
         """Return cost, objective, gradient and mean curvature at a point, in one pass over the data."""
         xp = self.backend.xp
-        J, W, b, c = self._sum_of(self._passed(x))
+        J, W, b, c = self.sums("value", x)
         gradient = Vector(W + self.l2 * x.W, b if self.network.intercept else 0 * b)
         norm = xp.sqrt(self.inner(gradient, gradient))
         return Evaluation(x, J, J + self.l2 / 2 * _inner(x.W, x.W), gradient, norm, (c,))
@@ -164,12 +156,7 @@ class Streamed:
 
     def product(self, at: Evaluation, p: Vector) -> Vector:
         """Return ∇²f p, in one pass over the data."""
-
-        def made(part: Resident) -> tuple[Array, ...]:
-            V = part.curvature_along(part.form.logits(at.x.W, at.x.b), part.form.logits(p.W, p.b))
-            return part.form.gradient(V), core.intercept_gradient(V)
-
-        W, b = self._sum(made)
+        W, b = self.sums("product", at.x, p)
         return Vector(W + self.l2 * p.W, b if self.network.intercept else 0 * b)
 
     def precondition(self, at: Evaluation, r: Vector) -> Vector:
@@ -209,12 +196,12 @@ class Streamed:
 
     def cost(self, state: State) -> Array:
         """Return J `(k, 1, 1)` of a state."""
-        (J,) = self._sum(lambda part: (part.cost(part.arrive(state)),))
+        (J,) = self.sums("cost", state)
         return J
 
     def gradients(self, state: State) -> list[Array]:
         """Return the derivatives of J by each of the state's parameters."""
-        return list(self._sum(lambda part: tuple(part.gradients(part.arrive(state)))))
+        return list(self.sums("gradients", state))
 
     def steps(self, state: State, count: int) -> None:
         """Return None: a step is a pass over the data."""

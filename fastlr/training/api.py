@@ -12,20 +12,23 @@ from typing import Any, NamedTuple
 
 from fastlr.backends import Backend, choose_backend
 from fastlr.backends.shared import is_shared, numpy_view, to_library_of
-from fastlr.data.dataset import Dataset
+from fastlr.data.dataset import Dataset, check_finite
 from fastlr.data.given import matching_set, training_set
+from fastlr.data.placed import Placed
 from fastlr.data.reading import as_dataset
+from fastlr.data.workers import Cluster
 from fastlr.errors import ConvergenceWarning, DivergenceWarning, InputError, shown
 from fastlr.files import check_writable
 from fastlr.model.model import Model
 from fastlr.model.scores import Scoring
-from fastlr.namespace import library_of
+from fastlr.namespace import is_lazy, library_of
 from fastlr.objectives.network import Layer
 from fastlr.training.checkpoint import NONE, Checkpoint, digest, digest_of
 from fastlr.training.checks import several
 from fastlr.training.definition import spread
 from fastlr.training.fit import fit
 from fastlr.training.follow import Callback
+from fastlr.training.placing import cluster_for, in_memory, placed, placed_dataset
 from fastlr.training.run import Run
 from fastlr.training.settings import Candidate, Settings, Target, candidates
 from fastlr.training.splits import make_splits
@@ -173,21 +176,41 @@ def train_all(
 ) -> list[Run]:
     """Train all models on the backend that is asked for, or that goes with the data."""
     given = given.as_numpy_views(target)
-    backend = _backend_for(given.data, target)
     if checkpoint is not None:
         check_writable(_path_of(checkpoint))  # before the data are read
-    with backend.scope():
-        started = time.perf_counter()
-        train_data = training_set(given.data, given.labels, given.missing_label)
-        test_data = matching_set("test", as_dataset(given.test, "test"), train_data, given.missing_label)
-        splits = make_splits(train_data.labels, given.folds, given.groups, settings.seed)
-        weightings = weightings_of(train_data, given.sample_weight, settings.class_weight, splits)
-        with _open(checkpoint, backend, train_data, test_data, settings, models, given, weightings, test_costs) as kept:
-            runs = fit(
-                backend, train_data, test_data, settings, models, weightings=weightings, splits=splits,
-                scoring=given.scoring, test_costs=test_costs, callback=callback, checkpoint=kept,
-            )  # fmt: skip
-        seconds = time.perf_counter() - started
+    with cluster_for(given.data, target) as cluster:
+        given = given._replace(data=placed(given.data, cluster), labels=in_memory(given.labels))
+        backend = _backend_for(given.data, target)
+        with backend.scope():
+            return _train_all(given, backend, cluster, settings, models, checkpoint, test_costs, callback)
+
+
+def _train_all(
+    given: Given,
+    backend: Backend,
+    cluster: Cluster | None,
+    settings: Settings,
+    models: Sequence[Candidate],
+    checkpoint: str | os.PathLike[str] | None,
+    test_costs: bool,
+    callback: Callback | None,
+) -> list[Run]:
+    started = time.perf_counter()
+    here = training_set(given.data, given.labels, given.missing_label)
+    train_data = placed_dataset(here, cluster)
+    test_data = matching_set("test", as_dataset(given.test, "test"), train_data, given.missing_label)
+    for data in (train_data, test_data):
+        if data is not None and is_lazy(data.images):
+            check_finite(data.source, data.rows)
+    splits = make_splits(train_data.labels, given.folds, given.groups, settings.seed)
+    weightings = weightings_of(train_data, given.sample_weight, settings.class_weight, splits)
+    with _open(checkpoint, backend, train_data, test_data, settings, models, given, weightings, test_costs) as kept:
+        runs = fit(
+            backend, train_data, test_data, settings, models, weightings=weightings, splits=splits,
+            scoring=given.scoring, test_costs=test_costs, callback=callback, checkpoint=kept,
+        )  # fmt: skip
+        runs = [replace(run, train_set=None if isinstance(here.images, Placed) else here) for run in runs]
+    seconds = time.perf_counter() - started
     runs = [replace(run, seconds=seconds) for run in runs]
     return runs if given.home is None else [replace(run, model=_in_library_of(run.model, given.home)) for run in runs]
 

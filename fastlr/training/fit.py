@@ -17,6 +17,7 @@ from fastlr.errors import InputError
 from fastlr.model.model import Model
 from fastlr.model.scores import Scoring
 from fastlr.namespace import dtype_name, library_of
+from fastlr.objectives.cluster import Clustered
 from fastlr.objectives.network import Layer, one_hot, outputs_for, unstandardized
 from fastlr.objectives.primal import PrimalForm
 from fastlr.objectives.protocol import State
@@ -148,8 +149,7 @@ def _measure(backend: Backend, data: Dataset, objective: DataObjective) -> Measu
 
 def _streamed_cost(blocks: Blocks, some: Streamed, state: Any) -> Array:
     """Return the cost of a state on examples that come in blocks."""
-    there = replace(some, blocks=blocks, sample_weight=None)
-    return there.cost(state if isinstance(state, State) else State(*state))
+    return some.on(blocks).cost(state if isinstance(state, State) else State(*state))
 
 
 def _advice(path: Path, objective: DataObjective, model: int, learning_rate: float) -> str | None:
@@ -168,7 +168,7 @@ def _advice(path: Path, objective: DataObjective, model: int, learning_rate: flo
 
 def _notes(path: Path, settings: Settings, objective: DataObjective, candidate: Candidate) -> list[str]:
     """Return what is worth knowing of a run that went through."""
-    notes = []
+    notes = [objective.placed.description] if isinstance(objective, Clustered) else []
     if settings.form == "auto" and settings.needs_primal:
         notes.append(f"{settings.needs_primal}: the {objective.name} form was taken")
     if dead := objective.dead_layers(path.state):

@@ -15,16 +15,20 @@ from fastlr.backends import Backend
 from fastlr.core import Array
 from fastlr.data.blocks import Blocks
 from fastlr.data.dataset import Dataset
+from fastlr.data.placed import Placed
+from fastlr.errors import InputError
 from fastlr.machine import memory_budget
 from fastlr.namespace import dtype_name, library_of
 from fastlr.objectives import FORMS
-from fastlr.objectives.choose import KEPT, Size, choose_form, choose_solver_and_form
+from fastlr.objectives.choose import KEPT, ON_CLUSTER, Size, choose_form, choose_solver_and_form
+from fastlr.objectives.cluster import clustered
 from fastlr.objectives.gram import GramForm
+from fastlr.objectives.moments import moments_of
 from fastlr.objectives.network import Layer, Network, outputs_for, targets
 from fastlr.objectives.primal import PrimalForm, fuses, steps_in_one_call
 from fastlr.objectives.resident import Resident
 from fastlr.objectives.sample_weight import SampleWeight
-from fastlr.objectives.streamed import DataObjective, Streamed, moments_of
+from fastlr.objectives.streamed import DataObjective, Streamed
 from fastlr.training.checkpoint import NONE, Checkpoint
 from fastlr.training.ranges import check_range, check_spread
 from fastlr.training.settings import Candidate, Settings
@@ -54,7 +58,7 @@ def choose(backend: Backend, settings: Settings, size: Size) -> Choice:
     """Return the solver and the form that are asked for, or are the least work, in the memory that there is."""
     if settings.converges:
         solver, form = choose_solver_and_form(settings.solver, settings.form, size, backend.costs)
-    elif settings.needs_primal:
+    elif settings.needs_primal or (size.elsewhere and settings.form == "auto"):
         solver, form = settings.solver, PrimalForm.name
     else:
         n, m, k, outputs, itemsize = size[:5]
@@ -69,6 +73,8 @@ def choose(backend: Backend, settings: Settings, size: Size) -> Choice:
 def measured(backend: Backend, rows: Array, k: int, outputs: int, penalized: bool = True) -> Size:
     """Return what is counted of k models on examples `rows (m, n)`, and the memory that there is for them."""
     (m, n), itemsize = rows.shape, np.dtype(backend.dtype).itemsize
+    if isinstance(rows, Placed):
+        return Size(n, m, k, outputs, itemsize, penalized, elsewhere=True)
     here = isinstance(rows, np.ndarray) and rows.flags.c_contiguous
     in_place = here if backend.xp is np else library_of(rows) != "numpy"
     copy = 0 if in_place and _is_read(backend, rows) else m * n * itemsize
@@ -78,7 +84,7 @@ def measured(backend: Backend, rows: Array, k: int, outputs: int, penalized: boo
     most = copy + k * itemsize * (KEPT * outputs * m + (outputs * n) ** 2) + itemsize * m * m
     free = memory_budget(2 * LITTLE if most < LITTLE else backend.free_memory())
     compiled = steps_in_one_call(backend.kernels, k, outputs, n, m)
-    return Size(n, m, k, outputs, itemsize, penalized, free, copy, logits, fused, compiled)
+    return Size(n, m, k, outputs, itemsize, penalized, free, copy, logits, fused, compiled=compiled)
 
 
 def _is_read(backend: Backend, rows: Array) -> bool:
@@ -147,6 +153,10 @@ def assemble(
     k, units = len(models), sum(network.units)
     # Converted once where every step would have to convert all of it; K is computed from what is there.
     squares = settings.converges or choice.form == GramForm.name
+    if isinstance(rows, Placed) and settings.batch_size is not None:
+        raise InputError("batch size: mini-batches are not for a cluster; leave it out")
+    if isinstance(rows, Placed) and choice.form == GramForm.name:
+        raise InputError(f"form: {ON_CLUSTER}; take primal, or leave it out")
     if settings.standardize:
         check_spread("features", rows)
     else:
@@ -160,6 +170,12 @@ def assemble(
     if choice.streams:
         n = rows.shape[1]
         blocks = Blocks(rows, labels, max(FEWEST, min(MOST, BLOCK // (n + k * units))))
+        if isinstance(rows, Placed):
+            objective = clustered(
+                backend, blocks, layers[0].W, scale, settings.standardize, rates, penalties, network, sample_weight,
+                column_of,
+            )  # fmt: skip
+            return objective, layers
         moments = moments_of(backend, blocks, scale) if settings.standardize else None
         objective = Streamed(
             backend, blocks, layers[0].W, scale, moments, rates, penalties, network, sample_weight, column_of

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from fastlr.core import Array
-from fastlr.data.dataset import in_pieces
+from fastlr.data.dataset import in_pieces, over_parts
 from fastlr.errors import InputError
 from fastlr.namespace import array_namespace, dtype_name
 
@@ -20,10 +20,8 @@ def check_range(name: str, rows: Array, dtype: str, scale: float, *, squares: bo
     """Raise InputError where scaled examples `rows (m, n)` overflow the dtype, or sums of their squares do."""
     if dtype_name(rows) in SMALL or (dtype_name(rows) == "float32" and dtype == "float64" and scale < LARGE):
         return
-    xp = array_namespace(rows)
     with np.errstate(all="ignore"):
-        ends = [(float(xp.max(some)), float(xp.min(some))) for _, some in in_pieces(rows)]
-        peak = max(1.0, scale) * max(max(most, -least) for most, least in ends)  # products come before the scale
+        peak = max(1.0, scale) * max(over_parts(rows, _peak))  # products come before the scale
         most = float(np.finfo(dtype).max)
         if peak > most:
             raise InputError(f"{name}: reach {peak:.1e}, more than {dtype} holds; divide them first, or take float64")
@@ -33,13 +31,26 @@ def check_range(name: str, rows: Array, dtype: str, scale: float, *, squares: bo
             )
 
 
+def _peak(rows: Array) -> float:
+    """Return the largest magnitude of all numbers."""
+    xp = array_namespace(rows)
+    return max(max(float(xp.max(some)), -float(xp.min(some))) for _, some in in_pieces(rows))
+
+
+def _ends(rows: Array) -> tuple[Array, Array]:
+    """Return the largest and the smallest number of each feature."""
+    xp = array_namespace(rows)
+    each = [(xp.max(some, axis=0), xp.min(some, axis=0)) for _, some in in_pieces(rows)]
+    return xp.max(xp.stack([most for most, _ in each]), axis=0), xp.min(xp.stack([least for _, least in each]), axis=0)
+
+
 def check_spread(name: str, rows: Array) -> None:
     """Raise InputError where a feature of `rows (m, n)` varies so little, or so much, that its variance is lost."""
     if dtype_name(rows) in SMALL:
         return
     xp = array_namespace(rows)
     with np.errstate(all="ignore"):
-        each = [(xp.max(some, axis=0), xp.min(some, axis=0)) for _, some in in_pieces(rows)]
+        each = over_parts(rows, _ends)
         ends = [xp.max(xp.stack([most for most, _ in each]), axis=0), xp.min(xp.stack([x for _, x in each]), axis=0)]
         if not xp.isdtype(rows.dtype, "real floating"):
             ends = [xp.astype(end, xp.float64) for end in ends]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from fastlr.training.api import Given, train_all
 from fastlr.training.checks import several
 from fastlr.training.definition import spread
 from fastlr.training.follow import Callback
+from fastlr.training.placing import cluster_for, in_memory, placed
 from fastlr.training.run import Run, best_of
 from fastlr.training.settings import Candidate, PathSettings, Target, candidates
 
@@ -176,25 +177,28 @@ def path(
         raise InputError(f"refit: {BOTH!r}, but sample_weight has none for the validation set; take {TRAIN!r}")
     values = np.geomspace(*L2).tolist() if l2 is None else several("l2", l2)
     models = candidates([Candidate().learning_rate], values, [settings.seed])
-    own = Given(as_dataset(data), labels, test=(test, folds if separate else None)).as_numpy_views(target)
-    (data, labels), (test, validating) = own[:2], own.test
-    train_data = training_set(data, labels, missing_label)
-    validation = matching_set("validation", validating, train_data, missing_label)
-    test_data = matching_set("test", as_dataset(test, "test"), train_data, missing_label)
-    by_accuracy = judge.names == ("accuracy",) and not callable(scoring)
-    given = Given(
-        train_data, None, sample_weight, missing_label, test_data, None if separate else folds, groups,
-        None if by_accuracy else judge, own.home,
-    )  # fmt: skip
-    runs = train_all(given, target, settings, models, checkpoint, test_costs=test_costs, callback=callback)
-    scores = _scores_of(runs, judge, validation, by_accuracy)
-    best = judge.best(mean_scores(scores[judge.names[0]])) if scores else runs.index(best_of(runs))
-    final = None if refit is False else runs[best]
-    if refit == BOTH:
-        assert validation is not None
-        again = given._replace(data=both_sets(train_data, validation), folds=None)
-        (final,) = train_all(again, target, settings, [models[best]], None)
-    return RegularizationPath(runs, judge, scores, best, final, validation)
+    with cluster_for(data, target) as cluster:
+        target = replace(target, cluster=cluster)  # type: ignore[arg-type]  # one that is open
+        data, labels = placed(data, cluster), in_memory(labels)
+        own = Given(as_dataset(data), labels, test=(test, folds if separate else None)).as_numpy_views(target)
+        (data, labels), (test, validating) = own[:2], own.test
+        train_data = training_set(data, labels, missing_label)
+        validation = matching_set("validation", validating, train_data, missing_label)
+        test_data = matching_set("test", as_dataset(test, "test"), train_data, missing_label)
+        by_accuracy = judge.names == ("accuracy",) and not callable(scoring)
+        given = Given(
+            train_data, None, sample_weight, missing_label, test_data, None if separate else folds, groups,
+            None if by_accuracy else judge, own.home,
+        )  # fmt: skip
+        runs = train_all(given, target, settings, models, checkpoint, test_costs=test_costs, callback=callback)
+        scores = _scores_of(runs, judge, validation, by_accuracy)
+        best = judge.best(mean_scores(scores[judge.names[0]])) if scores else runs.index(best_of(runs))
+        final = None if refit is False else runs[best]
+        if refit == BOTH:
+            assert validation is not None
+            again = given._replace(data=both_sets(train_data, validation), folds=None)
+            (final,) = train_all(again, target, settings, [models[best]], None)
+        return RegularizationPath(runs, judge, scores, best, final, validation)
 
 
 def mean_scores(scores: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -179,6 +179,11 @@ class Target(Group):
     backend: str | None = setting(None, "Array library; by default FASTLR_BACKEND, else that of the data.")
     device: str | None = setting(None, "By default FASTLR_DEVICE, else that of the data, or the library's first.")
     dtype: str | None = setting(None, "float64 or float32; by default FASTLR_DTYPE, else float64.")
+    cluster: str | None = setting(
+        None,
+        "Scheduler of a Dask cluster, or local:N for N processes here; by default FASTLR_CLUSTER, else none.",
+    )
+    cluster_timeout: float = setting(60.0, "Seconds to wait for the cluster's scheduler and for workers.", positive)
     precision: str = setting("full", "full, or tf32 for float32 products on an NVIDIA GPU.")
 
 

@@ -1,0 +1,233 @@
+"""Time a fit on a Dask cluster of this machine beside one process with as many threads, and beside dask-glm.
+
+    python bench/cluster.py [--examples 2000000] [--features 256] [--classes 10] [--workers 2] [--json FILE]
+    python bench/cluster.py --scaling [--json FILE]
+
+The data are drawn, with a spectrum of 1/i, and written once as four shards of float32 into a temporary folder. Both
+sides read the same shards, in turn; the seconds are those of the whole call, the start of the cluster apart. dask-glm
+(two classes alone) runs on the same workers, where it is installed.
+
+--scaling times a step of gradient descent on 1, 2, 4 and 8 workers of one thread, with the connections to the scheduler
+delayed by 0, 2 and 10 milliseconds each way, for many examples and for few; for few it is the latency of a step.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import fastlr
+from fastlr.data.workers import open_cluster
+
+SHARDS = 4
+
+
+def draw(folder: Path, m: int, n: int, classes: int) -> Path:
+    """Write the shards, and return their folder."""
+    rng = np.random.default_rng(0)
+    deviations = (1 / np.arange(1, n + 1)) ** 0.5
+    weights = rng.normal(size=(n, classes)) / deviations[:, np.newaxis] / n**0.5
+    for number in range(SHARDS):
+        size = m * (number + 1) // SHARDS - m * number // SHARDS
+        X = (rng.standard_normal((size, n), dtype=np.float32) * deviations.astype(np.float32)).astype(np.float32)
+        scores = X @ weights.astype(np.float32) + rng.gumbel(size=(size, classes)).astype(np.float32)
+        np.save(folder / f"part-{number}.npy", X)
+        np.save(folder / f"part-{number}.labels.npy", scores.argmax(axis=1).astype(np.uint8))
+    return folder
+
+
+def fit(folder: Path, **more: Any) -> tuple[float, Any]:
+    """Return the seconds of a fit to the shards, and its run."""
+    before = time.perf_counter()
+    run = fastlr.train(fastlr.open_dataset(folder), solver="lbfgs", l2=1e-3, dtype="float32", **more)
+    return time.perf_counter() - before, run
+
+
+def beside_one_process(folder: Path, workers: int, turns: int) -> dict[str, Any]:
+    """Return the seconds of both, in turn; the first turn compiles and is not counted."""
+    found: dict[str, list[float]] = {"one process": [], "cluster": []}
+    with open_cluster(f"local:{workers}") as cluster:
+        for turn in range(turns + 1):
+            for name, more in (("one process", {}), ("cluster", {"cluster": cluster})):
+                seconds, run = fit(folder, **more)
+                if turn:
+                    found[name].append(seconds)
+                    print(
+                        f"    {name:12} {seconds:8.2f} s, {len(run.costs)} iterations, cost {run.costs[-1]:.8f}",
+                        flush=True,
+                    )
+    ratio = statistics.median(found["cluster"]) / statistics.median(found["one process"])
+    print(f"the cluster takes {ratio:.2f} times as long")
+    return found | {"ratio": ratio}
+
+
+def beside_dask_glm(folder: Path, workers: int, turns: int) -> dict[str, Any]:
+    """Return the seconds of both for two classes, on the same workers, at the objective that dask-glm reaches."""
+    import dask.array as da
+    from dask_glm.algorithms import lbfgs
+    from dask_glm.utils import add_intercept
+    from distributed import Client, LocalCluster
+
+    found: dict[str, Any] = {"fastlr": [], "dask-glm": []}
+    files = sorted(folder.glob("part-?.npy"))
+    own = {"threads_per_worker": 1, "dashboard_address": None, "host": "127.0.0.1"}
+    with LocalCluster(n_workers=workers, **own) as cluster, Client(cluster) as client:
+        X = da.concatenate([da.from_array(np.load(file, mmap_mode="r"), chunks=(125_000, -1)) for file in files])
+        y = np.concatenate([np.load(file.with_suffix(".labels.npy")) for file in files])
+        X = X.persist()
+        labels, ones = da.from_array(y, chunks=X.chunks[0]).persist(), add_intercept(X).persist()
+        m = X.shape[0]
+        for turn in range(turns + 1):
+            before = time.perf_counter()
+            beta = lbfgs(ones, labels, regularizer="l2", lamduh=1e-3 * m, max_iter=100)
+            theirs = time.perf_counter() - before
+            before = time.perf_counter()
+            run = fastlr.train(X, y, solver="lbfgs", l2=1e-3, dtype="float32", cluster=client)
+            ours = time.perf_counter() - before
+            z = np.concatenate([np.load(file) @ beta[:-1] + beta[-1] for file in files])
+            their_cost = np.mean(np.logaddexp(0, np.where(y == 1, -z, z))) + 5e-4 * float(beta[:-1] @ beta[:-1])
+            W = run.model.layers[0].W
+            our_cost = run.costs[-1] + 5e-4 * float(np.sum(W * W))
+            if turn:
+                found["fastlr"].append(ours)
+                found["dask-glm"].append(theirs)
+                print(
+                    f"    fastlr {ours:.2f} s, objective {our_cost:.7f}; dask-glm {theirs:.2f} s, {their_cost:.7f}",
+                    flush=True,
+                )
+    ratio = statistics.median(found["dask-glm"]) / statistics.median(found["fastlr"])
+    print(f"dask-glm takes {ratio:.1f} times as long")
+    return found | {"ratio": ratio}
+
+
+async def delayed(port: int, seconds: float) -> tuple[asyncio.Server, int]:
+    """Listen on a port of loopback; pass on to another what comes, and back what answers, so much later each way."""
+
+    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        waiting: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
+
+        async def send() -> None:
+            while True:
+                due, some = await waiting.get()
+                await asyncio.sleep(max(0.0, due - time.monotonic()))
+                if not some:
+                    writer.close()
+                    return
+                writer.write(some)
+
+        sending = asyncio.create_task(send())
+        while some := await reader.read(2**16):
+            waiting.put_nowait((time.monotonic() + seconds, some))
+        waiting.put_nowait((time.monotonic(), b""))
+        await sending
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection("127.0.0.1", port)
+        await asyncio.gather(pump(reader, back), pump(there, writer), return_exceptions=True)
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0)
+    return server, server.sockets[0].getsockname()[1]
+
+
+@contextlib.contextmanager
+def workers_behind(delay: float, count: int) -> Iterator[Any]:
+    """Give a client of so many workers, both of which reach the scheduler through delayed connections."""
+    from distributed import Client, LocalCluster
+
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, daemon=True).start()
+    with LocalCluster(n_workers=0, dashboard_address=None, host="127.0.0.1") as cluster:
+        port = int(cluster.scheduler_address.rpartition(":")[2])
+        _, near = asyncio.run_coroutine_threadsafe(delayed(port, delay), loop).result()
+        address = f"tcp://127.0.0.1:{near}"
+        command = [sys.executable, "-m", "distributed.cli.dask_worker", address, "--no-nanny", "--nthreads", "1"]
+        command += ["--no-dashboard", "--host", "127.0.0.1"]
+        own = os.environ | {"OMP_NUM_THREADS": "1"}
+        started = [subprocess.Popen(command, env=own, stderr=subprocess.DEVNULL) for _ in range(count)]
+        try:
+            with Client(address) as client:
+                client.wait_for_workers(count, timeout=60)
+                yield client
+        finally:
+            for process in started:
+                process.kill()
+                process.wait()
+
+
+def step_seconds(X: np.ndarray, y: np.ndarray, client: Any) -> float:
+    """Return the seconds of a step of gradient descent: the difference of a long and a short training."""
+
+    def seconds(steps: int) -> float:
+        before = time.perf_counter()
+        fastlr.train(X, y, iterations=steps, record_every=steps, dtype="float32", cluster=client)
+        return time.perf_counter() - before
+
+    seconds(2)  # compiles
+    return statistics.median((seconds(25) - seconds(5)) / 20 for _ in range(3))
+
+
+def scaling() -> list[dict[str, Any]]:
+    """Return, and print, the seconds of a step by workers, delay and examples."""
+    rng, rows = np.random.default_rng(0), []
+    X = rng.normal(size=(400_000, 256)).astype(np.float32)
+    y = rng.integers(0, 10, len(X))
+    for delay in (0.0, 0.002, 0.01):
+        for count in (1, 2, 4, 8):
+            with workers_behind(delay, count) as client:
+                for m in (2_000, len(X)):
+                    seconds = step_seconds(X[:m], y[:m], client)
+                    rows.append({"delay": delay, "workers": count, "examples": m, "seconds": seconds})
+                    print(
+                        f"    {count} workers, {1e3 * delay:4.0f} ms, {m:7,} x 256: {1e3 * seconds:7.1f} ms a step",
+                        flush=True,
+                    )
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--examples", type=int, default=2_000_000)
+    parser.add_argument("--features", type=int, default=256)
+    parser.add_argument("--classes", type=int, default=10)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--scaling", action="store_true", help="time steps by workers and delay instead")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
+    asked = parser.parse_args()
+    os.environ.setdefault("OMP_NUM_THREADS", str(asked.workers))
+    warnings.simplefilter("ignore")
+    if asked.scaling:
+        found = scaling()
+        if asked.json:
+            asked.json.write_text(json.dumps(found, indent=1) + "\n")
+        return
+    kept: dict[str, Any] = {"examples": asked.examples, "features": asked.features, "workers": asked.workers}
+    for classes in (asked.classes, 2):
+        with tempfile.TemporaryDirectory() as folder:
+            draw(Path(folder), asked.examples, asked.features, classes)
+            print(f"{asked.examples:,} × {asked.features}, {classes} classes, {asked.workers} workers of one thread")
+            if classes == asked.classes:
+                kept["beside one process"] = beside_one_process(Path(folder), asked.workers, asked.turns)
+            else:
+                kept["beside dask-glm"] = beside_dask_glm(Path(folder), asked.workers, asked.turns)
+    if asked.json:
+        asked.json.write_text(json.dumps(kept, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,49 @@
+"""What a model is given to predict for, checked and brought to rows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastlr.backends.shared import is_shared, numpy_view
+from fastlr.core import Array
+from fastlr.data.dataset import Dataset, check_finite, check_mask, is_real
+from fastlr.data.given import with_channels
+from fastlr.errors import InputError
+from fastlr.namespace import as_rows, dtype_name, is_lazy, library_of
+
+if TYPE_CHECKING:
+    from fastlr.model.model import Model
+
+
+def rows_for(model: Model, images: Any) -> Array:
+    """Return the examples as `(m, n)` of what the model was trained on, or say what differs."""
+    source = images.source if isinstance(images, Dataset) else "images"
+    images = images.images if isinstance(images, Dataset) else images
+    check_mask(source, images)
+    try:
+        as_it_is = library_of(images) != "numpy" or is_lazy(images)
+        images = images if as_it_is else np.asarray(images)
+    except ValueError:
+        raise InputError(f"{source}: its rows have different lengths; (m, {_wanted(model)}) is needed") from None
+    if (dtype_name(images) == "uint8") != model.reads_pixels:
+        wanted = "uint8 pixels" if model.reads_pixels else "features that are not uint8"
+        raise InputError(f"{source}: they are {dtype_name(images)}, but the model was trained on {wanted}")
+    if not is_real(images):
+        raise InputError(f"{source}: they are {dtype_name(images)}; real numbers are needed")
+    if images.ndim == 3 and model.image_shape:
+        images = images[..., np.newaxis]
+    if images.ndim == 4 and model.image_shape:
+        images = with_channels(images, model.image_shape[2])
+    if images.ndim < 2 or (model.image_shape and images.ndim == 4 and images.shape[1:] != model.image_shape):
+        raise InputError(f"{source}: they have shape {tuple(images.shape)}; (m, {_wanted(model)}) is needed")
+    rows: Array = as_rows(numpy_view(images) if is_shared(images) else images)
+    if rows.shape[1] != model.n_features:
+        raise InputError(f"{source}: they have {rows.shape[1]} numbers each; (m, {_wanted(model)}) is needed")
+    check_finite(source, rows)
+    return rows
+
+
+def _wanted(model: Model) -> str:
+    return ", ".join(map(str, model.image_shape or (model.n_features,)))
