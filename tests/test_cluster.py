@@ -262,6 +262,43 @@ def test_bad_input(client, refused, shards, tmp_path, monkeypatch):
         fastlr.train(chunked, Y, cluster=client)
 
 
+@pytest.mark.parametrize(
+    ("broken", "says"),
+    [
+        (lambda D: D[:, 0], "of 1 axes"),
+        (lambda D: D.sum(), "of 0 axes"),
+        (lambda D: D[:0], "at least one example"),
+        (lambda D: D[:, :0], "at least one example and one feature"),
+        (lambda D: D[D[:, 0] > 0], "compute_chunk_sizes"),
+        (lambda D: D.astype(complex), "complex128; uint8 pixels or real numbers"),
+        (lambda D: D.astype(str), "uint8 pixels or real numbers"),
+        (lambda D: D.map_blocks(lambda block: block[:5], dtype=float, chunks=D.chunks), "its array says"),
+    ],
+)
+def test_arrays_of_dask_that_cannot_be_used(client, broken, says):
+    features = broken(da.from_array(X, chunks=(400, -1)))
+    for fit in (fastlr.LogisticRegression().fit, fastlr.train):
+        with pytest.raises(ValueError, match=says):
+            fit(features, Y)
+
+
+def test_empty_chunks_are_no_parts(client):
+    features = da.from_array(X, chunks=(500, -1)).rechunk(((0, 500, 0, 1000, 0), (12,)))
+    here, there = fastlr.LogisticRegression(tol=1e-9).fit(X, Y), fastlr.LogisticRegression(tol=1e-9).fit(features, Y)
+    np.testing.assert_allclose(there.coef_, here.coef_, atol=1e-7)
+    assert there.predict_proba(features).compute().shape == (1500, 3)
+    with pytest.raises(ValueError, match=r"of shape \(1500, 5\); \(m, 12\) is needed"):
+        there.predict(features[:, :5])
+
+
+def test_a_client_that_is_closed():
+    with LocalCluster(n_workers=0, dashboard_address=None, host="127.0.0.1") as cluster:
+        closed = Client(cluster)
+        closed.close()
+        with pytest.raises(InputError, match="its client is closed"):
+            fastlr.train(X, Y, cluster=closed)
+
+
 def test_a_path_that_a_worker_does_not_see_is_said(client, shards):
     data = fastlr.open_dataset(shards)
     (shards / "part-3.npy").rename(shards / "gone")

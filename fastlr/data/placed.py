@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from fastlr.data.rows import Rows
 from fastlr.data.workers import Cluster
+from fastlr.errors import InputError
 from fastlr.machine import memory_budget
 
 HELD = 0.25  # of a worker's memory, which the examples of one part may take; larger parts are read in each pass
@@ -108,15 +109,25 @@ def place(cluster: Cluster, rows: Any) -> Placed:
 
 
 def place_chunks(cluster: Cluster, array: Any) -> Placed:
-    """Return a `dask.array` of examples `(m, n)`, whose chunks of rows are the parts, where they lie."""
+    """Return a `dask.array` of examples `(m, …)`, whose chunks of rows are the parts, where they lie.
+
+    Raises InputError where it has other axes, no examples, sizes that are not known, or no real numbers.
+    """
+    if array.ndim < 2:
+        raise InputError(f"X: an array of Dask of {array.ndim} axes; (m, n) is needed")
+    if any(math.isnan(size) for size in array.shape):
+        raise InputError("X: an array of Dask whose sizes are not known; call its compute_chunk_sizes() first")
+    if 0 in array.shape:
+        raise InputError(f"X: an array of Dask of shape {array.shape}; at least one example and one feature are needed")
+    if array.dtype.kind not in "biuf":
+        raise InputError(f"X: an array of Dask of {array.dtype}; uint8 pixels or real numbers are needed")
     array = array.rechunk(dict.fromkeys(range(1, array.ndim), -1)).persist()
     chunks = cluster.client.compute(list(array.to_delayed().reshape(-1)))
-    ends = np.cumsum(array.chunks[0])
-    futures = [
-        cluster.submit(f"examples {stop - size} to {stop - 1}", _load, chunk, 0, None)
-        for chunk, size, stop in zip(chunks, array.chunks[0], ends, strict=True)
-    ]
-    return Placed(cluster, futures, ends, tuple(array.shape), array.dtype)
+    n, ends, futures = math.prod(array.shape[1:]), np.cumsum(array.chunks[0]), []
+    for chunk, size, stop in zip(chunks, array.chunks[0], ends.tolist(), strict=True):
+        if size:
+            futures.append(cluster.submit(name_of(slice(stop - size, stop)), _of_chunk, chunk, (size, n)))
+    return Placed(cluster, futures, np.unique(ends[ends > 0]), tuple(array.shape), array.dtype)
 
 
 def name_of(part: slice) -> str:
@@ -139,7 +150,7 @@ def _can_be_sent(rows: Rows) -> bool:
 def _load(rows: Any, start: int, stop: int | None) -> Any:
     """Return a part's rows `(r, n)`, in memory where they fit, else as they are read from their files."""
     if stop is None:
-        return rows if isinstance(rows, Rows) or rows.ndim == 2 else rows.reshape(rows.shape[0], -1)
+        return rows
     part = Window(rows, start, stop)
     size = math.prod(part.shape) * part.dtype.itemsize
     limit = _memory_limit()
@@ -147,6 +158,14 @@ def _load(rows: Any, start: int, stop: int | None) -> Any:
         return np.asarray(part)
     part[:1]  # a path that is missing here is said now
     return part
+
+
+def _of_chunk(chunk: Any, shape: tuple[int, int]) -> NDArray[Any]:
+    """Return a chunk's rows, which are to be as many as its array says."""
+    rows = np.asarray(chunk)
+    if rows.shape[:1] != shape[:1] or rows.size != math.prod(shape):
+        raise InputError(f"the chunk has shape {rows.shape}, its array says {shape}; give the array its real chunks")
+    return rows.reshape(shape)
 
 
 def _memory_limit() -> float:

@@ -43,6 +43,8 @@ class Cluster:
     def __init__(self, client: Any, timeout: float) -> None:
         """Wait for workers, and look what runs there."""
         self.client, self.timeout = client, timeout
+        if client.status != "running":
+            raise InputError(f"cluster: its client is {client.status}; give one that is open")
         with contextlib.suppress(Exception):
             client.wait_for_workers(1, timeout=timeout)
         if not self._workers():
@@ -64,6 +66,8 @@ class Cluster:
         for worker, answer in answers.items():
             if isinstance(answer, ModuleNotFoundError):
                 raise InputError(f"cluster: worker {worker}: {answer}; install the same there as here")
+            if isinstance(answer, OSError):  # it has died meanwhile
+                continue
             if isinstance(answer, BaseException):
                 raise InputError(f"cluster: worker {worker}: {type(answer).__name__}: {answer}")
             if answer["version"] != fastlr.__version__:
@@ -71,6 +75,9 @@ class Cluster:
                     f"cluster: worker {worker} has fastlr {answer['version']}, here is {fastlr.__version__}; "
                     "install one version"
                 )
+        answers = {worker: answer for worker, answer in answers.items() if isinstance(answer, dict)}
+        if not answers:
+            raise InputError(f"cluster: no worker of {self.address} answers; see what they say")
         nthreads = {worker: int(found["nthreads"]) for worker, found in self._workers().items()}
         return {worker: max(1, nthreads.get(worker, 1) // answers[worker]["threads"]) for worker in sorted(answers)}
 
@@ -147,6 +154,7 @@ def open_cluster(given: Any, timeout: float = TIMEOUT) -> Iterator[Cluster]:
             if count < 1:
                 raise InputError(f"cluster: {given!r}; at least one process is needed")
             threads = max(1, usable_cpus() // count)
+            _start_tracker()
             # What a part's examples are on is where they are to be worked with: nobody is to take that work over.
             opened.enter_context(_dask_config({"distributed.scheduler.work-stealing": False}))
             address: Any = opened.enter_context(
@@ -167,6 +175,19 @@ def open_cluster(given: Any, timeout: float = TIMEOUT) -> Iterator[Cluster]:
         if client.dashboard_link and _dashboard() is not None:
             LOG.warning("the cluster's dashboard: %s", client.dashboard_link)
         yield Cluster(client, timeout)
+
+
+def _start_tracker() -> None:
+    """Start what removes the semaphores of processes that were ended, such that it does not warn of them."""
+    tracker: Any = importlib.import_module("multiprocessing.resource_tracker")
+    before = os.environ.get("PYTHONWARNINGS")
+    os.environ["PYTHONWARNINGS"] = "ignore"
+    try:
+        tracker.ensure_running()
+    finally:
+        del os.environ["PYTHONWARNINGS"]
+        if before is not None:
+            os.environ["PYTHONWARNINGS"] = before
 
 
 def _dask_config(settings: dict[str, Any]) -> Any:
@@ -195,7 +216,8 @@ def _only_our_lines() -> Iterator[None]:
 
 
 def _hello() -> dict[str, Any]:
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    for name in ("distributed", "fastlr"):  # what a worker says of its work, such as that kernels are compiled
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     asked = os.environ.get("OMP_NUM_THREADS", "")  # of a kernel: a nanny sets it to 1
     return {"version": fastlr.__version__, "threads": int(asked) if asked.isdecimal() and int(asked) else usable_cpus()}
 

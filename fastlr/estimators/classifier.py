@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Callable
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.metrics import get_scorer
 from sklearn.utils.validation import check_is_fitted
@@ -164,13 +166,21 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _of_chunks(self, X: Any, method: str) -> Any:
         """Return a method's answer for an array of Dask, as one, of which nothing is computed yet."""
+        if X.ndim != 2 or X.shape[1] != self.n_features_in_:
+            raise ValueError(f"X: an array of Dask of shape {X.shape}; (m, {self.n_features_in_}) is needed")
         answer = getattr(self, method)(np.zeros((1, X.shape[1]), X.dtype))
         chunks = (X.chunks[0], *((columns,) for columns in answer.shape[1:]))
         drop = [1] if answer.ndim == 1 else None
+        of_block = functools.partial(_of_block, self, method, answer[:0])
         whole = X.rechunk({1: -1}).map_blocks(
-            getattr(self, method), dtype=answer.dtype, chunks=chunks, drop_axis=drop, meta=answer[:0]
+            of_block, dtype=answer.dtype, chunks=chunks, drop_axis=drop, meta=answer[:0]
         )
         return np.asarray(whole.compute()) if self._answers_on_host else whole
+
+
+def _of_block(classifier: LinearClassifier, method: str, empty: NDArray[Any], block: Any) -> Any:
+    """Return a method's answer for a block, which may have no rows."""
+    return getattr(classifier, method)(block) if len(block) else empty
 
 
 def score_by(scorer: Any, estimator: LinearClassifier, X: Any, y: Any, **params: Any) -> float:

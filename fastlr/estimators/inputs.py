@@ -99,6 +99,8 @@ def check_training(estimator: Any, X: Any, y: Any) -> tuple[Array, NDArray[Any]]
 
 def _checked_parts(estimator: Any, X: Placed, y: Any) -> tuple[Placed, NDArray[Any]]:
     """Return examples on the workers of a cluster, checked there, and their labels."""
+    if X.ndim != 2:
+        raise ValueError(f"X: an array of Dask of shape {X.shape}; (m, n) is needed")
     check_finite("X", X)
     estimator.n_features_in_ = X.shape[1]
     if is_table(y):

@@ -45,8 +45,11 @@ def _current_client() -> Any:
 
 
 def is_dask(array: Any) -> bool:
-    """Return whether it is an array of Dask."""
-    return type(array).__module__.partition(".")[0] == "dask"
+    """Return whether it is an array of Dask; raise InputError for a table of Dask."""
+    library = type(array).__module__.partition(".")[0]
+    if library == "dask_expr" or (library == "dask" and not type(array).__module__.startswith("dask.array")):
+        raise InputError(f"data: a {type(array).__name__} of Dask; give its to_dask_array(lengths=True)")
+    return library == "dask"
 
 
 def placed(data: Any, cluster: Cluster | None) -> Any:
