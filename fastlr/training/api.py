@@ -1,4 +1,4 @@
-"""train() and sweep(): what callers ask for, checked, brought to a backend, and timed."""
+"""train() and sweep(): what callers ask for, checked, brought to a backend and its cluster, and timed."""
 
 from __future__ import annotations
 
@@ -80,6 +80,10 @@ def train(
     `backend`, `device` and `dtype` override the environment variables `FASTLR_BACKEND`, `FASTLR_DEVICE` and
     `FASTLR_DTYPE`. Products of float32 are made in float32, `precision` "full", unless "tf32" lets an NVIDIA GPU round
     their factors.
+
+    `cluster` is the address of a Dask scheduler, "local:N" for N processes on this machine, or a `distributed.Client`;
+    by default it is FASTLR_CLUSTER. Its workers make the passes over `data`, which may be an array of Dask: see
+    docs/scaling.md. `cluster_timeout` is how many seconds a scheduler, or a cluster without workers, is waited for.
 
     `checkpoint` names a file for the state of the training. It is written at each recorded cost, as long as writing
     takes less than a tenth of the training's time. Gradient descent writes it at least every 30 seconds. The same call
