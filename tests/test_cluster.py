@@ -306,6 +306,27 @@ def test_a_path_that_a_worker_does_not_see_is_said(client, shards):
         fastlr.train(data, cluster=client, iterations=2)
 
 
+def test_what_fails_on_a_worker_is_one_line(client, fastlr_command, shards, monkeypatch):
+    cluster = workers.Cluster(client, 10.0)
+    says = r"worker tcp://\S*, examples 0 to 9: ZeroDivisionError: division by zero"
+    with pytest.raises(workers.WorkerError, match=says) as caught:
+        cluster.results([fails(cluster)])
+    assert "\n" not in str(caught.value)
+    monkeypatch.setattr("fastlr.training.api.train_all", lambda *_, **__: cluster.results([fails(cluster)]))
+    outcome = fastlr_command("train", shards, "--cluster", client.scheduler.address, "-q")
+    assert outcome.status == 1
+    assert outcome.err.count("\n") == 1
+    assert "ZeroDivisionError" in outcome.err
+
+
+def fails(cluster):
+    return cluster.submit("examples 0 to 9", _fails)
+
+
+def _fails():
+    return 1 / 0
+
+
 def test_another_version_and_none(client, monkeypatch):
     monkeypatch.setattr(fastlr, "__version__", "0.0.0")
     with pytest.raises(InputError, match=r"has fastlr .*, here is 0\.0\.0; install one version"):

@@ -33,7 +33,7 @@ NEEDED = "cluster: it needs Dask; try pip install 'fastlr[cluster]'"
 FORMS = "the address of a scheduler, such as tcp://host:8786, or local:N for N processes on this machine"
 
 
-class WorkerError(RuntimeError):
+class WorkerError(OSError):
     """Work on a worker failed; the message is one line that names the worker and the part of the examples."""
 
 
