@@ -52,6 +52,14 @@ def pytest_configure(config: pytest.Config) -> None:
             raise pytest.UsageError(f"FASTLR_REQUIRE: {name}: {why_not}")
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip slow tests, and say so, unless `-m` says which tests are wanted."""
+    if not config.option.markexpr:
+        for item in items:
+            if item.get_closest_marker("slow"):
+                item.add_marker(pytest.mark.skip(reason="it compiles the kernels anew: pytest -m slow runs it"))
+
+
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the caller's settings out of the tests."""

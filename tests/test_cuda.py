@@ -117,7 +117,7 @@ def test_pixels_are_read_sixteen_at_a_time_where_they_can_be():
 
 def test_kernels_compile_for_a_gpu(monkeypatch):
     """To PTX, where NVIDIA's compiler library is installed; no device is needed."""
-    cuda = pytest.importorskip("numba.cuda")
+    cuda = pytest.importorskip("numba.cuda", reason="numba.cuda cannot be imported")
     from numba import float32, float64, int32, int64, uint8
     from numba.cuda.cudadrv.error import NvvmSupportError
 

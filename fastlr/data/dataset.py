@@ -244,7 +244,7 @@ def check_finite(source: str, examples: Array) -> None:
 
 
 def over_parts(examples: Array, function: Callable[..., Any]) -> list[Any]:
-    """Return a function of examples: of all, or, where they lie on other machines, of each part, computed there."""
+    """Call a function with the examples, or, on a cluster, with each part on its worker; return the results."""
     return examples.over_parts(function) if is_lazy(examples) else [function(examples)]
 
 

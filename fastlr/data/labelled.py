@@ -137,7 +137,7 @@ def _plain_names(source: str, names: Any) -> tuple[Name, ...]:
 def _features(source: str, examples: Array) -> Array:
     """Return `(m, n)` real, finite features, or say where they are not.
 
-    Those that stay in files, or on workers, are looked at where they are used: a reading of all of them may take long.
+    Features that stay in files or on workers are checked later, when they are used: to read all of them takes long.
     """
     if not is_real(examples):
         raise InputError(f"{source}: examples are {dtype_name(examples)}; uint8 pixels or real numbers are needed")

@@ -25,7 +25,7 @@ RECIPE = 2**20  # bytes, at most, of rows that are sent as the names of their fi
 
 
 class Placed(Rows):
-    """Examples that lie on the workers of a cluster, in parts."""
+    """Examples on the workers of a cluster, in parts."""
 
     def __init__(
         self, cluster: Cluster, futures: Sequence[Any], ends: NDArray[Any], shape: tuple[int, ...], dtype: Any
@@ -46,7 +46,7 @@ class Placed(Rows):
         return Placed(self.cluster, self.futures, self.ends, shape, self.dtype)
 
     def over_parts(self, function: Callable[..., Any], *arguments: Any) -> list[Any]:
-        """Return a function of the rows of each part, and of these arguments, computed where they lie."""
+        """Call a function with the rows of each part and these arguments, on their worker; return the results."""
         tasks = [
             self.cluster.submit(name_of(part), function, rows, *arguments)
             for rows, part in zip(self.futures, self.slices, strict=True)
@@ -64,7 +64,7 @@ class Placed(Rows):
         )
 
     def __getitem__(self, which: Any) -> Any:
-        """Return some rows, which are sent here."""
+        """Fetch some rows from the workers."""
         if isinstance(which, np.ndarray) and which.dtype.kind in "iu" and which.ndim == 1:
             tasks, places = [], []
             for rows, part in zip(self.futures, self.slices, strict=True):
@@ -92,9 +92,9 @@ class Window(Rows):
 
 
 def place(cluster: Cluster, rows: Any) -> Placed:
-    """Return examples `(m, …)` in parts on the workers, one for each that can be computed at once.
+    """Give each worker its part of the examples `(m, …)`.
 
-    Rows of files are read by the workers, which must see the same paths; arrays are sent there.
+    Workers read rows of files themselves, so they must see the same paths. Arrays in memory are sent to them.
     """
     m, n = rows.shape[0], math.prod(rows.shape[1:])
     workers = [worker for worker, count in cluster.threads.items() for _ in range(count)][:m]
@@ -109,9 +109,9 @@ def place(cluster: Cluster, rows: Any) -> Placed:
 
 
 def place_chunks(cluster: Cluster, array: Any) -> Placed:
-    """Return a `dask.array` of examples `(m, …)`, whose chunks of rows are the parts, where they lie.
+    """Use the chunks of a `dask.array` of examples `(m, …)` as the parts, on the workers where they are.
 
-    Raises InputError where it has other axes, no examples, sizes that are not known, or no real numbers.
+    Raises InputError for fewer than two axes, no examples, unknown sizes, or values that are no real numbers.
     """
     if array.ndim < 2:
         raise InputError(f"X: an array of Dask of {array.ndim} axes; (m, n) is needed")
@@ -136,7 +136,7 @@ def name_of(part: slice) -> str:
 
 
 def _can_be_sent(rows: Rows) -> bool:
-    """Return whether rows can be opened elsewhere: they are where paths and numbers are all that they hold."""
+    """Return whether workers can open the rows: Rows that hold only paths and numbers can be sent."""
     pickle: Any = importlib.import_module("distributed.protocol.pickle")
     try:
         return len(pickle.dumps(rows)) < RECIPE
@@ -148,7 +148,7 @@ def _can_be_sent(rows: Rows) -> bool:
 
 
 def _load(rows: Any, start: int, stop: int | None) -> Any:
-    """Return a part's rows `(r, n)`, in memory where they fit, else as they are read from their files."""
+    """Return a part's rows `(r, n)`: in memory where they fit, else to be read from their files in each pass."""
     if stop is None:
         return rows
     part = Window(rows, start, stop)
@@ -161,7 +161,7 @@ def _load(rows: Any, start: int, stop: int | None) -> Any:
 
 
 def _of_chunk(chunk: Any, shape: tuple[int, int]) -> NDArray[Any]:
-    """Return a chunk's rows, which are to be as many as its array says."""
+    """Return a chunk's rows; raise InputError where its shape is not what the array says."""
     rows = np.asarray(chunk)
     if rows.shape[:1] != shape[:1] or rows.size != math.prod(shape):
         raise InputError(f"the chunk has shape {rows.shape}, its array says {shape}; give the array its real chunks")

@@ -44,7 +44,7 @@ class Rows:
         return self
 
     def over_parts(self, function: Callable[..., Any], *arguments: Any) -> list[Any]:
-        """Return a function of the rows, and of these arguments, for each part that is somewhere else: here for all."""
+        """Call a function with the rows and these arguments; return its results, one for each part of the rows."""
         return [function(self, *arguments)]
 
     def __getitem__(self, which: Any) -> Any:

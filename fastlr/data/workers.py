@@ -1,6 +1,6 @@
-"""A Dask cluster: its workers, and the work that is done there.
+"""A Dask cluster: its workers, and the tasks that run there.
 
-Dask schedules, moves and restarts; nothing here does. What a task returned is made again elsewhere if its worker dies.
+Dask schedules tasks, moves data and restarts workers. If a worker dies, Dask computes its results again elsewhere.
 """
 
 from __future__ import annotations
@@ -27,21 +27,23 @@ LOG = logging.getLogger("fastlr")
 
 TIMEOUT = 60.0  # seconds to wait for a scheduler, and for workers where there are none
 LOOK = 1.0  # seconds from one look at the workers to the next while a result is waited for
-FAN = 8  # sums that are added up by one task, and by the caller
-SMALL = 2**16  # bytes of arguments that go with each task; larger ones go to one worker, from which the others fetch
+FAN = 8  # sums that one task adds up
+SMALL = (
+    2**16
+)  # bytes of arguments that are sent with each task; larger ones are sent once, and workers fetch them from each other
 NEEDED = "cluster: it needs Dask; try pip install 'fastlr[cluster]'"
 FORMS = "the address of a scheduler, such as tcp://host:8786, or local:N for N processes on this machine"
 
 
 class WorkerError(OSError):
-    """Work on a worker failed; the message is one line that names the worker and the part of the examples."""
+    """A task failed; the message is one line that names the worker and the samples."""
 
 
 class Cluster:
     """A client of a Dask scheduler."""
 
     def __init__(self, client: Any, timeout: float) -> None:
-        """Wait for workers, and look what runs there."""
+        """Wait for a worker, and check the version of fastlr on each."""
         self.client, self.timeout = client, timeout
         if client.status != "running":
             raise InputError(f"cluster: its client is {client.status}; give one that is open")
@@ -61,7 +63,7 @@ class Cluster:
         return found
 
     def _greet(self) -> dict[str, int]:
-        """Return how many parts each worker has at once; raise InputError where one has another fastlr, or none."""
+        """Return how many parts each worker gets; raise InputError where one has another fastlr, or none."""
         answers = self.client.run(_hello, on_error="return")
         for worker, answer in answers.items():
             if isinstance(answer, ModuleNotFoundError):
@@ -77,19 +79,19 @@ class Cluster:
                 )
         answers = {worker: answer for worker, answer in answers.items() if isinstance(answer, dict)}
         if not answers:
-            raise InputError(f"cluster: no worker of {self.address} answers; see what they say")
+            raise InputError(f"cluster: no worker of {self.address} answers; look at their logs")
         nthreads = {worker: int(found["nthreads"]) for worker, found in self._workers().items()}
         return {worker: max(1, nthreads.get(worker, 1) // answers[worker]["threads"]) for worker in sorted(answers)}
 
     def submit(self, what: str, function: Callable[..., Any], *arguments: Any, worker: str | None = None) -> Any:
-        """Return the future of a function of these arguments, futures among them; `what` says what it is about."""
+        """Submit a function of these arguments, which may be futures; `what` names the samples in error messages."""
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # a graph with examples in it is large
+            warnings.simplefilter("ignore", UserWarning)  # Dask warns of large arguments; samples are large
             more: dict[str, Any] = {} if worker is None else {"workers": [worker], "allow_other_workers": True}
             return self.client.submit(_guarded, what, function, *arguments, pure=False, **more)
 
     def results(self, futures: Sequence[Any]) -> list[Any]:
-        """Return the results in their order; wait for workers where there are none, but no longer than the timeout."""
+        """Return the results in the order of the futures; wait until the timeout for a cluster without workers."""
         distributed: Any = importlib.import_module("distributed")  # it has no types
         alone = None
         while True:
@@ -110,14 +112,14 @@ class Cluster:
             return found
         except distributed.KilledWorker as error:
             raise InputError(
-                f"cluster: a part of the examples ended {error.last_worker.address} and others before it; "
-                "give the workers more memory, or FASTLR_MEMORY a smaller part of it"
+                f"cluster: several workers died on one part of the samples, the last was {error.last_worker.address}; "
+                "give the workers more memory"
             ) from error
         except distributed.CancelledError as error:
             raise InputError(f"cluster: {self.address} was lost; {error}") from error
 
     def share(self, value: Any) -> Any:
-        """Return a value as it goes with several tasks: itself, or the future of it on some worker."""
+        """Return a value for several tasks: itself, or, where it is large, a future of it on one worker."""
         size = sum(array.nbytes for array in _arrays_in(value))
         return value if size <= SMALL else self.client.submit(_same, value, pure=False)
 
@@ -155,7 +157,7 @@ def open_cluster(given: Any, timeout: float = TIMEOUT) -> Iterator[Cluster]:
                 raise InputError(f"cluster: {given!r}; at least one process is needed")
             threads = max(1, usable_cpus() // count)
             _start_tracker()
-            # What a part's examples are on is where they are to be worked with: nobody is to take that work over.
+            # A task must run where its samples are: another worker would have to fetch them first.
             opened.enter_context(_dask_config({"distributed.scheduler.work-stealing": False}))
             address: Any = opened.enter_context(
                 distributed.LocalCluster(
@@ -178,7 +180,7 @@ def open_cluster(given: Any, timeout: float = TIMEOUT) -> Iterator[Cluster]:
 
 
 def _start_tracker() -> None:
-    """Start what removes the semaphores of processes that were ended, such that it does not warn of them."""
+    """Start Python's resource tracker so that it does not warn of semaphores when a signal ends the command."""
     tracker: Any = importlib.import_module("multiprocessing.resource_tracker")
     before = os.environ.get("PYTHONWARNINGS")
     os.environ["PYTHONWARNINGS"] = "ignore"
@@ -202,7 +204,7 @@ def _dashboard() -> str | None:
 
 @contextlib.contextmanager
 def _only_our_lines() -> Iterator[None]:
-    """Keep what Dask logs of workers that come and go off the terminal; what ends a run is raised."""
+    """Hide Dask's log messages of workers that come and go; errors are raised."""
     logger = logging.getLogger("distributed")
     before = logger.level
     logger.setLevel(logging.CRITICAL)
@@ -216,14 +218,14 @@ def _only_our_lines() -> Iterator[None]:
 
 
 def _hello() -> dict[str, Any]:
-    for name in ("distributed", "fastlr"):  # what a worker says of its work, such as that kernels are compiled
+    for name in ("distributed", "fastlr"):  # no messages of workers, such as that kernels are compiled
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    asked = os.environ.get("OMP_NUM_THREADS", "")  # of a kernel: a nanny sets it to 1
+    asked = os.environ.get("OMP_NUM_THREADS", "")  # threads of a kernel; a nanny sets it to 1
     return {"version": fastlr.__version__, "threads": int(asked) if asked.isdecimal() and int(asked) else usable_cpus()}
 
 
 def _guarded(what: str, function: Callable[..., Any], *arguments: Any) -> Any:
-    """Return the function's result; whatever it raises becomes one line with the worker and what it is about."""
+    """Run a task; an error becomes one line with the worker and the samples."""
     from distributed import get_worker
 
     try:
@@ -237,9 +239,10 @@ def _guarded(what: str, function: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def _aligned(value: Any) -> Any:
-    """Return a value with the arrays in it where numbers of their dtype lie.
+    """Return a value in which every array is aligned.
 
-    Dask gives arrays that were sent at any address. Numba compiles other code for these, whose sums have other bits.
+    An array that Dask has received may start at any address. For such arrays Numba compiles other code, whose sums can
+    differ in the last bit.
     """
     if isinstance(value, tuple | list):
         parts = [_aligned(part) for part in value]

@@ -1,7 +1,7 @@
 """The objective of examples on the workers of a cluster: each evaluation is a task for each part of them.
 
-A worker keeps the objective of its part, `Streamed`, and returns sums over it. They are added up here in float64; l2,
-the preconditioner and the steps of the solver are those of `Streamed`, and stay here.
+Each worker has a `Streamed` objective of its part and returns sums over it, which are added up here in float64. The
+solver, l2 and the preconditioner work as for `Streamed`, in this process.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from fastlr.objectives.streamed import Streamed
 
 @dataclass(frozen=True)
 class Clustered(Streamed):
-    """k models to fit to examples on workers; `blocks` has their labels, and rows that are fetched where asked for."""
+    """k models to fit to examples on workers; `blocks` has the labels, and the rows as `Placed`."""
 
     parts: tuple[Any, ...] = ()  # the future of each part's objective of all models
     models: tuple[int, ...] | None = None  # which of these models are here; None is all
@@ -78,7 +78,7 @@ class Clustered(Streamed):
         return each(lambda array: self.backend.to_host(array) if hasattr(array, "shape") else array, bare)
 
     def batch(self, examples: Array) -> Resident:
-        """Raise InputError: the examples of a batch would have to be fetched in each step."""
+        """Raise InputError: every step would have to fetch its examples."""
         raise InputError("batch size: mini-batches are not for a cluster; leave it out")
 
     def stable_rate(self) -> float:
@@ -121,7 +121,7 @@ def clustered(
     backend: Backend, blocks: Blocks, W: Array, scale: float, standardize: bool, rate: Array, l2: Array,
     network: Network, sample_weight: SampleWeight | None, column_of: NDArray[np.int64] | None,
 ) -> Clustered:  # fmt: skip
-    """Return the objective of examples that are placed on workers, each of which makes that of its part."""
+    """Return the objective of examples on workers; each worker makes the objective of its part."""
     placed: Placed = blocks.rows
     moments = _moments_of(backend, placed, blocks.size, scale) if standardize else None
     settings = {
@@ -153,9 +153,9 @@ def _moments_of(backend: Backend, placed: Placed, size: int, scale: float) -> tu
 
 
 def _objective(labels: NDArray[Any], weight: SampleWeight | None, settings: dict[str, Any]) -> Streamed:
-    """Return the objective of a part, in the caller's dtype, but for its rows.
+    """Return the objective of a part, in the caller's dtype, without its rows.
 
-    These are another task's result: Dask knows their size, and has the work done where they lie.
+    The rows are the result of another task: so Dask knows their size and runs tasks where they are.
     """
     backend = choose_backend(None, None, settings["dtype"])
     moments = settings["moments"]

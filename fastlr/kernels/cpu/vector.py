@@ -81,9 +81,9 @@ def sigmoid(z: float) -> float:
 
 
 def assign(target: Any, source: Any) -> None:
-    """Do target[:] = source, for arrays of one shape: in compiled code alone.
+    """Do target[:] = source for arrays of the same shape; only in compiled code.
 
-    For Numba's own, five seconds more go into compiling what it says of other shapes.
+    Numba's own assignment also compiles an error message for other shapes, which takes five seconds.
     """
     raise NotImplementedError
 
