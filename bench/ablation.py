@@ -64,7 +64,7 @@ def descend(data: real.Data, **settings: Any) -> Task:
 
 
 def predicted(data: real.Data, dtype: str) -> Task:
-    """Return a prediction of all examples."""
+    """Return a prediction of all samples."""
     X, y = data
     model = fastlr.train(X[:2000], y[:2000], iterations=2, dtype=dtype).model
     return lambda: model.predict_proba(X)

@@ -67,7 +67,7 @@ def embeddings(m: int, n: int, classes: int, power: float, seed: int = 0) -> Dat
 
 
 def labels() -> Iterator[dict[str, Any]]:
-    """A table of 80 labels, the rarest of one example in 200, against one fit for each; 20,000 × 512, drawn."""
+    """A table of 80 labels, the rarest of one sample in 200, against one fit for each; 20,000 × 512, drawn."""
     for power in (0.0, 1.0):
         for dtype in (np.float32, np.float64):
             X = embeddings(20_000, 512, 10, power)[0].astype(dtype)
@@ -99,7 +99,7 @@ def labels() -> Iterator[dict[str, Any]]:
 
 
 def few_shot(y: np.ndarray) -> list[np.ndarray]:
-    """Return ten draws of 1, 2, 4, 8 and 16 examples of each class."""
+    """Return ten draws of 1, 2, 4, 8 and 16 samples of each class."""
     rng, members = np.random.default_rng(0), [np.flatnonzero(y == one) for one in np.unique(y)]
     return [
         np.concatenate([rng.permutation(of)[:size] for of in members]) for size in (1, 2, 4, 8, 16) for _ in range(10)

@@ -1,6 +1,6 @@
 """Time a linear probe: one fit to the minimum, and the path of 96 values of l2, on embeddings of many classes.
 
-    python bench/probe.py [--examples 1281167] [--features 768] [--classes 1000] [--dtype float16] [--values 96]
+    python bench/probe.py [--samples 1281167] [--features 768] [--classes 1000] [--dtype float16] [--values 96]
 
 The embeddings are drawn from Gaussian classes. The fit's tolerance is the loosest of 1e-2, 1e-3, … whose objective is
 within 1e-4 of that at a hundredth of it. Prints JSON: seconds, iterations, and the peak of the host's memory and of the
@@ -23,7 +23,7 @@ from fastlr.backends import choose_backend
 QUALITY = 1e-4
 L2 = 1e-4
 TOLERANCES = (1e-2, 1e-3, 1e-4, 1e-5)
-CHUNK = 65_536  # examples that are drawn at a time
+CHUNK = 65_536  # samples that are drawn at a time
 
 
 def draw(m: int, n: int, classes: int, dtype: str) -> tuple[np.ndarray, np.ndarray]:
@@ -59,14 +59,14 @@ def device_bytes(name: str) -> int | None:
 def main() -> None:
     """Run both and print what they took."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--examples", type=int, default=1_281_167)
+    parser.add_argument("--samples", type=int, default=1_281_167)
     parser.add_argument("--features", type=int, default=768)
     parser.add_argument("--classes", type=int, default=1000)
     parser.add_argument("--dtype", default="float16", choices=("float16", "float32", "float64"))
     parser.add_argument("--values", type=int, default=96, help="of l2 on the path; 0 leaves it out")
     given = parser.parse_args()
     backend = choose_backend(None, dtype="float64" if given.dtype == "float64" else "float32")
-    X, y = draw(given.examples, given.features, given.classes, given.dtype)
+    X, y = draw(given.samples, given.features, given.classes, given.dtype)
     result: dict[str, Any] = vars(given) | {"backend": backend.name, "device": backend.device, "working": backend.dtype}
 
     def fit(tol: float) -> tuple[fastlr.Run, float]:

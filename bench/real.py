@@ -30,7 +30,7 @@ import versus_converged as fits
 from fastlr.benchmark import measure
 from fastlr.data import open_dataset
 
-Data = tuple[np.ndarray, np.ndarray]  # examples (m, n), uint8 where they are pixels, and labels
+Data = tuple[np.ndarray, np.ndarray]  # samples (m, n), uint8 where they are pixels, and labels
 
 
 def shipped(name: str, scaled: bool = False) -> Data:
@@ -114,7 +114,7 @@ PROBLEMS: dict[str, Callable[[], Data]] = {
 
 
 def open_task(name: str, l2: float, dtype: str) -> fits.Task | None:
-    """Return a problem with examples of a dtype; None where it has none of pixels."""
+    """Return a problem with samples of a dtype; None where it has none of pixels."""
     X, y = PROBLEMS[name]()
     y = np.unique(y, return_inverse=True)[1]
     if X.dtype == np.uint8:

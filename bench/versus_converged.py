@@ -37,7 +37,7 @@ Coefficients = tuple[np.ndarray, np.ndarray]  # W (outputs, n) and b (outputs,)
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """Examples and labels: `X` as the others read it, and as `fastlr` does where that is not the same."""
+    """Samples and labels: `X` as the others read it, and as `fastlr` does where that is not the same."""
 
     name: str
     X: np.ndarray

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from fastlr.training.run import Run
     from fastlr.training.selection import RegularizationPath, path
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "ConvergenceWarning",

@@ -4,7 +4,7 @@
     dW = (A − Y) Xᵀ / m            db = mean(A − Y)
     W ← W − learning_rate (dW + l2 W)            b ← b − learning_rate db
 
-`X (n, m)` holds one example per column; `W (k, n)` and `b (k, 1)` hold one model per row, and the k models
+`X (n, m)` holds one sample per column; `W (k, n)` and `b (k, 1)` hold one model per row, and the k models
 share one reading of X. `Y` is `(1, m)` or `(k, m)`. What works on logits alone takes `(…, units, m)` as well. A `scale`
 multiplies X without touching it, so that pixels can stay 0…255: with scale 1/255, Z = (W / 255) X + b.
 """
@@ -45,7 +45,7 @@ def logits(W: Array, b: Array, X: Array, scale: float = 1.0) -> Array:
 
 
 def losses(Z: Array, Y: Array) -> Array:
-    """Return each example's loss from its logit, the shape of Z; finite for every finite z: log(A) is never taken."""
+    """Return each sample's loss from its logit, the shape of Z; finite for every finite z: log(A) is never taken."""
     xp = array_namespace(Z)
     return xp.maximum(Z, xp.zeros_like(Z)) - Y * Z + xp.log1p(xp.exp(-xp.abs(Z)))
 
@@ -70,7 +70,7 @@ def log_softmax(Z: Array) -> Array:
 
 
 def softmax_losses(Z: Array, Y: Array) -> Array:
-    """Return log Σ e^z − z_y of each example, (…, 1, m), from logits Z (…, units, m) and one-hot Y of that shape."""
+    """Return log Σ e^z − z_y of each sample, (…, 1, m), from logits Z (…, units, m) and one-hot Y of that shape."""
     xp = array_namespace(Z)
     top = xp.max(Z, axis=-2, keepdims=True)
     excess = top - xp.sum(Y * Z, axis=-2, keepdims=True)
@@ -80,7 +80,7 @@ def softmax_losses(Z: Array, Y: Array) -> Array:
 def losses_and_residuals(Z: Array, Y: Array, weights: Array | None = None) -> tuple[Array, Array]:
     """Return J (…, 1, 1) and D, the shape of Z (…, units, m): one unit is a sigmoid, more are a softmax.
 
-    `weights (…, 1, m)` multiply each example's loss before the mean J is taken, and its D.
+    `weights (…, 1, m)` multiply each sample's loss before the mean J is taken, and its D.
     """
     xp = array_namespace(Z)
     if Z.shape[-2] == 1:  # as `losses` and `sigmoid`, which take the same exponential
@@ -98,7 +98,7 @@ def curvature_at(A: Array, V: Array, weights: Array | None = None) -> Array:
     """Return the derivative of D along V at probabilities A, each (…, units, m).
 
     That is A (1 − A) V for one unit, a sigmoid, and A (V − Σ A V) for more, a softmax. `weights (…, 1, m)` multiply
-    what each example gives.
+    what each sample gives.
     """
     xp = array_namespace(A)
     V = A * (1 - A) * V if A.shape[-2] == 1 else A * (V - xp.sum(A * V, axis=-2, keepdims=True))
@@ -117,7 +117,7 @@ def relu(Z: Array) -> Array:
 
 
 def residuals(Z: Array, Y: Array) -> Array:
-    """Return D = σ(Z) − Y, shape (k, m): the derivative of each example's loss by its logit."""
+    """Return D = σ(Z) − Y, shape (k, m): the derivative of each sample's loss by its logit."""
     return sigmoid(Z) - Y
 
 
@@ -127,7 +127,7 @@ def weight_gradient(D: Array, X: Array, scale: float = 1.0) -> Array:
 
 
 def intercept_gradient(D: Array) -> Array:
-    """Return db = mean(D) over the examples, shape (k, 1)."""
+    """Return db = mean(D) over the samples, shape (k, 1)."""
     xp = array_namespace(D)
     return xp.mean(D, axis=-1, keepdims=True)
 
@@ -252,7 +252,7 @@ def gram_solve(K: Array, h: Array, l2: Array, right: Array) -> Array:
 
 
 def combine(C: Array, X: Array, scale: float = 1.0) -> Array:
-    """Return C (scale X)ᵀ, shape (k, n): the sum of the examples, each times its coefficient in C (k, m)."""
+    """Return C (scale X)ᵀ, shape (k, n): the sum of the samples, each times its coefficient in C (k, m)."""
     W = 0.0
     for columns, tile in _tiles(X, C.dtype, axis=1, step=BLOCK // X.shape[0]):
         W = W + C[:, columns] @ tile.T

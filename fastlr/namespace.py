@@ -25,9 +25,9 @@ def array_namespace(array: Any) -> Any:
     return array_api_compat.array_namespace(array)
 
 
-def is_lazy(examples: Any) -> bool:
-    """Return whether examples stay where they are, in files or on workers: `fastlr.data.rows.Rows`."""
-    return bool(getattr(type(examples), "is_lazy", False))
+def is_lazy(samples: Any) -> bool:
+    """Return whether samples stay where they are, in files or on workers: `fastlr.data.rows.Rows`."""
+    return bool(getattr(type(samples), "is_lazy", False))
 
 
 def library_of(array: Any) -> str:
@@ -36,11 +36,11 @@ def library_of(array: Any) -> str:
     return {"jaxlib": "jax", "builtins": "numpy", "fastlr": "numpy"}.get(library, library)
 
 
-def as_rows(examples: Any) -> Any:
-    """Return examples `(m, …)` as `(m, n)`."""
-    if is_lazy(examples):
-        return examples.as_rows()
-    return array_namespace(examples).reshape(examples, (examples.shape[0], math.prod(examples.shape[1:])))
+def as_rows(samples: Any) -> Any:
+    """Return samples `(m, …)` as `(m, n)`."""
+    if is_lazy(samples):
+        return samples.as_rows()
+    return array_namespace(samples).reshape(samples, (samples.shape[0], math.prod(samples.shape[1:])))
 
 
 def same_values(one: Any, other: Any) -> bool:

@@ -2,7 +2,7 @@
 
 This is the reference that every faster path is tested against. It is slow on purpose.
 
-Shapes: `X (n, m)` holds one example per column, `Y (1, m)` labels 0 or 1, `w (n, 1)` weights, `b` a scalar.
+Shapes: `X (n, m)` holds one sample per column, `Y (1, m)` labels 0 or 1, `w (n, 1)` weights, `b` a scalar.
 
 Source of the formulas: the cross-entropy of a Bernoulli model with probability σ(wᵀx + b),
 for example C. Bishop, Pattern Recognition and Machine Learning, §4.3.2.
@@ -44,6 +44,9 @@ def sigmoid(z: ArrayLike) -> Array:
 def init_params(n: int) -> tuple[Array, float]:
     """Return zero weights `w (n, 1)` and a zero intercept `b`."""
     return np.zeros((n, 1)), 0.0
+
+
+initialize_with_zeros = init_params  # as another of the tutorials calls it
 
 
 def propagate(w: Array, b: float, X: Array, Y: Array) -> tuple[Gradients, float]:

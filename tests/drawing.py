@@ -15,7 +15,7 @@ from fastlr.objectives.network import Layer, Network, one_hot
 from fastlr.objectives.resident import Resident
 from fastlr.solvers import SOLVERS, choose_descent
 
-# The same examples in every run. A file that is in the cache of the kernels takes its time, which is no failure.
+# The same samples in every run. A file that is in the cache of the kernels takes its time, which is no failure.
 PROPERTY = settings(
     max_examples=80,
     deadline=None,
@@ -38,8 +38,8 @@ QUIRKS = (
     "one constant feature",
     "one feature of zeros",
     "one feature twice",
-    "one example twice",
-    "all examples alike",
+    "one sample twice",
+    "all samples alike",
     "whole numbers",
 )
 
@@ -97,16 +97,16 @@ def numbers(rng, shape, dtype="float64"):
 
 
 def make_strange(X, quirk):
-    """Change examples `(m, n)` in place."""
+    """Change samples `(m, n)` in place."""
     if quirk == "one constant feature":
         X[:, 0] = 0.1  # whose mean is not always 0.1 to the last bit
     elif quirk == "one feature of zeros":
         X[:, 0] = 0
     elif quirk == "one feature twice":
         X[:, -1] = X[:, 0]
-    elif quirk == "one example twice":
+    elif quirk == "one sample twice":
         X[-1] = X[0]
-    elif quirk == "all examples alike":
+    elif quirk == "all samples alike":
         X[:] = X[0]
     elif quirk == "whole numbers":
         np.round(X, out=X)
@@ -114,7 +114,7 @@ def make_strange(X, quirk):
 
 @st.composite
 def classified(draw, classes=(2, 4), most=14, magnitudes=(1.0,), quirks=QUIRKS):
-    """Draw examples `(m, n)` and labels `(m,)` from 0, each of them at least once."""
+    """Draw samples `(m, n)` and labels `(m,)` from 0, each of them at least once."""
     count = draw(st.integers(*classes))
     m, n = draw(st.integers(count, most)), draw(st.integers(1, most))
     rng = np.random.default_rng(draw(seeds))
@@ -160,7 +160,7 @@ def weights_of(model):
 
 @st.composite
 def descents(draw, steepest=0.3):
-    """Draw what gradient descent starts from: examples, a form, k models of one shape, and the steps to do."""
+    """Draw what gradient descent starts from: samples, a form, k models of one shape, and the steps to do."""
     kind = draw(st.sampled_from(["one unit", "softmax", "network"]))
     X, y = draw(classified(classes=(3, 4) if kind == "softmax" else (2, 4), most=20))
     y = y % 2 if kind == "one unit" else y

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.quick
 TOLERANCE = {"float64": 1e-9, "float32": 1e-4}
 
 
-def examples(pixels: bool, m: int = 40, n: int = 30) -> tuple[np.ndarray, np.ndarray]:
+def samples(pixels: bool, m: int = 40, n: int = 30) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(m)
     X = rng.integers(0, 256, (m, n), dtype=np.uint8) if pixels else rng.normal(size=(m, n))
     return X, rng.integers(0, 2, m)
@@ -44,7 +44,7 @@ def name(request) -> str:
 @pytest.mark.parametrize("pixels", [True, False], ids=["pixels", "features"])
 def test_many_steps_in_one_call(name, form, dtype, pixels):
     """One step a call is in test_training.py, for every backend too."""
-    X, labels = examples(pixels)
+    X, labels = samples(pixels)
     settings = {"iterations": 75, "learning_rate": 0.05, "record_every": 25, "form": form, "dtype": dtype}
     run = fastlr.train(X, labels, backend=name, **settings)
     expected = textbook_costs(X / 255 if pixels else X, labels, 75, 0.05, 25)
@@ -58,8 +58,8 @@ def test_many_steps_in_one_call(name, form, dtype, pixels):
 @pytest.mark.parametrize("pixels", [True, False], ids=["pixels", "features"])
 @pytest.mark.parametrize("named", [False, True])
 def test_arrays_in_arrays_out(name, form, dtype, pixels, named):
-    """Weights and probabilities are in the library, the dtype and on the device of the examples."""
-    X, labels = examples(pixels)
+    """Weights and probabilities are in the library, the dtype and on the device of the samples."""
+    X, labels = samples(pixels)
     given = native(name, X if pixels else X.astype(dtype), dtype)
     asked = {"backend": name} if named else {}
     run = fastlr.train(given, labels, test=(given, labels), iterations=50, form=form, dtype=dtype, **asked)
@@ -84,7 +84,7 @@ def test_arrays_in_arrays_out(name, form, dtype, pixels, named):
 
 
 def test_a_model_goes_from_one_library_to_another(name, tmp_path):
-    X, labels = examples(True)
+    X, labels = samples(True)
     there = fastlr.train(native(name, X), labels, iterations=20).model
     here = fastlr.train(X, labels, iterations=20, backend="numpy").model
     there.save(tmp_path / "m.safetensors")
@@ -99,7 +99,7 @@ def test_a_model_goes_from_one_library_to_another(name, tmp_path):
 
 
 def test_predictions_run_where_the_environment_says(name, monkeypatch):
-    X, labels = examples(True)
+    X, labels = samples(True)
     model = fastlr.train(X, labels, iterations=20, backend="numpy").model
     expected = model.predict_proba(X)
     monkeypatch.setenv("FASTLR_BACKEND", name)
@@ -108,23 +108,23 @@ def test_predictions_run_where_the_environment_says(name, monkeypatch):
 
 
 def test_what_is_not_finite_is_found_in_every_library(name):
-    X, labels = examples(False)
+    X, labels = samples(False)
     X[3, 7] = np.inf
-    with pytest.raises(InputError, match="example 3 holds inf at feature 7"):
+    with pytest.raises(InputError, match="sample 3 holds inf at feature 7"):
         fastlr.train(native(name, X), labels)
 
 
 @pytest.mark.parametrize("name", [one for one in every_backend() if REGISTRY[one.values[0]].library != "numpy"])
 def test_mixed_libraries_are_refused_by_name(name):
-    X, labels = examples(True)
+    X, labels = samples(True)
     given = native(name, X)
-    with pytest.raises(InputError, match=rf"test: its examples are of numpy, those of data of {library_of(given)}"):
+    with pytest.raises(InputError, match=rf"test: its samples are of numpy, those of data of {library_of(given)}"):
         fastlr.train(given, labels, test=(X, labels), iterations=1, backend=name)
     if is_shared(given):  # on the CPU both are the same memory to NumPy
         assert fastlr.train(given, labels, test=(X, labels), iterations=1).test_accuracy is not None
     with pytest.raises(InputError, match=rf"arrays of {library_of(given)}, but backend asks for numpy"):
         fastlr.train(given, labels, backend="numpy")
-    with pytest.raises(InputError, match=rf"examples of numpy, but labels of {library_of(given)}"):
+    with pytest.raises(InputError, match=rf"samples of numpy, but labels of {library_of(given)}"):
         fastlr.train(X, native(name, labels))
     assert fastlr.train(given, native(name, labels), iterations=1).costs
 
@@ -132,7 +132,7 @@ def test_mixed_libraries_are_refused_by_name(name):
 @pytest.mark.parametrize("name", ["torch", "jax"])
 def test_settings_of_the_library_are_left_as_they_were(name):
     module = pytest.importorskip(name, reason=f"{name} is not installed")
-    X, labels = examples(False)
+    X, labels = samples(False)
     if name == "torch":
         module.set_float32_matmul_precision("medium")
         fastlr.train(native(name, X), labels, iterations=2)
@@ -186,11 +186,11 @@ def test_a_graph_of_a_step_replays_it(monkeypatch):
 )
 def test_precision_is_refused_where_it_would_change_nothing(settings, says):
     with pytest.raises(InputError, match=says):
-        fastlr.train(*examples(True), **settings)
+        fastlr.train(*samples(True), **settings)
 
 
 def test_precision_is_reported():
-    run = fastlr.train(*examples(True), iterations=1)
+    run = fastlr.train(*samples(True), iterations=1)
     assert run.precision == run.as_dict()["precision"] == run.model.settings["precision"] == "full"
 
 
@@ -209,10 +209,10 @@ def test_what_does_not_run_says_what_would_help(monkeypatch):
             fastlr.train(np.eye(2), [0, 1])
 
 
-def test_the_readme_lists_what_the_registry_has():
+def test_the_page_on_backends_lists_what_the_registry_has():
     from pathlib import Path
 
-    text = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[1] / "docs" / "how-to" / "backends.md").read_text(encoding="utf-8")
     for entry in BUILT_IN:
         fused = ", ".join(entry.module().FUSED) or "none"
         assert f"| `{entry.name}` | `{entry.library}` | {fused} | {entry.help} |" in text

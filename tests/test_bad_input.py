@@ -82,7 +82,7 @@ def test_an_empty_class_folder(train_refused, pictures):
 
 def test_a_single_class(train_refused, pictures):
     shutil.rmtree(pictures / "light")
-    train_refused(pictures, says=("pictures: holds class 'dark' alone; examples of two classes are needed",))
+    train_refused(pictures, says=("pictures: holds class 'dark' alone; samples of two classes are needed",))
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_a_decompression_bomb(train_refused, pictures, monkeypatch):
 
 def test_labels_that_do_not_match_in_length(train_refused, tmp_path):
     np.savez(tmp_path / "x.npz", X=np.eye(4), y=[0, 1, 0])
-    train_refused(tmp_path / "x.npz", says=("x.npz: 4 examples and 3 labels; each example needs one",))
+    train_refused(tmp_path / "x.npz", says=("x.npz: 4 samples and 3 labels; each sample needs one",))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -141,7 +141,7 @@ def test_features_that_are_not_finite(train_refused, tmp_path, value):
     X = np.eye(4)
     X[2, 1] = value
     np.savez(tmp_path / "x.npz", X=X, y=[0, 1, 0, 1])
-    train_refused(tmp_path / "x.npz", says=(f"x.npz: example 2 holds {value} at feature 1",))
+    train_refused(tmp_path / "x.npz", says=(f"x.npz: sample 2 holds {value} at feature 1",))
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_features_that_are_not_finite(train_refused, tmp_path, value):
         (("--device", "cuda:9"), "device: numba has no device 'cuda:9' here; choose cpu"),
         (("--dtype", "float16"), "dtype: 'float16' is not a working dtype; choose float64 or float32"),
         (("--positive", "zebra"), "--positive: "),
-        (("--holdout", "12"), "--holdout: 12 of 12 examples; it must be from 1 to 11"),
+        (("--holdout", "12"), "--holdout: 12 of 12 samples; it must be from 1 to 11"),
         (("--holdout", "3", "--test", "x"), "--holdout: --test names the test data already"),
         (("--test", "nowhere"), "nowhere: no such file or folder"),
         (("--colour", "red"), "No such option: --colour"),
@@ -314,7 +314,7 @@ def test_several_idx_sets_in_one_folder(train_refused, tmp_path):
 def test_a_test_set_of_another_kind_is_refused_before_training(train_refused, pictures, tmp_path, monkeypatch):
     monkeypatch.setattr("fastlr.training.trained.follow", lambda *_: pytest.fail("it trained"))
     np.savez(tmp_path / "x.npz", X=np.ones((2, 192)), labels=["dark", "light"])
-    train_refused(pictures, "--size", 8, "--test", tmp_path / "x.npz", says=("x.npz: its examples are float64",))
+    train_refused(pictures, "--size", 8, "--test", tmp_path / "x.npz", says=("x.npz: its samples are float64",))
 
 
 def test_an_empty_positive(train_refused, pictures):
@@ -326,7 +326,7 @@ def test_a_model_of_another_channel_count_says_so(refused, pictures, tmp_path):
     rgba = np.concatenate([images, images[..., :1]], axis=3)
     fastlr.train(rgba, labels, iterations=2).model.save(tmp_path / "rgba.safetensors")
     picture = pictures / "dark" / "picture_000.png"
-    refused("predict", tmp_path / "rgba.safetensors", picture, says=("model: it takes examples of 4 channels",))
+    refused("predict", tmp_path / "rgba.safetensors", picture, says=("model: it takes samples of 4 channels",))
 
 
 def test_a_path_given_to_train_in_python(pictures):
@@ -337,7 +337,7 @@ def test_a_path_given_to_train_in_python(pictures):
 def test_a_test_set_of_another_size_or_class(train_refused, pictures, tmp_path):
     np.savez(tmp_path / "x.npz", images=np.zeros((2, 4, 4, 3), np.uint8), labels=["dark", "light"])
     train_refused(
-        pictures, "--size", 8, "--test", tmp_path / "x.npz", says=("x.npz: its examples have 48 numbers each",)
+        pictures, "--size", 8, "--test", tmp_path / "x.npz", says=("x.npz: its samples have 48 features each",)
     )
     np.savez(tmp_path / "x.npz", images=np.zeros((2, 8, 8, 3), np.uint8), labels=["dark", "grey"])
     train_refused(pictures, "--size", 8, "--test", tmp_path / "x.npz", says=("x.npz: holds class 'grey'",))
@@ -447,7 +447,7 @@ def test_running_out_of_memory_is_one_line(fastlr_command, pictures, monkeypatch
     )
     outcome = fastlr_command("train", pictures)
     assert outcome.status == 1
-    assert outcome.err == "fastlr: out of memory (Unable to allocate); use fewer or smaller examples\n"
+    assert outcome.err == "fastlr: out of memory (Unable to allocate); use fewer or smaller samples\n"
 
 
 def test_interruption_and_a_closed_pipe_are_quiet(pictures):

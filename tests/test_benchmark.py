@@ -54,7 +54,7 @@ def test_the_command_times_every_form(small, fastlr_command):
         assert row["bytes_per_step"] > 0
         assert row["bandwidth_share"] > 0
         assert row["ratio"]["min"] <= row["ratio"]["median"] <= row["ratio"]["max"]
-    assert fastlr_command("bench", "--backends", "numba").out.startswith("cats: 30 examples of 50 drawn pixels")
+    assert fastlr_command("bench", "--backends", "numba").out.startswith("cats: 30 samples of 50 drawn pixels")
 
 
 def test_a_wrong_backend_is_not_timed(small, fastlr_command, monkeypatch):
@@ -114,7 +114,7 @@ def test_the_bytes_of_a_step_are_counted(small):
 
 
 def test_the_probe_says_what_its_fits_took():
-    sizes = {"--examples": 400, "--features": 12, "--classes": 4, "--values": 3}
+    sizes = {"--samples": 400, "--features": 12, "--classes": 4, "--values": 3}
     arguments = [str(word) for pair in sizes.items() for word in pair]
     script = Path(__file__).parents[1] / "bench" / "probe.py"
     done = subprocess.run([sys.executable, script, *arguments], capture_output=True, text=True, check=True)

@@ -226,11 +226,11 @@ def test_other_arguments_are_refused(tmp_path, differs):
     assert (tmp_path / "c").read_bytes() == before
 
 
-@pytest.mark.parametrize("what", ["examples", "labels", "dtype", "order", "classes"])
+@pytest.mark.parametrize("what", ["samples", "labels", "dtype", "order", "classes"])
 def test_other_data_are_refused(tmp_path, what):
     fastlr.train(FEATURES, TWO, iterations=20, checkpoint=tmp_path / "c")
     X, y = FEATURES.copy(), TWO.copy()
-    if what == "examples":
+    if what == "samples":
         X[-1, -1] += 1e-9
     elif what == "labels":
         y[7] = 1 - y[7]

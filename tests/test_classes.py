@@ -93,7 +93,7 @@ def test_predict_names_any_of_the_classes(folder, tmp_path, fastlr_command):
     assert rows[1]["probability"] == pytest.approx(proba[0].max(), rel=1e-12)
 
 
-def test_a_class_without_examples_in_the_test_set(folder, tmp_path, fastlr_command):
+def test_a_class_without_samples_in_the_test_set(folder, tmp_path, fastlr_command):
     file = tmp_path / "m.safetensors"
     fastlr_command("train", folder, "--size", 12, "--model", file, "--iterations", 10)
     part = tmp_path / "part"

@@ -34,7 +34,7 @@ def test_train_json_is_one_object_and_nothing_else(fastlr_command, pictures, tmp
     assert (run["n_train"], run["n_test"], run["n_features"]) == (20, 10, 192)
     assert run["model"] == str(model)
     assert "Cost after iteration 100: " in outcome.err
-    assert f"test accuracy: {run['test_accuracy']} % of 10 examples" in outcome.err
+    assert f"test accuracy: {run['test_accuracy']} % of 10 samples" in outcome.err
     assert fastlr.load(model).costs == tuple(run["costs"])
 
 
@@ -182,7 +182,7 @@ def test_backends(fastlr_command):
 def test_progress_bar_on_a_terminal(pictures):
     seen = on_a_terminal("train", pictures, "--size", 8, "--iterations", 300, columns=100, errors_there=True)
     assert seen.status == 0
-    assert "20 examples of 192 numbers" in seen.text
+    assert "20 samples of 192 features" in seen.text
     assert "300/300" in seen.text
     assert "cost 0." in seen.text
     assert "Cost after iteration" not in seen.text

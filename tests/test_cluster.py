@@ -250,15 +250,15 @@ def test_bad_input(client, refused, shards, tmp_path, monkeypatch):
     (shards / "part-2.labels.npy").unlink()
     refused("train", shards, "--cluster", address, "--model", model, says=("part-2.npy: its labels are missing",))
     np.save(shards / "part-2.labels.npy", Y[:3])
-    refused("train", shards, "--cluster", address, "--model", model, says=("375 examples, but there are 3 labels",))
+    refused("train", shards, "--cluster", address, "--model", model, says=("375 samples, but there are 3 labels",))
     np.save(shards / "part-2.labels.npy", Y[:375])
     np.save(shards / "part-2.npy", X[:375, :5].astype(np.float32))
-    refused("train", shards, "--cluster", address, "--model", model, says=("all must hold examples of one kind",))
+    refused("train", shards, "--cluster", address, "--model", model, says=("all must hold samples of one kind",))
     assert not model.exists()
     strange = X.copy()
     strange[700, 3] = np.nan
     chunked = da.from_array(strange, chunks=400)
-    with pytest.raises(InputError, match="example 700 holds nan at feature 3"):
+    with pytest.raises(InputError, match="sample 700 holds nan at feature 3"):
         fastlr.train(chunked, Y, cluster=client)
 
 
@@ -267,8 +267,8 @@ def test_bad_input(client, refused, shards, tmp_path, monkeypatch):
     [
         (lambda D: D[:, 0], "of 1 axes"),
         (lambda D: D.sum(), "of 0 axes"),
-        (lambda D: D[:0], "at least one example"),
-        (lambda D: D[:, :0], "at least one example and one feature"),
+        (lambda D: D[:0], "at least one sample"),
+        (lambda D: D[:, :0], "at least one sample and one feature"),
         (lambda D: D[D[:, 0] > 0], "compute_chunk_sizes"),
         (lambda D: D.astype(complex), "complex128; uint8 pixels or real numbers"),
         (lambda D: D.astype(str), "uint8 pixels or real numbers"),
@@ -302,13 +302,13 @@ def test_a_client_that_is_closed():
 def test_a_path_that_a_worker_does_not_see_is_said(client, shards):
     data = fastlr.open_dataset(shards)
     (shards / "part-3.npy").rename(shards / "gone")
-    with pytest.raises(InputError, match=r"worker tcp://.*, examples 750 to 1499: .*part-3\.npy"):
+    with pytest.raises(InputError, match=r"worker tcp://.*, samples 750 to 1499: .*part-3\.npy"):
         fastlr.train(data, cluster=client, iterations=2)
 
 
 def test_what_fails_on_a_worker_is_one_line(client, fastlr_command, shards, monkeypatch):
     cluster = workers.Cluster(client, 10.0)
-    says = r"worker tcp://\S*, examples 0 to 9: ZeroDivisionError: division by zero"
+    says = r"worker tcp://\S*, samples 0 to 9: ZeroDivisionError: division by zero"
     with pytest.raises(workers.WorkerError, match=says) as caught:
         cluster.results([fails(cluster)])
     assert "\n" not in str(caught.value)
@@ -320,7 +320,7 @@ def test_what_fails_on_a_worker_is_one_line(client, fastlr_command, shards, monk
 
 
 def fails(cluster):
-    return cluster.submit("examples 0 to 9", _fails)
+    return cluster.submit("samples 0 to 9", _fails)
 
 
 def _fails():

@@ -51,7 +51,7 @@ def test_aligned_matches_names_not_positions(pets):
     two = pets.with_positive(["bee", "cat"])
     assert other.aligned(two.classes, two.class_of).labels.tolist() == [1, 0, 0]
     unused = from_arrays("unused", np.zeros((2, 2), np.uint8), [1, 1], ["dog", "ant"])
-    assert unused.aligned(pets.classes, pets.class_of).labels.tolist() == [0, 0], "a name without examples is no fault"
+    assert unused.aligned(pets.classes, pets.class_of).labels.tolist() == [0, 0], "a name without samples is no fault"
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_aligned_matches_names_not_positions(pets):
     [
         (lambda d: d.with_positive(["dog"]), "--positive: pets has no class 'dog'; it has ant, bee, cat"),
         (lambda d: d.balanced(), "--balance: pets has 3 classes; name the ones with --positive"),
-        (lambda d: d.holdout(7, 0), "--holdout: 7 of 7 examples; it must be from 1 to 6"),
+        (lambda d: d.holdout(7, 0), "--holdout: 7 of 7 samples; it must be from 1 to 6"),
         (lambda d: d.holdout(0, 0), "--holdout: 0 of 7"),
         (lambda d: d.aligned(("ant", "dog"), {}), "pets: holds class 'bee', unknown to the training data"),
         (

@@ -1,4 +1,7 @@
-"""Which trainings give the same bits whatever the cache, the threads and the processor: the table of the README."""
+"""Which trainings give the same bits whatever the cache, the threads and the processor.
+
+That is the table of docs/explanation/numerics.md.
+"""
 
 import json
 import subprocess

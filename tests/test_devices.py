@@ -68,7 +68,7 @@ everywhere = pytest.mark.parametrize(
 )
 
 
-def examples(classes=2, m=36, n=20, pixels=False):
+def samples(classes=2, m=36, n=20, pixels=False):
     rng = np.random.default_rng([classes, m, n])
     X = rng.integers(0, 256, (m, n), dtype=np.uint8) if pixels else rng.normal(size=(m, n))
     y = (X @ rng.normal(size=(n, classes)) * (0.01 if pixels else 1) + rng.gumbel(size=(m, classes))).argmax(axis=1)
@@ -102,7 +102,7 @@ def check_run(there, run, reference, X, dtype="float64", tolerance=None):
 def test_every_optimizer(there, optimizer, form, pixels, dtype):
     if form == "gram" and not OPTIMIZERS[optimizer].has_gram_form:
         form = "auto"
-    X, y = examples(classes=3, pixels=pixels)
+    X, y = samples(classes=3, pixels=pixels)
     settings = {"iterations": 12, "learning_rate": 0.05, "l2": 0.01, "record_every": 4, "optimizer": optimizer}
     settings |= {"form": form, "dtype": dtype}
     given = there(X) if pixels else there(X, dtype)
@@ -125,7 +125,7 @@ def test_every_optimizer(there, optimizer, form, pixels, dtype):
     ids=str,
 )  # fmt: skip
 def test_networks_batches_and_standardized_features(there, more):
-    X, y = examples()
+    X, y = samples()
     settings = {"iterations": 20, "learning_rate": 0.05, "record_every": 5, "l2": 0.1} | more
     given, labels = there(X), there(y)
     run = fastlr.train(given, labels, test=(given[:9, ...], labels[:9]), **settings)
@@ -149,7 +149,7 @@ def test_networks_batches_and_standardized_features(there, more):
 )
 @pytest.mark.parametrize("standardize", [False, True], ids=["as it is", "standardized"])
 def test_every_solver(there, solver, form, classes, standardize):
-    X, y = examples(classes, m=24 if form == "gram" else 60, n=30 if form == "gram" else 8)
+    X, y = samples(classes, m=24 if form == "gram" else 60, n=30 if form == "gram" else 8)
     settings = {"l2": 0.1, "solver": solver, "form": form, "tol": 1e-10, "standardize": standardize}
     given = there(X)
     run, reference = fastlr.train(given, y, **settings), fastlr.train(X, y, backend="numpy", **settings)
@@ -160,7 +160,7 @@ def test_every_solver(there, solver, form, classes, standardize):
 @everywhere
 @pytest.mark.parametrize("form", FORMS)
 def test_sweep_and_path(there, form):
-    X, y = examples(3, m=30, n=40)
+    X, y = samples(3, m=30, n=40)
     given, settings = there(X), {"l2": [0.1, 1.0], "folds": 3, "form": form}
     many = {"learning_rates": [0.1, 0.01], "iterations": 20, **settings}
     for run, reference in zip(fastlr.sweep(given, y, **many), fastlr.sweep(X, y, backend="numpy", **many), strict=True):
@@ -175,7 +175,7 @@ def test_sweep_and_path(there, form):
 
 @everywhere
 def test_a_rate_that_diverges(there):
-    X, y = examples()
+    X, y = samples()
     given = there(1e3 * X)
     with pytest.warns(fastlr.DivergenceWarning, match="diverged: the cost was no longer finite at iteration"):
         run = fastlr.train(given, y, learning_rate=1e307, iterations=9, record_every=1)
@@ -207,7 +207,7 @@ def test_pictures_their_model_file_and_their_report(there, tmp_path):
 @pytest.mark.parametrize("classes", [2, 3])
 @pytest.mark.parametrize("form", FORMS)
 def test_the_estimator(there, form, classes):
-    X, y = examples(classes, m=30, n=40)
+    X, y = samples(classes, m=30, n=40)
     weights = np.random.default_rng(0).uniform(0.5, 2, 30)
     given, labels, counted = there(X), there(y.astype(np.int32)), there(weights)
     clf = fastlr.LogisticRegression(tol=1e-7, form=form, C=0.1, class_weight="balanced").fit(given, labels, counted)
@@ -231,7 +231,7 @@ def test_the_estimator(there, form, classes):
 @pytest.mark.parametrize("scoring", [None, "neg_log_loss"])
 @pytest.mark.parametrize("refit", [True, False])
 def test_the_cross_validated_estimator(there, scoring, refit):
-    X, y = examples(3, m=45)
+    X, y = samples(3, m=45)
     settings = {"Cs": [0.01, 1.0], "cv": 3, "tol": 1e-9, "scoring": scoring, "refit": refit}
     given = there(X)
     clf = fastlr.LogisticRegressionCV(**settings).fit(given, y)
@@ -244,7 +244,7 @@ def test_the_cross_validated_estimator(there, scoring, refit):
 
 @everywhere
 def test_the_core(there):
-    X, y = examples(pixels=True)
+    X, y = samples(pixels=True)
     W, b, Y = np.full((2, 20), 0.1), np.zeros((2, 1)), y[np.newaxis].astype(float)
     given = [there(array) for array in (W, b, X.T, Y)]
     with choose_backend(there.name, there.device).scope():
@@ -285,7 +285,7 @@ def test_tensors_on_the_cpu_and_numpy_arrays_never_set_up_cuda(backend, monkeypa
     ):
         monkeypatch.setattr(torch.cuda, name, refuse)
     monkeypatch.setattr("fastlr.backends.cupy.devices", refuse)
-    X, y = examples()
+    X, y = samples()
     for given in (X, torch.asarray(X)):
         if given is X or backend is None:
             run = fastlr.train(given, y, iterations=3, backend=backend)

@@ -53,7 +53,7 @@ def test_a_fit_that_is_watched_is_the_same(name, capsys):
 
 
 def problem(name):
-    """Return examples and labels, of scikit-learn's own or drawn."""
+    """Return samples and labels, of scikit-learn's own or drawn."""
     rng = np.random.default_rng(3)
     if name in ("iris", "digits", "breast_cancer"):
         return getattr(datasets, f"load_{name}")(return_X_y=True)
@@ -208,7 +208,7 @@ def test_a_warm_start_starts_from_the_last_fit():
         clf.fit(X[:, :5], y)
 
 
-def test_examples_are_read_in_their_dtype():
+def test_samples_are_read_in_their_dtype():
     rng = np.random.default_rng(0)
     y = rng.integers(0, 3, 90)
     for dtype, works_in in ((np.float32, "float32"), (np.float16, "float32"), (np.uint8, "float64"), (int, "float64")):
@@ -282,7 +282,7 @@ def test_arrays_of_a_library_give_arrays_of_it(name):
             clf.predict(X)
         X[1, 2] = np.nan
         bad = backend.asarray(X)
-        with pytest.raises(ValueError, match="X: example 1 holds nan at feature 2"):
+        with pytest.raises(ValueError, match="X: sample 1 holds nan at feature 2"):
             clf.fit(bad, labels)
 
 
@@ -319,7 +319,7 @@ def test_what_cannot_be_done_is_refused_by_name(parameters, X, y, message):
         fastlr.LogisticRegression(**parameters).fit(X, y)
 
 
-def test_sparse_examples_are_refused_by_name():
+def test_sparse_samples_are_refused_by_name():
     with pytest.raises(TypeError, match="Sparse data was passed"):
         fastlr.LogisticRegression().fit(csr_matrix(X3), Y3)
 
@@ -467,13 +467,13 @@ def test_a_class_that_a_fold_lacks_is_still_a_class():
         ({"Cs": 0}, None, "Cs: 0; a whole number of at least 1 is needed"),
         ({"Cs": [1, -1]}, None, "Cs: np.float64.-1.0.; a positive number is needed|Cs: .*-1"),
         ({"cv": []}, None, "cv: it has no folds"),
-        ({"cv": [(range(6), [])]}, None, "cv: fold 0 has no training or no test examples"),
+        ({"cv": [(range(6), [])]}, None, "cv: fold 0 has no training or no test samples"),
         ({"cv": [(range(100), [1000])]}, None, "cv: an index is out of range; indices are below"),
         ({"Cs": [[1.0, 2.0]]}, None, r"Cs: they have shape \(1, 2\); a list of values is needed"),
         ({"l1_ratios": (0.5,)}, None, r"supports only 'l2' or None penalties, got l1_ratios=\(0.5,\)"),
         ({"cv": 4}, None, "n_splits=4 cannot be greater than the number of members in each class"),
         ({"cv": 2, "scoring": "speed"}, None, "'speed' is not a valid scoring value"),
-        ({"cv": [([0, 1], [2, 3, 4, 5])]}, [0, 0, 1, 1, 1, 1], "cv: the examples without fold 0 have no weight"),
+        ({"cv": [([0, 1], [2, 3, 4, 5])]}, [0, 0, 1, 1, 1, 1], "cv: the samples without fold 0 have no weight"),
     ],
 )
 def test_cross_validation_that_cannot_be_is_refused(parameters, weights, message):
@@ -539,7 +539,7 @@ def test_a_warm_start_without_intercept_has_none():
     np.testing.assert_allclose(found.coef_, Peer(fit_intercept=False, tol=1e-10).fit(X, y).coef_, rtol=1e-4)
 
 
-def test_examples_beyond_float32_are_predicted_by_a_fit_in_float32():
+def test_samples_beyond_float32_are_predicted_by_a_fit_in_float32():
     X, y = np.eye(6, 3, dtype=np.float32), np.array([1, 0, 0, 0, 0, 0])
     clf = fastlr.LogisticRegression().fit(X, y)
     far = np.array([[1e39, 0, 0], [-1e39, 0, 0]])

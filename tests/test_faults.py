@@ -296,8 +296,8 @@ def test_a_thousand_kinds_of_metadata(tmp_path):
                 continue
             loaded += 1
             model.save(odd)
-            example = np.zeros((1, 192), np.uint8 if model.reads_pixels else np.float64)
-            assert np.isfinite(model.predict_proba(example)).all(), (key, value)
+            sample = np.zeros((1, 192), np.uint8 if model.reads_pixels else np.float64)
+            assert np.isfinite(model.predict_proba(sample)).all(), (key, value)
     assert 0 < loaded < 40
 
 

@@ -162,7 +162,7 @@ def test_inert_stand_ins_cannot_be_turned_into_calls(tmp_path):
         ({b"data": [1], b"labels": [0]}, "'data' is not a uint8 array"),
         ({b"data": np.zeros((2, 3072)), b"labels": [0, 1]}, "'data' is not a uint8 array"),
         ({b"data": np.zeros((2, 3072), np.uint8), b"labels": "ab"}, "'labels' is not a list of whole numbers"),
-        ({b"data": np.zeros((2, 3072), np.uint8), b"labels": [0]}, "2 examples and 1 labels"),
+        ({b"data": np.zeros((2, 3072), np.uint8), b"labels": [0]}, "2 samples and 1 labels"),
         ({b"data": np.zeros((2, 3072), np.uint8), b"labels": [0, 10]}, "labels run from 0 to 10"),
     ],
 )
@@ -253,3 +253,40 @@ def test_folders_with_the_names_of_idx_files(tmp_path):
     write_idx(tmp_path, images[..., 0], labels)
     (tmp_path / "train-images.idx3-ubyte").mkdir()
     assert len(open_dataset(tmp_path)) == 12
+
+
+@pytest.mark.parametrize("kind", ["h5", "npy", "safetensors", "parquet"])
+def test_the_working_folder_may_change(tmp_path, monkeypatch, kind):
+    """A name that is relative means the folder at the time of the call, also for rows that are read later."""
+    monkeypatch.setattr("fastlr.data.rows.LARGE", 1)
+    for module in ("arrays", "hdf5", "tensors", "table"):
+        monkeypatch.setattr(f"fastlr.data.{module}.LARGE", 1, raising=False)
+    opened = {}
+    for place, value in (("one", 1.0), ("two", 2.0)):
+        folder = tmp_path / place
+        folder.mkdir()
+        monkeypatch.chdir(folder)
+        # The second file has another layout: what is known of the first does not fit it.
+        X = np.full((40 if place == "one" else 400, 3 if place == "one" else 5), value)
+        y = np.arange(len(X)) % 2
+        if kind == "h5":
+            with h5py.File("x.h5", "w") as file:
+                file["images"], file["labels"] = X, y
+        elif kind == "npy":
+            np.save("x.npy", X)
+            np.save("x.labels.npy", y)
+        elif kind == "safetensors":
+            from safetensors.numpy import save_file
+
+            save_file({"X": X, "y": y}, "x.safetensors")
+        else:
+            import pyarrow as pa
+            from pyarrow import parquet
+
+            monkeypatch.setattr("fastlr.data.table.free_memory", lambda: 0, raising=False)
+            parquet.write_table(pa.table({"features": X.tolist(), "label": y}), "x.parquet")
+        opened[value] = open_dataset(f"x.{kind}"), X
+    monkeypatch.chdir(tmp_path)
+    for value, (data, X) in opened.items():
+        np.testing.assert_array_equal(np.asarray(data.images), X, err_msg=f"{kind}, {value}")
+        assert data.labels.tolist() == (np.arange(len(X)) % 2).tolist()

@@ -283,7 +283,7 @@ def test_a_decompression_bomb_in_a_table(tmp_path, refused, monkeypatch):
         ({"names": ("a", "a")}, "two classes have the same name; it has a, a"),
         ({"cells": ["a"] * 12, "kind": pa.string()}, "column 'image': it is of type string; encoded pictures, a st"),
         ({"cells": [{"path": "a"}] * 12, "kind": pa.struct([("path", pa.string())])}, "column 'image': it is of type"),
-        ({"cells": [], "labels": [], "label_kind": pa.int64()}, "holds no rows; at least one example of each class"),
+        ({"cells": [], "labels": [], "label_kind": pa.int64()}, "holds no rows; at least one sample of each class"),
     ],
 )
 def test_other_columns_are_named(tmp_path, refused, changes, words):
@@ -300,7 +300,7 @@ def test_other_columns_are_named(tmp_path, refused, changes, words):
         ([[1.0, 2.0], [3.0]], "row 1, column 'X': holds 1 numbers; each row needs as many (2)"),
         ([[1.0, 2.0], None], "row 1, column 'X': holds 0 numbers"),
         ([None, [1.0]], "row 0, column 'X': holds 0 numbers"),
-        ([[1.0], [None]], "example 1 holds nan at feature 0; finite numbers are needed"),
+        ([[1.0], [None]], "sample 1 holds nan at feature 0; finite numbers are needed"),
         ([["a"], ["b"]], "column 'X': it holds lists of text; lists of numbers are needed"),
         ([[[1.0]], [[2.0]]], "column 'X': it is of type list<element: list<element: double>>; lists of numbers"),
         ([1.0, 2.0], "column 'X': it is of type double; lists of numbers are needed"),

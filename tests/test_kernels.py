@@ -36,7 +36,7 @@ def team(request, monkeypatch):
     return request.param
 
 
-def examples(m: int, n: int, dtype: type, seed: int = 0) -> np.ndarray:
+def samples(m: int, n: int, dtype: type, seed: int = 0) -> np.ndarray:
     rng = np.random.default_rng([m, n, seed])
     if dtype is np.uint8:
         return rng.integers(0, 256, (m, n), dtype=np.uint8)
@@ -48,7 +48,7 @@ def examples(m: int, n: int, dtype: type, seed: int = 0) -> np.ndarray:
 @pytest.mark.parametrize(("m", "n"), SHAPES)
 @pytest.mark.parametrize("k", [1, 3])
 def test_project_and_combine(team, m, n, k, dtype, work):
-    X, rng = examples(m, n, dtype).T, np.random.default_rng(k)
+    X, rng = samples(m, n, dtype).T, np.random.default_rng(k)
     W, C = rng.normal(size=(k, n)).astype(work), rng.normal(size=(k, m)).astype(work)
     for got, expected in (
         (arrays.project(W, X, 0.5), core.project(W.astype(float), X, 0.5)),
@@ -74,7 +74,7 @@ def test_multiply(team, k, units, n, order, work):
 def test_predict(team, few, monkeypatch):
     if not few:
         monkeypatch.setattr(core, "BLOCK", 0)
-    X, rng = examples(30, 40, np.uint8).T, np.random.default_rng(0)
+    X, rng = samples(30, 40, np.uint8).T, np.random.default_rng(0)
     W, b = rng.normal(size=(1, 40)), rng.normal(size=(1, 1))
     expected = textbook.sigmoid(W @ (X / 255) + b)
     np.testing.assert_allclose(arrays.predict(W, b, X, 1 / 255), expected, rtol=1e-12)
@@ -82,7 +82,7 @@ def test_predict(team, few, monkeypatch):
 
 @pytest.mark.parametrize(("m", "n"), [*SHAPES, (70, 33_026)])
 def test_the_gram_matrix_of_pixels_is_exact(team, m, n):
-    X = examples(m, n, np.uint8).T
+    X = samples(m, n, np.uint8).T
     X[:, 0] = 255
     K = matrix.gram_matrix(X, np.float64)
     assert K.upper.dtype == (np.int32 if n <= 33_025 else np.float64)
@@ -104,7 +104,7 @@ def test_the_largest_int32_gram_matrix():
 @pytest.mark.parametrize(("m", "n"), [*SHAPES, (1100, 3)])
 @pytest.mark.parametrize("k", [1, 4])
 def test_the_gram_product(team, m, n, k, dtype, work):
-    X = examples(m, n, dtype).T
+    X = samples(m, n, dtype).T
     C = np.random.default_rng(k).normal(size=(k, m)).astype(work)
     got = matrix.gram_product(C, matrix.gram_matrix(X, work))
     expected = core.gram_product(C.astype(float), core.gram_matrix(X, np.float64))
@@ -125,7 +125,7 @@ def test_the_numbers_that_are_repeated_are_the_kernels_own():
 @pytest.mark.parametrize("weighted", [False, True])
 def test_fused_steps_follow_plain_steps(team, form, m, n, k, dtype, work, weighted):
     """From any weights, with l2, labels and counts of one's own, the state of every step."""
-    rng, data = np.random.default_rng(n), examples(m, n, dtype)
+    rng, data = np.random.default_rng(n), samples(m, n, dtype)
     numba, numpy = choose_backend("numba", dtype=work), choose_backend("numpy", dtype="float64")
     W, b = rng.normal(size=(k, 1, n)) * 0.1, rng.normal(size=(k, 1, 1))
     Y = rng.integers(0, 2, (k, 1, m)).astype(float)
@@ -158,7 +158,7 @@ def test_fused_steps_follow_plain_steps(team, form, m, n, k, dtype, work, weight
 def test_steps_in_whole_numbers_follow_plain_steps(team, m, n, work):
     """Ragged ends of rows and columns, more rows than a block, more features than 32 bits could add up."""
     numba, numpy = choose_backend("numba", dtype=work), choose_backend("numpy")
-    X, rng = examples(m, n, np.uint8).T, np.random.default_rng(m)
+    X, rng = samples(m, n, np.uint8).T, np.random.default_rng(m)
     W, b, Y = rng.normal(size=(2, 1, n)), np.zeros((2, 1, 1)), rng.integers(0, 2, (1, 1, m)).astype(float)
     rates, l2 = np.array([[[1e-2]], [[1e-3]]]), np.array([[[0.0]], [[0.1]]])
     fused = Resident(FORMS["primal"].of(X, numba.floats(W), 1 / 255, numba.kernels), *map(numba.floats, (Y, rates, l2)))
@@ -179,7 +179,7 @@ def test_fused_networks_follow_plain_ones(team, monkeypatch, form, m, n, units, 
     """Two networks from any weights, with l2 and rates of their own: every number of the state, call by call."""
     monkeypatch.setattr(starting, "ALONE", 0)
     monkeypatch.setattr(steps, "BATCH_ROWS", 8)
-    rng, data, network = np.random.default_rng(n), examples(m, n, dtype), Network(units[:-1], units[-1])
+    rng, data, network = np.random.default_rng(n), samples(m, n, dtype), Network(units[:-1], units[-1])
     numba, numpy = choose_backend("numba", dtype=work), choose_backend("numpy", dtype="float64")
     layers = [[rng.normal(size=(2, *part.shape)) * 0.3 for part in layer] for layer in network.draw(n, 0)]
     scale = 1 / 255 if dtype is np.uint8 else 1.0
@@ -244,7 +244,7 @@ def test_sigmoid_losses(team, monkeypatch, k, weighted, work):
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64])
 @pytest.mark.parametrize(("k", "units", "m", "n"), [(1, 2, 1, 1), (2, 3, 9, 5), (1, 10, 203, 65), (3, 64, 41, 33)])
 def test_loss_and_gradient(team, k, units, m, n, dtype, work):
-    X, rng = examples(m, n, dtype), np.random.default_rng(m)
+    X, rng = samples(m, n, dtype), np.random.default_rng(m)
     scale = 1 / 255 if dtype is np.uint8 else 2.0
     W, b = (20 * rng.normal(size=shape).astype(work) for shape in ((k, units, n), (k, units, 1)))
     labels, weights = rng.integers(0, units, m), rng.uniform(0, 2, (k, 1, m)).astype(work)
@@ -265,7 +265,7 @@ def test_loss_and_gradient(team, k, units, m, n, dtype, work):
 
 
 def test_a_pass_takes_what_the_kernel_does_not_read_and_keeps_what_is_no_number():
-    X, labels = np.asfortranarray(examples(9, 5, np.float64)), np.arange(9) % 3
+    X, labels = np.asfortranarray(samples(9, 5, np.float64)), np.arange(9) % 3
     x = Vector(np.ones((1, 3, 5)), np.zeros((1, 3, 1)))
     assert arrays.loss_and_gradient(*x[:2], X.T, labels, 1.0, None, 8) is None
     form = PrimalForm(X.T, x.W, 1.0, {"loss_and_gradient": arrays.loss_and_gradient}, None)
@@ -281,7 +281,7 @@ def test_a_pass_takes_what_the_kernel_does_not_read_and_keeps_what_is_no_number(
 @pytest.mark.parametrize(("k", "units", "m", "n"), [(1, 1, 2, 1), (2, 1, 60, 5), (1, 3, 45, 9), (3, 4, 70, 7)])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_newton_steps(team, k, units, m, n, dtype, work, weighted):
-    X, rng = examples(m, n, dtype), np.random.default_rng(m)
+    X, rng = samples(m, n, dtype), np.random.default_rng(m)
     scale = 1 / 255 if dtype is np.uint8 else 2.0
     Y = one_hot(rng.integers(0, max(2, units), m), units)[np.newaxis].astype(work)
     counts = rng.uniform(0, 2, (k, 1, m)).astype(work) if weighted else None
@@ -321,7 +321,7 @@ def test_newton_steps(team, k, units, m, n, dtype, work, weighted):
 @pytest.mark.parametrize("intercept", [True, False])
 @pytest.mark.parametrize("plain", [True, False], ids=["as it is", "weighted and standardized"])
 def test_primal_conjugate_gradients(team, k, units, m, n, dtype, work, intercept, plain, monkeypatch):
-    X, rng = examples(m, n, dtype), np.random.default_rng(m)
+    X, rng = samples(m, n, dtype), np.random.default_rng(m)
     Y = one_hot(rng.integers(0, max(2, units), m), units)[np.newaxis]
     counts = None if plain else rng.uniform(0, 2, (k, 1, m))
     moments = None if plain else (X.mean(axis=0)[None, :] / 255, X.std(axis=0)[None, :] / 255)
@@ -351,7 +351,7 @@ def test_primal_conjugate_gradients(team, k, units, m, n, dtype, work, intercept
 @pytest.mark.parametrize(("units", "m", "n"), [(1, 60, 5), (3, 45, 9)])
 @pytest.mark.parametrize("tol", [1e-2, 1e-6, 0.0])
 def test_newton_steps_in_one_call_are_those_one_by_one(units, m, n, tol):
-    X, rng = examples(m, n, np.float64), np.random.default_rng(m)
+    X, rng = samples(m, n, np.float64), np.random.default_rng(m)
     Y = one_hot(rng.integers(0, max(2, units), m), units)[np.newaxis]
     form = PrimalForm.of(X.T, np.zeros((1, units, n)), 2.0, {"newton_steps": arrays.newton_steps}, None)
     objective = Resident(form, Y, *(np.full((1, 1, 1), 1e-3),) * 2, Network((), units))
@@ -380,7 +380,7 @@ def test_lbfgs_in_one_call_goes_where_its_steps_go(monkeypatch, m, n, spectrum, 
     """
     monkeypatch.setattr("fastlr.objectives.preconditioner.pays", lambda *_: spectrum)
     monkeypatch.setattr("fastlr.objectives.gram_factor.pays", lambda n, m, units: m < n)
-    X, y = examples(m, n, np.dtype(dtype).type), np.arange(m) % classes
+    X, y = samples(m, n, np.dtype(dtype).type), np.arange(m) % classes
     outputs, y = 1 if classes == 2 else classes, y.astype(np.int64)
     own = {"tol": 1e-5, "iterations": 50, "standardize": "standardize" in more}
     settings = PathSettings(solver="lbfgs", form="primal", **own)
@@ -411,13 +411,13 @@ def test_lbfgs_in_one_call_goes_where_its_steps_go(monkeypatch, m, n, spectrum, 
 def test_lbfgs_in_one_call_starts_where_it_is_told_and_ends_where_rounding_does():
     import fastlr
 
-    X, y = examples(60, 9, np.float64), np.arange(60) % 3
+    X, y = samples(60, 9, np.float64), np.arange(60) % 3
     clf = fastlr.LogisticRegression(solver="lbfgs", form="primal", tol=1e-8, warm_start=True).fit(X, y)
     first = clf.coef_
     assert clf.fit(X, y).n_iter_[0] == 0
     np.testing.assert_array_equal(clf.coef_, first)
     wide = fastlr.LogisticRegression(solver="lbfgs", form="primal", tol=1e-8, warm_start=True)
-    X = examples(20, 50, np.float64)
+    X = samples(20, 50, np.float64)
     one = wide.fit(X, y[:20]).coef_.copy()
     wide.set_params(C=2.0).fit(X, y[:20])  # from weights, not from zero
     alone = fastlr.LogisticRegression(C=2.0, solver="lbfgs", form="primal", tol=1e-8).fit(X, y[:20])
@@ -442,7 +442,7 @@ def test_gram_newton_steps_on_the_triangle_that_is_kept(team, m, k, work):
     rng = np.random.default_rng(m)
     h, l2, right = rng.uniform(0, 0.1, (k, 1, m)), rng.uniform(0.1, 1, (k, 1, 1)), rng.normal(size=(k, m, 2))
     given = [array.astype(work) for array in (h, l2, right)]
-    for X in (examples(m, 50, np.uint8), examples(m, 50, work)):
+    for X in (samples(m, 50, np.uint8), samples(m, 50, work)):
         K = matrix.gram_matrix(X.T, work)
         exact = core.gram_matrix(X.T, np.float64)
         np.testing.assert_allclose(matrix.gram_diagonal(K)[:, :m], core.diagonal(exact), rtol=RTOL[work])
@@ -466,7 +466,7 @@ def test_conjugate_gradients_follow_the_plain_ones(team, m, weighted, intercept,
 
     Without an intercept pixels, all of them positive, would have a condition that takes the digits from both.
     """
-    data, rng = examples(m, 300, np.uint8 if intercept else np.float32), np.random.default_rng(m)
+    data, rng = samples(m, 300, np.uint8 if intercept else np.float32), np.random.default_rng(m)
     D, Y = rng.normal(size=(1, 1, m)) * 1e-3, rng.integers(0, 2, (1, 1, m)).astype(float)
     weights = rng.uniform(0, 2, (1, 1, m)) if weighted else None
     monkeypatch.setattr(newton_cg, "SHARE", 0.0)
@@ -493,7 +493,7 @@ def test_conjugate_gradients_follow_the_plain_ones(team, m, weighted, intercept,
 def test_where_the_initial_weights_are_not_zero_no_kernel_stands_in(monkeypatch):
     import fastlr
 
-    X, labels = examples(40, 60, np.float64), np.arange(40) % 2
+    X, labels = samples(40, 60, np.float64), np.arange(40) % 2
     started, start = [], starting.start
     monkeypatch.setattr(starting, "start", lambda kernel, *rest: (started.append(kernel), start(kernel, *rest)))
     clf = fastlr.LogisticRegression(solver="newton-cg", form="gram", warm_start=True, C=1.0).fit(X, labels)
@@ -510,7 +510,7 @@ def test_large_networks_go_the_plain_way(monkeypatch):
     """Above the first layer, where a BLAS does better."""
     import fastlr
 
-    X, labels = examples(40, 30, np.uint8), np.arange(40) % 3
+    X, labels = samples(40, 30, np.uint8), np.arange(40) % 3
     started, start = [], starting.start
     monkeypatch.setattr(starting, "start", lambda kernel, *rest: (started.append(kernel), start(kernel, *rest)))
     for more in ({"form": "primal"}, {"form": "gram"}, {"batch_size": 8}):
@@ -534,7 +534,7 @@ def test_processors_without_the_instruction(team, monkeypatch):
     assert (sums == rows[4:8, :16] @ rows[16:, :16].T).all()
 
     monkeypatch.setattr(steps, "_has_vectors", lambda: False)
-    X, labels = examples(50, 30, np.uint8), np.arange(50) % 2
+    X, labels = samples(50, 30, np.uint8), np.arange(50) % 2
     plain, fused = (steps_of(backend, X, labels, 40) for backend in ("numpy", "numba"))
     np.testing.assert_allclose(fused, plain, rtol=1e-12)
 
@@ -567,7 +567,7 @@ def test_digits_hold_a_number_to_its_unit():
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_what_is_not_finite_stays_so_in_whole_numbers(team, bad):
     numba = choose_backend("numba")
-    X, W = examples(40, 33, np.uint8).T, np.zeros((1, 1, 33))
+    X, W = samples(40, 33, np.uint8).T, np.zeros((1, 1, 33))
     W[0, 0, 5] = bad
     problem = Resident(
         FORMS["primal"].of(X, W, 1 / 255, numba.kernels), np.ones((1, 1, 40)), np.ones((1, 1, 1)), np.zeros((1, 1, 1))
@@ -652,7 +652,7 @@ def test_warm_up_compiles_all_that_training_asks_for(fastlr_command, tmp_path, m
     for dtype in ("float64", "float32"):
         for form in FORMS:
             for read in (np.uint8, np.float32, np.float64):
-                X, labels = examples(30, 40, read), np.arange(30) % 2
+                X, labels = samples(30, 40, read), np.arange(30) % 2
                 for layers in ((), (4, 3)):
                     settings = {"l2": [0.1], "iterations": 5, "form": form, "dtype": dtype, "layers": layers}
                     fastlr.sweep(X, labels, learning_rates=[0.1, 0.2], folds=2, **settings)
@@ -663,12 +663,12 @@ def test_warm_up_compiles_all_that_training_asks_for(fastlr_command, tmp_path, m
                             fastlr.sweep(X, np.arange(30) % classes, l2=[0.1, 1.0], folds=2, **settings)
                 fastlr.train(X, labels, iterations=2, batch_size=8, dtype=dtype)
                 fastlr.train(X, labels, iterations=2, standardize=True, form=form, dtype=dtype)
-        X = examples(30, 5, np.dtype(dtype).type)
+        X = samples(30, 5, np.dtype(dtype).type)
         fastlr.fit_many(X[np.newaxis], np.arange(30) % 3)
-        long = examples(70_000, 2, np.dtype(dtype).type)
+        long = samples(70_000, 2, np.dtype(dtype).type)
         fastlr.LogisticRegression(tol=9.0, solver="newton-cg", form="primal").fit(long, long[:, 0] > 0)
         fastlr.fit_many(X, np.arange(30) % 2, subsets=[np.arange(9), np.arange(4)], dtype=dtype)
-    wide = examples(4, matrix.INT32_FEATURES + 5, np.uint8)
+    wide = samples(4, matrix.INT32_FEATURES + 5, np.uint8)
     fastlr.train(wide, [0, 1, 0, 1], iterations=2, form="gram")
     assert {name: len(kernel.overloads) for name, kernel in KERNELS.items()} == before
 
@@ -714,7 +714,7 @@ def test_what_no_kernel_reads_goes_the_plain_way():
 def test_conjugate_gradients_leave_what_the_kernel_does_not_read_to_the_plain_way():
     import fastlr
 
-    X, labels = examples(60, 8, np.float16), np.arange(60) % 2
+    X, labels = samples(60, 8, np.float16), np.arange(60) % 2
     plain = fastlr.LogisticRegression(solver="newton-cg", form="primal", tol=1e-9).fit(X.astype(float), labels)
     for given in (X, np.asfortranarray(X.astype(float))):
         found = fastlr.LogisticRegression(solver="newton-cg", form="primal", tol=1e-5).fit(given, labels)
@@ -726,7 +726,7 @@ def test_what_may_not_be_written_needs_no_kernel_of_its_own():
     from fastlr.kernels.cpu.compiling import KERNELS
 
     found, counts = [], []
-    X, labels = examples(60, 8, np.float32), np.arange(60) % 3
+    X, labels = samples(60, 8, np.float32), np.arange(60) % 3
     for _ in range(2):
         clf = fastlr.LogisticRegression(solver="newton-cg", form="primal").fit(X, labels)
         found.append((clf.coef_, clf.predict_proba(X)))

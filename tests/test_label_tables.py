@@ -1,4 +1,4 @@
-"""Tables of labels: a model for each column, all fitted in one reading of the examples."""
+"""Tables of labels: a model for each column, all fitted in one reading of the samples."""
 
 import numpy as np
 import pytest
@@ -46,7 +46,7 @@ def test_a_table_is_fitted_as_its_columns_are(monkeypatch, solver, form, streams
             pytest.skip("newton keeps the data in memory")
         monkeypatch.setenv("FASTLR_MEMORY", "1")
     if form == "gram" and solver == "lbfgs":
-        pytest.skip("with more examples than features L-BFGS in the Gram form does not see all directions")
+        pytest.skip("with more samples than features L-BFGS in the Gram form does not see all directions")
     fitted = fastlr.LogisticRegression(tol=1e-10, max_iter=1000, solver=solver, form=form, class_weight=class_weight)
     fitted.fit(X, Y)
     np.testing.assert_allclose(coefficients(fitted), one_by_one(Y, class_weight=class_weight), atol=1e-6)
@@ -185,7 +185,7 @@ def test_columns_of_one_value_are_said():
         (Y * 2, {}, "row 0 holds 2 in column"),
         (np.where(Y == 1, -1, Y), {}, "missing_label=-1 leaves such labels out"),
         (Y.astype(str), {}, "zeros and ones are needed"),
-        (Y[:10], {}, "10 rows of labels for 200 examples"),
+        (Y[:10], {}, "10 rows of labels for 200 samples"),
         (Y, {"missing_label": 7}, "missing_label: 7; -1 or NaN is needed"),
         (Y[:, 0], {"missing_label": -1}, "y is no table of labels"),
         (np.full_like(Y, -1), {"missing_label": -1}, "no label of column 0 is known"),

@@ -22,7 +22,7 @@ VALUES = [1e-1, 1e-3]
 
 
 def few_shot(y, sizes=(1, 3), draws=3, seed=0):
-    """Return subsets of so many examples of each class."""
+    """Return subsets of so many samples of each class."""
     rng = np.random.default_rng(seed)
     members = [np.flatnonzero(y == one) for one in np.unique(y)]
     return [np.concatenate([rng.permutation(of)[:size] for of in members]) for size in sizes for _ in range(draws)]
@@ -64,7 +64,7 @@ def by_scikit_learn(wide, classes, intercept):
 @pytest.mark.parametrize("classes", [2, 10])
 @pytest.mark.parametrize("intercept", [True, False])
 def test_each_subset_has_the_fit_that_it_has_alone(name, wide, classes, intercept):
-    """`wide`: more features than examples, which is fitted in coordinates of the Gram matrix."""
+    """`wide`: more features than samples, which is fitted in coordinates of the Gram matrix."""
     X, y, subsets = digits(wide, classes)
     backend = choose_backend(name)
     with backend.scope():
@@ -81,7 +81,7 @@ def test_each_subset_has_the_fit_that_it_has_alone(name, wide, classes, intercep
 
 @pytest.mark.parametrize("name", ["numba", "numpy"])
 @pytest.mark.parametrize("wide", [False, True])
-def test_subsets_may_be_masks_weights_or_have_examples_twice(name, wide):
+def test_subsets_may_be_masks_weights_or_have_samples_twice(name, wide):
     X = np.hstack([FLOWERS, np.random.default_rng(0).normal(size=(150, 200)) / 10]) if wide else FLOWERS
     rng = np.random.default_rng(1)
     weights = rng.uniform(0, 2, (5, 150)) * (rng.uniform(size=(5, 150)) < 0.5)
@@ -187,12 +187,12 @@ def test_the_kernel_does_what_its_twin_does(monkeypatch, dtype, units, weighted)
     [
         (FLOWERS, KINDS, {}, "subsets: there are none, and X is no batch"),
         (FLOWERS, KINDS, {"subsets": []}, "subsets: there are none; give one or more"),
-        (FLOWERS, KINDS, {"subsets": [[0, 60]]}, "subsets: subset 0 has no example of class 2; each needs all"),
+        (FLOWERS, KINDS, {"subsets": [[0, 60]]}, "subsets: subset 0 has no sample of class 2; each needs all"),
         (
             FLOWERS,
             KINDS,
             {"subsets": [np.arange(150), [0, 60, 150]]},
-            "subset 1 counts no examples, or names",
+            "subset 1 counts no samples, or names",
         ),
         (FLOWERS, KINDS, {"subsets": [np.array([0.5])]}, r"subset 0 is float64 of shape \(1,\); indices, or a mask"),
         (FLOWERS, KINDS, {"subsets": [np.ones(9, bool)]}, r"subset 0 is bool of shape \(9,\); indices, or a mask"),
@@ -205,8 +205,8 @@ def test_the_kernel_does_what_its_twin_does(monkeypatch, dtype, units, weighted)
         (FLOWERS, KINDS, {"subsets": [np.arange(150)], "tol": 0}, "tol: 0; a positive number"),
         (FLOWERS, np.eye(3)[KINDS], {"subsets": [np.arange(150)]}, "y: it is a table of labels"),
         (np.ones((2, 5, 3)), np.zeros(4), {}, r"y: it has shape \(4,\); \(5,\) or \(2, 5\) is needed"),
-        (np.ones((2, 3, 1)), np.array([[0, 1, 0], [1, 1, 1]]), {}, "X: problem 1 has no example of class 0"),
-        (np.full((1, 2, 1), np.nan), np.array([0, 1]), {}, "X: example 0 holds nan"),
+        (np.ones((2, 3, 1)), np.array([[0, 1, 0], [1, 1, 1]]), {}, "X: problem 1 has no sample of class 0"),
+        (np.full((1, 2, 1), np.nan), np.array([0, 1]), {}, "X: sample 0 holds nan"),
     ],
 )
 def test_what_cannot_be_fitted_is_said(X, y, given, says):
@@ -215,7 +215,7 @@ def test_what_cannot_be_fitted_is_said(X, y, given, says):
     assert "\n" not in str(error.value)
 
 
-def test_examples_of_another_shape_are_not_predicted():
+def test_samples_of_another_shape_are_not_predicted():
     many = fastlr.fit_many(FLOWERS, KINDS, subsets=[np.arange(150)])
     with pytest.raises(fastlr.InputError, match=r"X: it has shape \(5, 3\); \(m, 4\) is needed"):
         many.predict(np.ones((5, 3)))

@@ -91,14 +91,14 @@ print(peak() - before, clf.coef_.dtype)
         ("float32", "F", "float32"), ("float16", "C", "float32"), ("uint8", "C", "float64"),
     ],
 )  # fmt: skip
-def test_the_estimator_copies_no_examples(dtype, order, works_in):
+def test_the_estimator_copies_no_samples(dtype, order, works_in):
     m, n, classes = 100_000, 500, 2
     code = PROBE.format(m=m, n=n, dtype=dtype, order=order, classes=classes)
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     grown, used = done.stdout.split()
     assert used == works_in
-    # What is there beside X: a tile of it, logits of every example a dozen times over, and matrices of n features.
+    # What is there beside X: a tile of it, logits of every sample a dozen times over, and matrices of n features.
     width = 8 if works_in == "float64" else 4
     room = 2**22 * 8 + 16 * m * width + 20 * n * n * 8
     assert int(grown) < room, f"{int(grown) / 1e6:.0f} MB, {room / 1e6:.0f} at the most"

@@ -53,14 +53,14 @@ def test_float_pictures_are_features_in_prediction_too():
     assert (model.predict_proba(images) == model.predict_proba(images.reshape(20, -1))).all()
 
 
-def test_no_examples_give_no_predictions(run):
+def test_no_samples_give_no_predictions(run):
     assert run.model.predict_proba(np.zeros((0, 8, 8, 3), np.uint8)).shape == (0, 2)
     assert run.model.predict(np.zeros((0, 192), np.uint8)).tolist() == []
 
 
 def test_features_to_predict_must_be_finite():
     model = fastlr.train(np.eye(2), [0, 1], iterations=1).model
-    with pytest.raises(fastlr.InputError, match="images: example 1 holds nan at feature 0"):
+    with pytest.raises(fastlr.InputError, match="images: sample 1 holds nan at feature 0"):
         model.predict([[0.0, 1.0], [np.nan, 1.0]])
 
 
@@ -70,7 +70,7 @@ def test_one_half_is_class_zero():
     assert model.predict(np.ones((2, 3))).tolist() == ["no", "no"]
 
 
-def test_many_examples_are_predicted_block_by_block(run, monkeypatch):
+def test_many_samples_are_predicted_block_by_block(run, monkeypatch):
     images, _ = draw_images(30)
     whole = run.model.predict_proba(images)
     monkeypatch.setattr(fastlr.core, "BLOCK", 7 * run.model.n_features)
@@ -92,13 +92,13 @@ def test_channels_are_adapted_where_it_is_plain_how(run):
     [
         (np.zeros((2, 9, 8, 3), np.uint8), "images: they have shape (2, 9, 8, 3); (m, 8, 8, 3) is needed"),
         (np.zeros((2, 8, 8, 5), np.uint8), "images: they have shape (2, 8, 8, 5)"),
-        (np.zeros((2, 7), np.uint8), "images: they have 7 numbers each; (m, 8, 8, 3) is needed"),
+        (np.zeros((2, 7), np.uint8), "images: they have 7 features each; (m, 8, 8, 3) is needed"),
         (np.zeros(192, np.uint8), "images: they have shape (192,)"),
         (np.zeros((2, 192)), "images: they are float64, but the model was trained on uint8 pixels"),
         (np.array([["a"]]), "images: they are <U1"),
     ],
 )
-def test_examples_of_another_kind_are_refused(run, images, words):
+def test_samples_of_another_kind_are_refused(run, images, words):
     with pytest.raises(fastlr.InputError) as error:
         run.model.predict(images)
     assert words in str(error.value)

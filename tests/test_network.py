@@ -35,7 +35,7 @@ def name(request) -> str:
     return request.param
 
 
-def examples(classes: int = 2, pixels: bool = True, m: int = 40, n: int = 30) -> tuple[np.ndarray, np.ndarray]:
+def samples(classes: int = 2, pixels: bool = True, m: int = 40, n: int = 30) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(m)
     X = rng.integers(0, 256, (m, n), dtype=np.uint8) if pixels else rng.normal(size=(m, n))
     return X, np.arange(m) % classes
@@ -57,7 +57,7 @@ def textbook_run(X, labels, classes, layers, steps, rate, every=1, seed=0):
 @pytest.mark.parametrize("pixels", [True, False], ids=["pixels", "features"])
 @pytest.mark.parametrize(("classes", "layers"), [(2, (4, 3, 2)), (3, ()), (3, (5,))])
 def test_the_costs_are_the_textbooks(name, classes, layers, pixels, form, dtype):
-    X, labels = examples(classes, pixels)
+    X, labels = samples(classes, pixels)
     settings = {"iterations": 60, "learning_rate": 0.05, "layers": layers, "form": form, "dtype": dtype, "seed": 3}
     run = fastlr.train(X, labels, backend=name, record_every=1, **settings)
     _, costs = textbook_run(X, labels, classes, layers, 60, 0.05, seed=3)
@@ -70,7 +70,7 @@ def test_the_costs_are_the_textbooks(name, classes, layers, pixels, form, dtype)
 @pytest.mark.parametrize(("classes", "layers"), [(2, (4, 3, 2)), (3, ())])
 def test_the_model_is_the_textbooks(name, classes, layers, tmp_path):
     """Weights, probabilities, classes and accuracy; the same from a file."""
-    X, labels = examples(classes)
+    X, labels = samples(classes)
     run = fastlr.train(X, labels, test=(X, labels), iterations=50, learning_rate=0.05, layers=layers, backend=name)
     parameters, _ = textbook_run(X, labels, classes, layers, 50, 0.05)
     for i, layer in enumerate(run.model.layers, start=1):
@@ -93,7 +93,7 @@ def test_the_model_is_the_textbooks(name, classes, layers, tmp_path):
 
 def test_arrays_in_arrays_out(name):
     backend = choose_backend(name)
-    X, labels = examples(3)
+    X, labels = samples(3)
     with backend.scope():
         given = backend.asarray(X)
     run = fastlr.train(given, labels, layers=(4,), iterations=5, standardize=True)
@@ -109,7 +109,7 @@ def test_arrays_in_arrays_out(name):
 @pytest.mark.parametrize("standardize", [False, True])
 def test_gradients_are_those_of_the_cost(form, classes, layers, standardize):
     """Central differences, each weight and intercept of each layer."""
-    X, labels = examples(classes, m=12, n=6)
+    X, labels = samples(classes, m=12, n=6)
     backend = choose_backend("numpy")
     settings = Settings(layers=layers, form=form, standardize=standardize, seed=1)
     problem, state = set_up(backend, from_arrays("data", X, labels), settings, [Candidate(0.1)])
@@ -182,9 +182,9 @@ def plain_costs(X, labels, classes, layers, steps, rate, optimizer="gd", l2=0.0,
 def test_optimizers_follow_their_formulas(name, optimizer, form, layers):
     if form == "gram" and not OPTIMIZERS[optimizer].has_gram_form:
         with pytest.raises(fastlr.InputError, match="adam scales each weight by itself and has no Gram form"):
-            fastlr.train(*examples(), optimizer=optimizer, form=form, backend=name)
+            fastlr.train(*samples(), optimizer=optimizer, form=form, backend=name)
         return
-    X, labels = examples(3)
+    X, labels = samples(3)
     run = fastlr.train(
         X, labels, iterations=25, learning_rate=0.01, l2=0.1, optimizer=optimizer, form=form, layers=layers,
         backend=name, record_every=1,
@@ -198,7 +198,7 @@ def test_optimizers_follow_their_formulas(name, optimizer, form, layers):
 @pytest.mark.parametrize("size", [16, 10, 40])
 def test_mini_batches_follow_a_plain_loop(name, size, classes, layers, optimizer):
     """Three epochs, each in an order of its own, the last batch shorter; recorded off their rhythm too."""
-    X, labels = examples(classes)
+    X, labels = samples(classes)
     each = -(-40 // size)
     order = [np.random.default_rng([5, epoch]).permutation(40) for epoch in range(3)]
     batches = [part[i : i + size] for part in order for i in range(0, 40, size)]
@@ -218,7 +218,7 @@ def test_mini_batches_follow_a_plain_loop(name, size, classes, layers, optimizer
 @pytest.mark.parametrize(("classes", "layers"), [(2, ()), (3, (4,))])
 def test_standardized_features(name, classes, layers, pixels, form, dtype, tmp_path):
     """As the textbook trains on features that were standardized before; the model takes them as they are."""
-    X, labels = examples(classes, pixels)
+    X, labels = samples(classes, pixels)
     X[:, 7] = X[0, 7]  # one that does not vary
     X[:, 3] = X[:, 3] // 4 + 11
     scaled = X / 255 if pixels else X
@@ -239,7 +239,7 @@ def test_standardized_features(name, classes, layers, pixels, form, dtype, tmp_p
 
 
 def test_standardizing_with_batches_and_adam():
-    X, labels = examples(3, pixels=False)
+    X, labels = samples(3, pixels=False)
     standard = (X - X.mean(axis=0)) / X.std(axis=0)
     settings = {"iterations": 30, "batch_size": 16, "optimizer": "adam", "learning_rate": 0.01, "record_every": 1}
     whole = fastlr.train(X, labels, standardize=True, **settings)
@@ -249,7 +249,7 @@ def test_standardizing_with_batches_and_adam():
 
 def test_many_networks_share_a_reading():
     """A sweep's runs are those of one network each."""
-    X, labels = examples(3)
+    X, labels = samples(3)
     settings = {"layers": (4, 3), "iterations": 30, "seed": 2, "record_every": 5}
     for more in ({}, {"optimizer": "momentum"}, {"batch_size": 16}, {"form": "gram"}):
         runs = fastlr.sweep(X, labels, learning_rates=[0.01, 0.1], l2=[0.0, 0.1], **settings, **more)
@@ -260,7 +260,7 @@ def test_many_networks_share_a_reading():
 
 
 def test_a_network_that_diverges_does_not_disturb_the_others():
-    X, labels = examples(3, pixels=False)
+    X, labels = samples(3, pixels=False)
     X *= 1e3
     runs = fastlr.sweep(X, labels, learning_rates=[1e200, 1e-6], layers=(4,), iterations=40, record_every=10)
     assert "diverged" in runs[0].warning
@@ -271,7 +271,7 @@ def test_a_network_that_diverges_does_not_disturb_the_others():
 
 
 def test_a_dead_network_says_so():
-    X, labels = examples(2)
+    X, labels = samples(2)
     seeds = [seed for seed in range(40) if is_dead_from_the_start(X, seed)]
     assert seeds
     run = fastlr.train(X, labels, layers=(2, 1), iterations=5, seed=seeds[0])
@@ -289,7 +289,7 @@ def is_dead_from_the_start(X, seed) -> bool:
 
 def test_initial_weights_are_the_same_everywhere(name):
     """Drawn on the host: after no step at all, so to speak, a model has the textbook's weights."""
-    X, labels = examples(3)
+    X, labels = samples(3)
     run = fastlr.train(X, labels, layers=(4,), iterations=1, learning_rate=1e-300, seed=9, backend=name)
     drawn = textbook.initialise_parameters([30, 4, 3], 9)
     assert (drawn["W1"] == run.model.layers[0].W).all()
@@ -298,7 +298,7 @@ def test_initial_weights_are_the_same_everywhere(name):
 
 def test_a_model_with_layers_goes_elsewhere(name, tmp_path):
     """Saved, loaded, on another backend: 1e-9; on its own in another process: the same bits."""
-    X, labels = examples(3)
+    X, labels = samples(3)
     run = fastlr.train(X, labels, layers=(5, 4), iterations=30, learning_rate=0.05, backend=name)
     run.model.save(tmp_path / "m.safetensors")
     np.save(tmp_path / "X.npy", X)

@@ -18,7 +18,7 @@ def says(words, *arguments, **settings):
 
 def test_masked_values_are_not_taken_for_values():
     masked = np.ma.masked_greater(X, 1.0)
-    says("data: examples: 10 values are masked, the first in row", masked, Y)
+    says("data: samples: 10 values are masked, the first in row", masked, Y)
     says("data: labels: 10 values are masked, the first in row 1", X, np.ma.masked_equal(Y, 1))
     assert fastlr.train(np.ma.array(X), Y, iterations=5) == fastlr.train(X, Y, iterations=5)
     for fit in (lambda: LogisticRegression().fit(masked, Y), lambda: LogisticRegression().fit(X, Y).predict(masked)):
@@ -39,7 +39,7 @@ def test_labels_of_two_kinds_and_labels_that_do_not_fit():
 
 def test_masked_rows_in_a_list_and_masked_weights():
     masked = np.ma.masked_array(X, X > 1)
-    says("data: examples: some values are masked", list(masked), Y)
+    says("data: samples: some values are masked", list(masked), Y)
     with pytest.raises(fastlr.InputError, match="sample_weight: 1 values are masked"):
         LogisticRegression().fit(
             X, Y, sample_weight=np.ma.masked_array(np.ones(len(Y)), [True] + [False] * (len(Y) - 1))
@@ -121,7 +121,7 @@ def test_a_scale_brings_large_features_back():
     says("whose squares add up", X * 1e300, Y, scale=1e-300, solver="newton", l2=0.1)
 
 
-def test_examples_that_float32_does_not_hold():
+def test_samples_that_float32_does_not_hold():
     says("features: reach 2.", X * 1e300, Y, dtype="float32", form="primal")
     says("features of test: reach 2.", X, Y, dtype="float32", test=(X * 1e300, Y))
 

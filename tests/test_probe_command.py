@@ -49,14 +49,14 @@ def test_the_whole_protocol(fastlr_command, files, tmp_path):
     assert f"{path.best_l2:.3g} was chosen" in page
     assert (folder / "scores.png").stat().st_size > 5000
     assert "l2 " in outcome.err
-    assert "was chosen by 100 validation examples" in outcome.err
+    assert "was chosen by 100 validation samples" in outcome.err
 
 
 def test_what_people_read(fastlr_command, files):
     outcome = fastlr_command("probe", files["train"], "--test", files["test"], "--l2", "1e-4,1e-2,1", "--folds", 3)
     assert outcome.status == 0
     lines = outcome.out.splitlines()
-    assert lines[0].endswith(": 300 examples of 64 numbers")
+    assert lines[0].endswith(": 300 samples of 64 features")
     assert lines[1].split() == ["l2", "accuracy"]
     assert [line.split()[0] for line in lines[2:5]] == ["0.0001", "0.01", "1"]
     assert sum(line.endswith("best") for line in lines) == 1
@@ -69,14 +69,14 @@ def test_many_values_are_shown_about_the_best(fastlr_command, files):
     outcome = fastlr_command("probe", files["train"], "--validation", 50, "--l2", "1e-6:1e3:60")
     assert "(36 more values)" in outcome.out
     assert sum("%" in line for line in outcome.out.splitlines()) == 24
-    assert "250 examples of 64 numbers" in outcome.out
-    assert "was chosen by 50 validation examples" in outcome.out
+    assert "250 samples of 64 features" in outcome.out
+    assert "was chosen by 50 validation samples" in outcome.out
 
 
 @pytest.mark.parametrize(
     ("more", "says"),
     [
-        (["--validation", "300"], "--validation: 300 of 300 examples; it must be from 1 to 299"),
+        (["--validation", "300"], "--validation: 300 of 300 samples; it must be from 1 to 299"),
         (["--validation", "0"], "it must be from 1 to 299"),
         (["--validation", "30", "--folds", "3"], "--folds: --validation says already"),
         (["--refit", "train+validation"], "refit: 'train+validation' needs a validation set"),
@@ -102,9 +102,6 @@ def test_a_report_of_a_path_needs_a_model(tmp_path):
     found = fastlr.path(X, Y, l2=[1e-2, 1.0], folds=3, refit=False)
     with pytest.raises(fastlr.InputError, match="report: the path left no model"):
         fastlr.report(found, tmp_path / "report")
-    table = np.eye(10, dtype=int)[Y]
-    with pytest.raises(fastlr.InputError, match="report: there is none for a table of labels"):
-        fastlr.report(fastlr.train(X, table, iterations=2), tmp_path / "report")
 
 
 def test_the_most_memory_is_that_of_this_process():

@@ -1,4 +1,4 @@
-"""Properties of fits, sweeps, paths and folds, on examples that Hypothesis draws."""
+"""Properties of fits, sweeps, paths and folds, on samples that Hypothesis draws."""
 
 import numpy as np
 import pytest
@@ -39,9 +39,9 @@ def converged(X, y, **more):
     intercept=st.booleans(),
 )
 def test_a_weight_is_a_number_of_copies(drawn, counts, C, pair, intercept):
-    """An example of weight 2 counts as two, one of weight 0 as none.
+    """A sample of weight 2 counts as two, one of weight 0 as none.
 
-    It finds a mean over all examples where one over those that count is meant, or an l2 of the wrong total.
+    It finds a mean over all samples where one over those that count is meant, or an l2 of the wrong total.
     """
     X, y = drawn
     counts = np.array(counts[: len(y)])
@@ -57,16 +57,16 @@ def test_a_weight_is_a_number_of_copies(drawn, counts, C, pair, intercept):
 @given(
     drawn=classified(), C=st.sampled_from([0.01, 1.0, 100.0]), seed=seeds, solver=st.sampled_from([*SOLVERS, "auto"])
 )
-def test_the_order_of_examples_features_and_classes_is_of_no_account(drawn, C, seed, solver):
-    """Examples may be permuted; coefficients go where their features and their classes go.
+def test_the_order_of_samples_features_and_classes_is_of_no_account(drawn, C, seed, solver):
+    """Samples may be permuted; coefficients go where their features and their classes go.
 
     It finds classes that are named in the order in which they first occur, or a sign that is the first class's.
     """
     (X, y), rng = drawn, np.random.default_rng(seed)
     m, n, count = *X.shape, y.max() + 1
-    examples, features, names = rng.permutation(m), rng.permutation(n), rng.permutation(count)
+    samples, features, names = rng.permutation(m), rng.permutation(n), rng.permutation(count)
     given_order = fitted(X, y, C=C, solver=solver)
-    other = fitted(X[examples][:, features], np.array(list("dbca"))[:count][names[y]][examples], C=C, solver=solver)
+    other = fitted(X[samples][:, features], np.array(list("dbca"))[:count][names[y]][samples], C=C, solver=solver)
     expected = np.hstack([given_order.coef_[:, features], given_order.intercept_[:, np.newaxis]])
     place = np.argsort(np.array(list("dbca"))[:count][names])  # which class has the first name, and so on
     reordered = expected[place] if count > 2 else expected * (1 if place[0] == 0 else -1)
@@ -107,15 +107,15 @@ def test_scale_is_a_factor_of_the_data(drawn, factor, form, backend):
     """
     X, y = drawn
     pixels = np.clip(np.abs(X) * 90, 0, 255).astype(np.uint8)
-    for examples, size in ((X, 1.0), (pixels, 90.0)):
+    for samples, size in ((X, 1.0), (pixels, 90.0)):
         rate = 0.1 / (1 + (factor * size) ** 2 * X.shape[1])
         more = {"learning_rate": rate, "iterations": 8, "record_every": 1, "form": form, "backend": backend}
-        scaled = fastlr.train(examples, y, scale=factor, **more)
-        plain = fastlr.train(examples.astype(float) * factor, y, **more)
+        scaled = fastlr.train(samples, y, scale=factor, **more)
+        plain = fastlr.train(samples.astype(float) * factor, y, **more)
         np.testing.assert_allclose(scaled.costs, plain.costs, rtol=1e-10)
         close(weights_of(scaled.model), weights_of(plain.model), 1e-9, least=1e-3 * rate)  # it may be rounding alone
         np.testing.assert_allclose(
-            scaled.model.predict_proba(examples), plain.model.predict_proba(examples * factor), rtol=0, atol=1e-10
+            scaled.model.predict_proba(samples), plain.model.predict_proba(samples * factor), rtol=0, atol=1e-10
         )
 
 
@@ -226,10 +226,10 @@ def test_a_path_is_each_of_its_models_alone(drawn, l2, solver):
     weighted=st.booleans(),
     seed=seeds,
 )
-def test_a_model_without_a_fold_is_one_of_the_other_examples(drawn, folds, Cs, form, weighted, seed):
-    """Cross-validation's coefficients for a fold are those of a fit to the examples outside it alone.
+def test_a_model_without_a_fold_is_one_of_the_other_samples(drawn, folds, Cs, form, weighted, seed):
+    """Cross-validation's coefficients for a fold are those of a fit to the samples outside it alone.
 
-    It finds an l2 that is divided by the number of all examples, and a left-out example that still counts.
+    It finds an l2 that is divided by the number of all samples, and a left-out sample that still counts.
     """
     (X, y), fold = drawn, np.array(folds[: len(drawn[1])])
     fold[np.unique(y, return_index=True)[1]] = -1  # these are in every training part
@@ -256,7 +256,7 @@ def test_a_model_without_a_fold_is_one_of_the_other_examples(drawn, folds, Cs, f
 @FEWER
 @given(drawn=classified(classes=(2, 2)), more=st.lists(st.integers(0, 13), min_size=1, max_size=9))
 @example(drawn=(np.array([[0.0], [1.0], [3.0]]), np.array([0, 1, 0])), more=[0])
-def test_an_example_that_a_split_names_twice_counts_twice(drawn, more):
+def test_an_sample_that_a_split_names_twice_counts_twice(drawn, more):
     """A split may draw with replacement, as bootstraps do: the fit is that to X[train], as scikit-learn's is.
 
     It finds a set of indices where their number was meant.
@@ -271,9 +271,9 @@ def test_an_example_that_a_split_names_twice_counts_twice(drawn, more):
 @FEWER
 @given(drawn=classified(quirks=["none"], classes=(2, 3)), hidden=st.sampled_from([(), (3,)]), seed=st.integers(0, 50))
 def test_the_accuracy_of_a_fold_is_that_of_a_model_that_never_saw_it(drawn, hidden, seed):
-    """A sweep's fold accuracies are those of gradient descent on the other examples alone.
+    """A sweep's fold accuracies are those of gradient descent on the other samples alone.
 
-    It finds a fold that is tested on the examples that it was trained on.
+    It finds a fold that is tested on the samples that it was trained on.
     """
     X, y = drawn
     smallest = int(np.bincount(y).min())

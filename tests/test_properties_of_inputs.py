@@ -1,4 +1,4 @@
-"""Properties of what is given: its memory, dtype, weights and order, on examples that Hypothesis draws."""
+"""Properties of what is given: its memory, dtype, weights and order, on samples that Hypothesis draws."""
 
 import string
 
@@ -40,7 +40,7 @@ from fastlr.training.splits import assign
     standardize=st.booleans(),
 )
 def test_what_is_given_is_never_changed_and_may_be_read_only(drawn, dtype, layout, form, hidden, standardize):
-    """train, sweep, path, fit and predict leave examples, labels and weights as they are, and need not write to them.
+    """train, sweep, path, fit and predict leave samples, labels and weights as they are, and need not write to them.
 
     It finds features that are standardized where they lie.
     """
@@ -93,7 +93,7 @@ trainings = (
     )
     .filter(lambda more: more.get("form") != "gram" or not {"batch_size", "optimizer"} & more.keys())
     .filter(
-        # Rounding leads these anywhere: before a ReLU, the sign of an example that lies at the mean of all. Adam is not
+        # Rounding leads these anywhere: before a ReLU, the sign of a sample that lies at the mean of all. Adam is not
         # drawn for the same reason: it divides a gradient by its size.
         lambda more: not ("layers" in more and more.get("standardize"))
     )
@@ -102,7 +102,7 @@ trainings = (
 
 @PROPERTY
 @given(drawn=classified(most=20), dtype=st.sampled_from(dtypes), more=trainings)
-def test_the_dtype_of_the_examples_is_of_no_account(drawn, dtype, more):
+def test_the_dtype_of_the_samples_is_of_no_account(drawn, dtype, more):
     """The same numbers in another dtype are trained on the same way, if they are exact in it.
 
     It finds a kernel that is started on a dtype it has not been written for.
@@ -163,8 +163,8 @@ def test_the_layout_in_memory_is_of_no_account(drawn, dtype, layout, form, backe
 
 @PROPERTY
 @given(drawn=classified(), hidden=st.sampled_from([(), (3,)]), backend=libraries, seed=st.integers(0, 99))
-def test_a_batch_of_all_examples_is_gradient_descent(drawn, hidden, backend, seed):
-    """batch_size=m takes the steps of no batch size at all; the order of the examples is of no account.
+def test_a_batch_of_all_samples_is_gradient_descent(drawn, hidden, backend, seed):
+    """batch_size=m takes the steps of no batch size at all; the order of the samples is of no account.
 
     It finds a mean that is divided by something else than the size of the batch.
     """
@@ -179,7 +179,7 @@ def test_a_batch_of_all_examples_is_gradient_descent(drawn, hidden, backend, see
 @PROPERTY
 @given(drawn=classified(), hidden=st.sampled_from([(), (3,)]), size=st.integers(1, 14), seed=st.integers(0, 99))
 def test_the_seed_decides_the_batches_on_every_backend(drawn, hidden, size, seed):
-    """Twice the same seed gives the same bits; kernels and plain steps see the same examples, each once an epoch.
+    """Twice the same seed gives the same bits; kernels and plain steps see the same samples, each once an epoch.
 
     It finds an epoch that leaves its last batch out, and recordings that start the epoch anew.
     """
@@ -230,8 +230,8 @@ def test_standardized_features_are_those_standardized_by_hand(drawn, form, solve
 
 @FEWER
 @given(drawn=classified(), values=st.lists(st.floats(0.1, 10), min_size=4, max_size=4), balanced=st.booleans())
-def test_the_weight_of_a_class_is_that_of_its_examples(drawn, values, balanced):
-    """class_weight, a dict or "balanced", is a sample_weight for each example of the class.
+def test_the_weight_of_a_class_is_that_of_its_samples(drawn, values, balanced):
+    """class_weight, a dict or "balanced", is a sample_weight for each sample of the class.
 
     It finds weights that are looked up by the number of a class and not by its name.
     """
@@ -242,8 +242,8 @@ def test_the_weight_of_a_class_is_that_of_its_examples(drawn, values, balanced):
     else:
         of_class = dict(zip([30, -1, 20, 10][: y.max() + 1], values, strict=False))
         each = np.array(values)[y]
-    by_class, by_example = fitted(X, names, class_weight=of_class), fitted(X, names, each)
-    close(parameters_of(by_class), parameters_of(by_example), 1e-6)
+    by_class, by_sample = fitted(X, names, class_weight=of_class), fitted(X, names, each)
+    close(parameters_of(by_class), parameters_of(by_sample), 1e-6)
 
 
 @PROPERTY
@@ -253,8 +253,8 @@ def test_the_weight_of_a_class_is_that_of_its_examples(drawn, values, balanced):
     share=st.floats(0, 1),
     seed=st.integers(0, 2**32 - 1),
 )
-def test_no_example_of_a_data_set_is_lost_or_there_twice(labels, dtype, share, seed):
-    """take, holdout, with_positive and balanced keep each example beside its label, and each at most once.
+def test_no_sample_of_a_data_set_is_lost_or_there_twice(labels, dtype, share, seed):
+    """take, holdout, with_positive and balanced keep each sample beside its label, and each at most once.
 
     It finds images that are shuffled in another order than their labels.
     """
@@ -299,7 +299,7 @@ def test_no_example_of_a_data_set_is_lost_or_there_twice(labels, dtype, share, s
     labels=st.lists(st.integers(0, 3), min_size=8, max_size=60), folds=st.integers(2, 6), seed=st.integers(0, 2**32 - 1)
 )
 def test_folds_are_of_one_size_and_hold_every_class(labels, folds, seed):
-    """Each example is in one fold, and folds differ by one example at most, of each class too.
+    """Each sample is in one fold, and folds differ by one sample at most, of each class too.
 
     It finds classes that are all dealt out from the first fold on, so that the first folds are too large.
     """

@@ -65,7 +65,7 @@ def test_products_with_the_data_are_the_cores_in_any_layout(shape, dtype, work, 
     W = W / (50 * math.sqrt(n))  # logits of some size
     with team(size), pytest.MonkeyPatch.context() as patch:
         got = arrays.project(W, X, 0.5), arrays.combine(C, X, 0.5)
-        patch.setattr(core, "BLOCK", n)  # a tile is one example, and predict takes its other way
+        patch.setattr(core, "BLOCK", n)  # a tile is one sample, and predict takes its other way
         tiled = core.project(W, X, 0.5), core.combine(C, X, 0.5)
         probabilities = arrays.predict(W, b, X, 0.5)
     expected = W.astype(float) @ exact / 2, C.astype(float) @ exact.T / 2
@@ -115,7 +115,7 @@ def test_the_gram_matrix_and_its_product_are_the_cores(shape, dtype, work, layou
     seed=seeds,
 )
 def test_the_fused_losses_are_the_cores(shape, magnitude, work, weighted, shared, size, seed):
-    """Costs and residuals of logits of any size, with weights or without, the examples being unit vectors.
+    """Costs and residuals of logits of any size, with weights or without, the samples being unit vectors.
 
     It finds an exponential that underflows to a wrong value, or weights of another model.
     """

@@ -1,4 +1,4 @@
-"""Properties of models, costs and gradients, on examples that Hypothesis draws."""
+"""Properties of models, costs and gradients, on samples that Hypothesis draws."""
 
 import math
 
@@ -151,7 +151,7 @@ def test_the_right_class_costs_nothing_however_large_the_logits(Z):
 
 @PROPERTY
 @given(drawn=classified(most=20), hidden=st.sampled_from([(), (3,), (2, 2)]), backend=libraries, pixels=st.booleans())
-def test_an_example_is_predicted_alone_as_among_others(drawn, hidden, backend, pixels):
+def test_an_sample_is_predicted_alone_as_among_others(drawn, hidden, backend, pixels):
     """What else is asked for changes no prediction, and the probabilities are the textbook's.
 
     It finds an epilogue that mixes up rows at the end of a tile.
@@ -246,7 +246,7 @@ ALIKE = np.full((4, 1), 1.5), np.array([0, 0, 1, 0])
 @example(drawn=THREE, pair=("lbfgs", "gram", 2), l2=1e4, tol=None)  # says that it converged, at a cost of 9065
 @example(drawn=ALIKE, pair=("lbfgs", "gram", 2), l2=10.0, tol=1e-10)  # W of −6144 where 0 is the minimum
 def test_a_solver_in_the_gram_form_ends_below_its_start_and_is_right_when_it_says_it_converged(drawn, pair, l2, tol):
-    """With any number of examples that are alike: the objective is below that of W = 0, and converged means minimal.
+    """With any number of samples that are alike: the objective is below that of W = 0, and converged means minimal.
 
     It finds a norm that is clipped to 0 where rounding has made its square negative.
     """

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import html
 import io
+import re
 import subprocess
 import sys
 import time
@@ -19,7 +21,7 @@ from PIL import Image
 
 import fastlr
 from fastlr import InputError
-from fastlr.data import from_arrays
+from fastlr.data import from_arrays, open_dataset
 from fastlr.objectives.network import Layer
 from fastlr.reporting import figures, report_on_model
 from fastlr.reporting.findings import Bin, Findings, calibration_error, spread_over_classes
@@ -120,10 +122,10 @@ def test_demo_writes_a_report_and_its_figures(demo):
     assert_self_contained(page)
     for title in (
         "Learning curve", "Right and wrong", "Calibration", "What the model looks for", "Most confident mistakes",
-        "Examples", "Settings",
+        "Samples", "Settings",
     ):  # fmt: skip
         assert title in page.said("h2")
-    for figure in ("learning-curve", "confusion", "calibration", "examples", "mistakes", "weights-01"):
+    for figure in ("learning-curve", "confusion", "calibration", "samples", "mistakes", "weights-01"):
         with Image.open(demo / f"{figure}.png") as image:
             image.verify()
     for words in ("airplane", "bike", "numba", "cpu", "0.002", fastlr.__version__, np.__version__, "98.0"):
@@ -204,7 +206,7 @@ def test_the_most_confident_mistake_comes_first(tmp_path):
     worst = int(np.where(wrong, proba.max(axis=1), 0).argmax())
     page = Page(fastlr.report(run, tmp_path))
     first = next(image for image in page.all("img") if "taken for" in image["alt"])
-    assert first["alt"].startswith(f"Example {worst} is ")
+    assert first["alt"].startswith(f"Sample {worst} is ")
     assert f"{100 * proba[worst].max():.1f}\N{NO-BREAK SPACE}%" in first["alt"]
     with Image.open(io.BytesIO(base64.b64decode(first["src"].partition(",")[2]))) as shown:
         assert (np.asarray(shown) == run.test_set.images[worst]).all()
@@ -214,7 +216,7 @@ def test_mistakes_are_sorted_and_of_equals_the_first_is_first():
     data = from_arrays("drawn", np.zeros((5, 2, 2, 1), np.uint8), [0, 0, 1, 1, 0], ["a", "b"])
     proba = np.array([[0.4, 0.6], [0.1, 0.9], [0.9, 0.1], [0.2, 0.8], [0.5, 0.5]])
     found = Findings(data, "test", proba)
-    assert [m.example for m in found.mistakes(9)] == [1, 2, 0]
+    assert [m.sample for m in found.mistakes(9)] == [1, 2, 0]
     assert [m.probability for m in found.mistakes(2)] == [0.9, 0.9]
     assert found.results.matrix.tolist() == [[1, 2], [1, 1]]
 
@@ -266,8 +268,8 @@ def test_large_pictures_are_reduced(tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (30, 300, 200, 3), dtype=np.uint8)
     run = fastlr.train(images, np.arange(30) % 2, iterations=1, backend="numpy")
     page = Page(fastlr.report(run, tmp_path))
-    example = next(image for image in page.all("img") if image["alt"].startswith("Example 0"))
-    with Image.open(io.BytesIO(base64.b64decode(example["src"].partition(",")[2]))) as shown:
+    sample = next(image for image in page.all("img") if image["alt"].startswith("Sample 0"))
+    with Image.open(io.BytesIO(base64.b64decode(sample["src"].partition(",")[2]))) as shown:
         assert shown.size == (LONGEST * 2 // 3, LONGEST)
 
 
@@ -340,7 +342,7 @@ def test_interval_is_wilsons():
     np.testing.assert_allclose(Bin(0.8, 0.9, 10, 0.85, 0.8).interval, (0.4902, 0.9433), atol=1e-4)
 
 
-def test_examples_come_from_every_class():
+def test_samples_come_from_every_class():
     data = from_arrays("drawn", np.zeros((6, 3)), [0, 0, 0, 0, 1, 2], ["a", "b", "c"])
     assert spread_over_classes(data, 5) == [0, 4, 5, 1, 2]
 
@@ -357,7 +359,7 @@ def test_features_have_a_report_without_pictures(tmp_path):
     page = Page(fastlr.report(run, tmp_path / "new" / "folder"))
     assert_self_contained(page)
     assert "Most confident mistakes" in page.said("h2")
-    assert not {"Examples", "What the model looks for"} & set(page.said("h2"))
+    assert not {"Samples", "What the model looks for"} & set(page.said("h2"))
     with pytest.raises(InputError, match="trained on features"):
         run.model.show_weights()
 
@@ -367,7 +369,7 @@ def test_pictures_of_any_number_of_channels(tmp_path, channels):
     images = np.random.default_rng(0).integers(0, 256, (20, 6, 5, channels), dtype=np.uint8)
     run = fastlr.train(images, np.arange(20) % 2, iterations=2, backend="numpy")
     page = Page(fastlr.report(run, tmp_path))
-    assert "Examples" in page.said("h2")
+    assert "Samples" in page.said("h2")
     assert weight_images(run.model).shape == (1, 6, 5)
 
 
@@ -377,7 +379,7 @@ def test_arrays_of_every_library(backend, tmp_path):
         run = fastlr.train(backend.asarray(images), labels, iterations=5, backend=backend.name)
     page = Page(fastlr.report(run, tmp_path))
     assert_self_contained(page)
-    assert "Examples" in page.said("h2")
+    assert "Samples" in page.said("h2")
 
 
 def test_many_classes(tmp_path):
@@ -468,7 +470,7 @@ def test_train_and_evaluate_write_reports(fastlr_command, folder, tmp_path):
     assert_self_contained(evaluated)
     assert "Learning curve" in evaluated.said("h2"), "the model holds its costs"
     assert "test cost" not in evaluated.said("bdi")
-    assert "of 10 examples" in evaluated.text
+    assert "of 10 samples" in evaluated.text
 
 
 def test_without_a_report_no_test_costs_are_computed(fastlr_command, folder):
@@ -483,3 +485,24 @@ def test_a_report_that_cannot_be_is_refused_before_training(refused, folder, tmp
     refused("train", folder, "--report", tmp_path / "file", says=("is a file; --report takes the name of a folder",))
     refused("train", folder, "--report", tmp_path / "file" / "x", says=("cannot be made", "--report"))
     refused("evaluate", tmp_path / "none.safetensors", folder, "--report", tmp_path / "file", says=("--report",))
+
+
+def test_files_are_named_under_pictures(tmp_path):
+    """Of the samples and of the mistakes, after a holdout too, and whatever the files are called."""
+    images, labels = draw_images(40, 8)
+    write_folder(tmp_path / "photos", images, 1 - labels, names=("dark", "light"))  # half of them are mistakes later
+    odd = tmp_path / "photos" / "dark" / "<b>\u202eodd.png"
+    next((tmp_path / "photos" / "dark").iterdir()).rename(odd)
+    train, test = open_dataset(tmp_path / "photos").holdout(20, seed=0)
+    assert set(train.files).isdisjoint(test.files)
+    for data in (train, test):
+        for i, file in enumerate(data.files):
+            kept = open_dataset(tmp_path / "photos").files.index(file)
+            np.testing.assert_array_equal(data.images[i], open_dataset(tmp_path / "photos").images[kept])
+    run = fastlr.train(train, iterations=1, test=test)
+    page = fastlr.report(run, tmp_path / "report").read_text()
+    shown = re.findall(r"<small><bdi>([^<]*)</bdi></small>", page)
+    assert len(shown) >= 12
+    assert set(shown) <= {html.escape(file) for file in (*train.files, *test.files)}
+    assert "<b>" not in page
+    assert "95 % interval" in page

@@ -97,7 +97,7 @@ def test_a_class_that_is_not_there_is_left_out_of_the_areas():
 
 @pytest.mark.parametrize("name", ["accuracy", "roc_auc", "balanced_accuracy"])
 def test_intervals_hold_what_they_say(name):
-    """Of intervals from 200 samples about 95 of 100 hold the score of all examples."""
+    """Of intervals from 200 samples about 95 of 100 hold the score of all samples."""
     labels, probabilities = drawn(2, m=20_000)
     true, rng, held = SCORES[name](labels, probabilities), np.random.default_rng(0), 0
     for trial in range(100):
@@ -110,7 +110,7 @@ def test_intervals_hold_what_they_say(name):
     assert again[0] == again[1]
 
 
-def test_the_interval_of_an_accuracy_is_that_of_drawn_examples():
+def test_the_interval_of_an_accuracy_is_that_of_drawn_samples():
     """Its shortcut has the distribution of the plain way."""
     labels, probabilities = drawn(3, m=150)
     low, high = interval(SCORES["accuracy"], labels, probabilities, draws=20_000)

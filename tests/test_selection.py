@@ -27,7 +27,7 @@ def data(classes):
 def grid_search(X, y, cv, groups=None):
     """Return the scores `(values, folds)` of scikit-learn's own search, by name; it fits each value on each fold."""
     sizes = [len(train) for train, _ in cv.split(X, y, groups)]
-    assert max(sizes) - min(sizes) <= 1, "C stands for one l2 where all folds train on as many examples"
+    assert max(sizes) - min(sizes) <= 1, "C stands for one l2 where all folds train on as many samples"
     peer = LogisticRegression(tol=1e-9, max_iter=2000, solver="newton-cholesky")
     scoring = {name: THEIRS.get(name, name) for name in SCORES}
     search = GridSearchCV(peer, {"C": [1 / (l2 * sizes[0]) for l2 in VALUES]}, cv=cv, scoring=scoring, refit=False)
@@ -180,10 +180,10 @@ def test_a_table_of_labels_has_a_path():
         ({"refit": True}, "refit: True; 'train', 'train\\+validation' or False"),
         ({"refit": "train+validation"}, "refit: 'train\\+validation' needs a validation set"),
         ({"folds": (DIGITS, TENS), "refit": "train+validation", "sample_weight": TENS + 1}, "none for the validation"),
-        ({"folds": (DIGITS[:, :3], TENS)}, "validation: its examples have 3 numbers each"),
+        ({"folds": (DIGITS[:, :3], TENS)}, "validation: its samples have 3 features each"),
         ({"folds": (DIGITS, TENS + 5)}, "validation: holds class 10, unknown to the training data"),
-        ({"folds": np.zeros(7, int)}, r"folds: they have shape \(7,\); one for each of the 400 examples"),
-        ({"folds": np.zeros(400, int)}, "folds: fold 0 has no examples to train on"),
+        ({"folds": np.zeros(7, int)}, r"folds: they have shape \(7,\); one for each of the 400 samples"),
+        ({"folds": np.zeros(400, int)}, "folds: fold 0 has no samples to train on"),
         ({"folds": TENS - 3}, "or -1 for what is never tested"),
         ({"folds": TENS / 2}, "an array of them holds whole numbers"),
         ({"folds": [(np.arange(9), np.array([999]))]}, "folds: an index is out of range; indices are below"),
@@ -191,7 +191,7 @@ def test_a_table_of_labels_has_a_path():
         ({"folds": []}, "folds: they have shape"),
         ({"folds": [(np.flatnonzero(TENS == 1), np.arange(9))]}, "folds: fold 0 leaves one class alone"),
         ({"folds": np.arange(400) % 4, "groups": np.arange(400) // 2}, "folds: group 0 is on both sides of fold 0"),
-        ({"folds": 5, "groups": TENS}, "folds: 5 deals out single examples, whatever their groups"),
+        ({"folds": 5, "groups": TENS}, "folds: 5 deals out single samples, whatever their groups"),
         ({"folds": None, "groups": TENS}, "groups: there are no folds"),
         ({"folds": GroupKFold(3)}, "folds: GroupKFold: The 'groups' parameter should not be None"),
         ({"folds": GroupKFold(3), "groups": TENS[:3]}, r"groups: they have shape \(3,\)"),

@@ -64,7 +64,7 @@ def test_a_new_setting_is_an_argument_in_python(edited):
     code = """
 import inspect, numpy as np, fastlr
 X, y = np.eye(4), [0, 1, 0, 1]
-print(inspect.signature(fastlr.train).parameters["patience"], "patience (3)" in fastlr.train.__doc__)
+print(inspect.signature(fastlr.train).parameters["patience"], "patience : int, default 3" in fastlr.train.__doc__)
 print(fastlr.train(X, y, iterations=2, patience=5).model.settings["patience"])
 print(fastlr.sweep(X, y, iterations=2)[0].model.settings["patience"])
 print(fastlr.path(X, y, l2=[1.0], folds=2, patience=6).model.settings["patience"])
@@ -87,7 +87,7 @@ def test_the_settings_are_in_signature_and_documentation():
         assert parameters["iterations"].default == 2000
         assert "settings" not in parameters
         for name in ("batch_size", "backend", "record_every"):
-            assert f"{name} (" in (function.__doc__ or "")
+            assert f"\n{name} : " in (function.__doc__ or "")
 
 
 @pytest.mark.quick

@@ -187,11 +187,11 @@ def test_what_does_not_go_together(refused, tmp_path):
     broken[7, 2] = np.nan
     np.save(tmp_path / "b.npy", broken)
     np.save(tmp_path / "b.labels.npy", LABELS)
-    refused("train", tmp_path, says=("example 237 holds nan at feature 2; finite numbers are needed",))
+    refused("train", tmp_path, says=("sample 237 holds nan at feature 2; finite numbers are needed",))
     (tmp_path / "b.npy").write_bytes((tmp_path / "a.npy").read_bytes()[:1000])
     refused("train", tmp_path, says=("b.npy: its header claims",))
     np.save(tmp_path / "b.npy", X[:-1])
-    refused("train", tmp_path, says=("b.npy: holds 229 examples, but there are 230 labels for them",))
+    refused("train", tmp_path, says=("b.npy: holds 229 samples, but there are 230 labels for them",))
     np.save(tmp_path / "b.npy", X)
     np.save(tmp_path / "b.labels.npy", NAMES[LABELS])
     refused("train", tmp_path, says=("b.npy: some labels are text, some numbers; give all files one kind",))
@@ -202,7 +202,7 @@ def test_what_does_not_go_together(refused, tmp_path):
     for name in ("a", "b"):
         (tmp_path / f"{name}.labels.npy").unlink()
     np.save(tmp_path / "labels.npy", LABELS)
-    refused("train", tmp_path, says=("labels.npy: holds 230 labels for 460 examples; each example needs one",))
+    refused("train", tmp_path, says=("labels.npy: holds 230 labels for 460 samples; each sample needs one",))
     out = tmp_path / "all.npz"
     np.save(tmp_path / "labels.npy", np.tile(LABELS, 2))
     refused("convert", tmp_path, out, says=(f"all.npz: lies within {tmp_path}, whose arrays are read; give another",))
@@ -213,7 +213,7 @@ def test_what_does_not_go_together(refused, tmp_path):
 def test_tables_of_labels_go_with_the_files(refused, tmp_path):
     write_exported(tmp_path)
     (tmp_path / "metadata" / "metadata_2.parquet").unlink()
-    refused("train", tmp_path, says=("metadata: holds 3 tables for 4 files of examples",))
+    refused("train", tmp_path, says=("metadata: holds 3 tables for 4 files of samples",))
 
 
 def test_what_becomes_of_a_file_while_it_is_read(lazily, tmp_path, monkeypatch):

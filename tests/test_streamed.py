@@ -18,7 +18,7 @@ from fastlr.training import inputs
 
 @pytest.fixture
 def streaming(monkeypatch):
-    """Return a function that has training read blocks of few examples, or keep all there is."""
+    """Return a function that has training read blocks of few samples, or keep all there is."""
 
     def switch(on: bool) -> None:
         monkeypatch.setenv("FASTLR_MEMORY", "1" if on else "4G")
@@ -29,7 +29,7 @@ def streaming(monkeypatch):
     return switch
 
 
-def examples(classes, m=300, n=12):
+def samples(classes, m=300, n=12):
     rng = np.random.default_rng(0)
     X = rng.normal(size=(m, n)) + rng.normal(size=n)
     scores = X @ rng.normal(size=(n, max(classes, 2))) + 2 * rng.gumbel(size=(m, max(classes, 2)))
@@ -60,7 +60,7 @@ def both(streaming, function):
     ],
 )
 def test_descent_follows_the_same_trajectory(streaming, name, classes, settings):
-    X, labels = examples(classes)
+    X, labels = samples(classes)
     common = {"l2": [1e-3, 1e-1], "folds": 3, "iterations": 24, "record_every": 6, "form": "primal", "backend": name}
     test = {"test": (X[:40], labels[:40]), "test_costs": True}
     kept, streamed = both(streaming, lambda: fastlr.sweep(X, labels, **common, **test, **settings))
@@ -78,7 +78,7 @@ def test_descent_follows_the_same_trajectory(streaming, name, classes, settings)
 @pytest.mark.parametrize("solver", ["newton-cg", "lbfgs"])
 @pytest.mark.parametrize("standardize", [False, True])
 def test_solvers_end_at_the_same_minimum(streaming, name, classes, solver, standardize):
-    X, labels = examples(classes)
+    X, labels = samples(classes)
     common = {"l2": [1e-2], "folds": 2, "form": "primal", "tol": 1e-11, "standardize": standardize}
     kept, streamed = both(
         streaming, lambda: fastlr.path(X, labels, solver=solver, backend=name, iterations=500, **common).runs
@@ -93,7 +93,7 @@ def test_solvers_end_at_the_same_minimum(streaming, name, classes, solver, stand
 @pytest.mark.parametrize("read", [np.uint8, np.float16, np.float32, np.float64])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_every_dtype_is_read(streaming, read, dtype):
-    X, labels = examples(3)
+    X, labels = samples(3)
     X = (40 * X + 100).clip(0, 255).astype(read) if read == np.uint8 else X.astype(read)
     tol = 1e-8 if dtype == "float64" else 1e-4
     kept, streamed = both(
@@ -105,7 +105,7 @@ def test_every_dtype_is_read(streaming, read, dtype):
 
 
 def test_estimators_stream(streaming):
-    X, labels = examples(3)
+    X, labels = samples(3)
     fitted = []
     for on in (False, True):
         streaming(on)
@@ -132,7 +132,7 @@ def test_separable_classes_and_dead_networks_are_noticed(streaming):
 
 
 def test_the_gram_form_keeps_to_the_budget(monkeypatch):
-    X, labels = examples(2, 60, 400)
+    X, labels = samples(2, 60, 400)
     assert fastlr.train(X, labels, iterations=500).form == "gram"
     monkeypatch.setenv("FASTLR_MEMORY", "10k")
     assert fastlr.train(X, labels, iterations=500).form == "primal"
@@ -140,7 +140,7 @@ def test_the_gram_form_keeps_to_the_budget(monkeypatch):
 
 
 def test_the_advice_looks_at_all_blocks(streaming):
-    X, labels = examples(2)
+    X, labels = samples(2)
     X[200:] *= 1000
     rates = []
     for on in (False, True):
@@ -154,12 +154,12 @@ def test_the_advice_looks_at_all_blocks(streaming):
 def test_newton_says_that_it_needs_the_data(streaming):
     streaming(True)
     with pytest.raises(fastlr.InputError, match="newton needs data that fit into the memory, see FASTLR_MEMORY"):
-        fastlr.train(*examples(2), solver="newton", form="primal")
-    assert fastlr.train(*examples(2), solver="auto", form="primal", l2=0.1).solver in ("newton-cg", "lbfgs")
+        fastlr.train(*samples(2), solver="newton", form="primal")
+    assert fastlr.train(*samples(2), solver="auto", form="primal", l2=0.1).solver in ("newton-cg", "lbfgs")
 
 
 def test_the_command_says_it(fastlr_command, tmp_path, monkeypatch):
-    X, labels = examples(2)
+    X, labels = samples(2)
     np.savez(tmp_path / "x.npz", X=X, y=labels)
     command = ("train", tmp_path / "x.npz", "--iterations", 20, "--form", "primal")
     assert fastlr_command(*command, "--json", "--quiet").json["logits"] == "kept"
@@ -245,7 +245,7 @@ def test_blocks(tmp_path):
 
 
 def test_a_mapped_file_gives_the_bits_of_an_array(streaming, tmp_path):
-    X, labels = examples(4)
+    X, labels = samples(4)
     np.save(tmp_path / "x.npy", X)
     streaming(True)
     settings = {"solver": "lbfgs", "l2": 0.01, "form": "primal"}

@@ -69,7 +69,7 @@ def test_seeds_are_networks_of_their_own(backend):
 
 @pytest.mark.parametrize("layers", [(), (3,)])
 @pytest.mark.parametrize("form", FORMS)
-def test_folds_are_trainings_without_their_examples(backend, form, layers):
+def test_folds_are_trainings_without_their_samples(backend, form, layers):
     """Against as many trainings on copies; the models themselves are as if there were no folds."""
     images, labels = draw_images(23, side=5)
     settings = {"iterations": 80, "record_every": 10, "form": form, "backend": backend.name, "layers": layers}
@@ -126,7 +126,7 @@ def test_folds_with_mini_batches_of_many_classes():
     ("settings", "says"),
     [
         ({"folds": 1}, "folds: 1; a whole number of at least 2"),
-        ({"folds": 7}, "folds: 7, but the smallest class has 6 examples"),
+        ({"folds": 7}, "folds: 7, but the smallest class has 6 samples"),
         ({"seeds": [0, -1]}, "seed: -1"),
         ({"seeds": []}, "at least one learning rate, one l2 and one seed"),
     ],

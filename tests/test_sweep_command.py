@@ -130,7 +130,7 @@ def test_lists_of_seeds():
         (["--seeds", "3-1"], "--seeds: '3-1'; whole numbers are needed, such as 0-7"),
         (["--seeds", "0-99999999999"], "--seeds: '0-99999999999'"),
         (["--folds", "1"], "folds: 1; a whole number of at least 2"),
-        (["--folds", "20"], "folds: 20, but the smallest class has 12 examples"),
+        (["--folds", "20"], "folds: 20, but the smallest class has 12 samples"),
         (["--model", "m.txt"], "m.txt: its name must end in .safetensors"),
         (["--layers", "0"], "--layers: '0'"),
         (["--optimizer", "adam", "--form", "gram"], "form: 'gram' cannot be had"),

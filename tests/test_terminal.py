@@ -156,7 +156,7 @@ def test_the_summary_fits_80_columns(monkeypatch, tmp_path, names, stream):
     run = replace(run, notes=("a note that goes on and on, " * 20,))
     lines = tables.summary(data, run).splitlines()
     assert all(text.cells(line) <= 80 for line in lines)
-    assert re.match(r"/.*….*/train: \d+ examples of 192 numbers$", lines[0])
+    assert re.match(r"/.*….*/train: \d+ samples of 192 features$", lines[0])
     listed = lines[1 : next(i for i, line in enumerate(lines) if line.startswith("hidden layers"))]
     assert listed[0].startswith("classes")
     assert len(listed) <= 3
@@ -170,7 +170,7 @@ def test_the_summary_fits_80_columns(monkeypatch, tmp_path, names, stream):
 def test_a_short_summary_is_as_it_was(pictures, fastlr_command, monkeypatch):
     monkeypatch.chdir(pictures.parent)
     said = fastlr_command("train", "pictures", "--size", 8, "--iterations", 2).out.splitlines()
-    assert said[0] == "pictures/train: 20 examples of 192 numbers; classes dark, light"
+    assert said[0] == "pictures/train: 20 samples of 192 features; classes dark, light"
 
 
 @pytest.mark.parametrize(
@@ -247,7 +247,7 @@ def test_quiet(fastlr_command, pictures, tmp_path):
     asked = fastlr_command("predict", model, picture, "--quiet", "--json")
     assert (len(asked.json), asked.err) == (1, "")
     evaluated = fastlr_command("evaluate", model, pictures, "-q")
-    assert re.fullmatch(r"accuracy: [\d.]+ % of 10 examples\n", evaluated.out)
+    assert re.fullmatch(r"accuracy: [\d.]+ % of 10 samples\n", evaluated.out)
     asked = fastlr_command("evaluate", model, pictures, "-q", "--json")
     assert (asked.json["n"], asked.err) == (10, "")
     converted = fastlr_command("convert", pictures, tmp_path / "x.npz", "-q")

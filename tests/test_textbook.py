@@ -9,30 +9,30 @@ from fastlr import textbook
 pytestmark = pytest.mark.quick
 
 
-def arrays_of(example: dict, *names: str) -> list[np.ndarray]:
-    return [np.array(example[name], dtype=np.float64) for name in names]
+def arrays_of(sample: dict, *names: str) -> list[np.ndarray]:
+    return [np.array(sample[name], dtype=np.float64) for name in names]
 
 
 def test_sigmoid_as_printed(published):
-    example = published["functions"]["sigmoid"]
-    assert textbook.sigmoid(example["z"]).round(8).tolist() == example["a"]
+    sample = published["functions"]["sigmoid"]
+    assert textbook.sigmoid(sample["z"]).round(8).tolist() == sample["a"]
 
 
 def test_propagate_as_printed(published):
-    example = published["functions"]["propagate"]
-    w, X, Y = arrays_of(example, "w", "X", "Y")
-    grads, cost = textbook.propagate(w, example["b"], X, Y)
-    assert grads["dw"].round(8).tolist() == example["dw"]
-    assert grads["db"] == example["db"]
+    sample = published["functions"]["propagate"]
+    w, X, Y = arrays_of(sample, "w", "X", "Y")
+    grads, cost = textbook.propagate(w, sample["b"], X, Y)
+    assert grads["dw"].round(8).tolist() == sample["dw"]
+    assert grads["db"] == sample["db"]
     # The exact value is 0.159005377076924080…: the logits form rounds it to the nearest double, and the printed
     # figure, computed through log(A), is the double before.
-    assert cost in (example["cost"], np.nextafter(example["cost"], 1))
+    assert cost in (sample["cost"], np.nextafter(sample["cost"], 1))
 
 
 def test_predict_as_printed(published):
-    example = published["functions"]["predict"]
-    w, X = arrays_of(example, "w", "X")
-    assert textbook.predict(w, example["b"], X).tolist() == example["predictions"]
+    sample = published["functions"]["predict"]
+    w, X = arrays_of(sample, "w", "X")
+    assert textbook.predict(w, sample["b"], X).tolist() == sample["predictions"]
 
 
 @pytest.mark.parametrize("units", [(5, 1), (5, 4, 3, 1), (5, 3), (5, 4, 3)])

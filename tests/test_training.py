@@ -96,7 +96,7 @@ def test_however_the_input_lies_in_memory_the_bits_are_the_same(dtype, form, bac
 @pytest.mark.parametrize("form", ["primal", "gram"])
 @pytest.mark.parametrize("backend", ["numba", "numpy"])
 def test_the_smallest_problems(form, backend):
-    """One feature, and one example of each class."""
+    """One feature, and one sample of each class."""
     for X in (np.array([[10], [250], [20], [200]], np.uint8), np.array([[0.1], [0.9]])):
         labels = np.arange(len(X)) % 2
         scaled = X / 255 if X.dtype == np.uint8 else X
@@ -184,12 +184,12 @@ def test_divergence_at_the_very_end_is_seen():
         ({"optimizer": "adam", "form": "gram"}, "form: 'gram' cannot be had: adam scales each weight by itself"),
         ({"batch_size": 2, "form": "gram"}, "form: 'gram' cannot be had: mini-batches have no Gram form"),
         ({"batch_size": 0}, "batch size: 0; a whole number of at least 1"),
-        ({"batch_size": 5}, "batch size: 5, but data has 2 examples; take at most as many"),
+        ({"batch_size": 5}, "batch size: 5, but data has 2 samples; take at most as many"),
         ({"backend": "tensorflow"}, "backend: 'tensorflow' is not a backend"),
         ({"device": "cuda:9"}, "device: numba has no device 'cuda:9'"),
         ({"dtype": "float16"}, "dtype: 'float16' is not a working dtype; choose float64 or float32"),
         ({"test": 5}, "test: a Dataset or a pair"),
-        ({"test": (np.ones((2, 5)), [0, 1])}, "test: its examples have 5 numbers each, those of data have 2"),
+        ({"test": (np.ones((2, 5)), [0, 1])}, "test: its samples have 5 features each, those of data have 2"),
         ({"test": (np.ones((2, 2)), [0, 9])}, "test: holds class 9, unknown to the training data"),
     ],
 )
@@ -203,19 +203,19 @@ def test_wrong_settings_are_named(settings, words):
     ("X", "labels", "words"),
     [
         (np.eye(3), None, "labels: they are missing"),
-        (np.eye(3), [0, 1], "data: 3 examples and 2 labels; each example needs one"),
-        (np.eye(3), [0, 0, 0], "data: holds class '0' alone; examples of two classes are needed"),
-        (np.array([[1.0, np.nan], [0, 1]]), [0, 1], "data: example 0 holds nan at feature 1"),
-        (np.array([[1.0, 2], [-np.inf, 1]], np.float32), [0, 1], "data: example 1 holds -inf at feature 0"),
+        (np.eye(3), [0, 1], "data: 3 samples and 2 labels; each sample needs one"),
+        (np.eye(3), [0, 0, 0], "data: holds class '0' alone; samples of two classes are needed"),
+        (np.array([[1.0, np.nan], [0, 1]]), [0, 1], "data: sample 0 holds nan at feature 1"),
+        (np.array([[1.0, 2], [-np.inf, 1]], np.float32), [0, 1], "data: sample 1 holds -inf at feature 0"),
         (np.eye(2), [0.0, np.nan], "data: labels hold NaN"),
         (np.eye(2), 2 * np.eye(2), "data: labels: row 0 holds 2.0 in column 0; a table of labels holds zeros and ones"),
         (np.eye(2), np.ones((2, 2, 2)), "data: labels have shape (2, 2, 2)"),
         (np.eye(2), [None, 1], "data: labels are object"),
-        (np.zeros((0, 4)), [], "data: examples have shape (0, 4)"),
-        (np.zeros((4, 0)), [0, 1, 0, 1], "data: examples have shape (4, 0)"),
-        (np.zeros(4), [0, 1, 0, 1], "data: examples have shape (4,)"),
-        (np.eye(2) * 1j, [0, 1], "data: examples are complex128"),
-        (np.array([["a"], ["b"]]), [0, 1], "data: examples are <U1"),
+        (np.zeros((0, 4)), [], "data: samples have shape (0, 4)"),
+        (np.zeros((4, 0)), [0, 1, 0, 1], "data: samples have shape (4, 0)"),
+        (np.zeros(4), [0, 1, 0, 1], "data: samples have shape (4,)"),
+        (np.eye(2) * 1j, [0, 1], "data: samples are complex128"),
+        (np.array([["a"], ["b"]]), [0, 1], "data: samples are <U1"),
     ],
 )
 def test_unusable_arrays_are_named(X, labels, words):

@@ -1,4 +1,4 @@
-"""Weights of examples and of classes, and tables of labels, in train, sweep and path."""
+"""Weights of samples and of classes, and tables of labels, in train, sweep and path."""
 
 import json
 
@@ -37,22 +37,20 @@ def streaming(monkeypatch, streams):
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("classes", [2, 3])
 @pytest.mark.parametrize("more", [{}, {"layers": (3,)}, {"optimizer": "momentum"}, {"standardize": True}])
-def test_a_whole_weight_is_so_many_examples_on_the_way_down(monkeypatch, form, classes, more, streams):
+def test_a_whole_weight_is_so_many_samples_on_the_way_down(monkeypatch, form, classes, more, streams):
     if streams and form == "gram":
         pytest.skip("the Gram matrix stays in memory")
     streaming(monkeypatch, streams)
-    examples, labels, times = data(classes)
-    if "standardize" in more:  # by the moments of the examples, whatever they count
-        examples = np.concatenate([examples, -examples])
+    samples, labels, times = data(classes)
+    if "standardize" in more:  # by the moments of the samples, whatever they count
+        samples = np.concatenate([samples, -samples])
         labels, times = np.tile(labels, 2), np.tile(times, 2)
-        often = examples * 1.0
-        copies = fastlr.train(examples, labels, sample_weight=np.full(len(labels), 2.0), form=form, **SETTINGS | more)
+        often = samples * 1.0
+        copies = fastlr.train(samples, labels, sample_weight=np.full(len(labels), 2.0), form=form, **SETTINGS | more)
         weighted = fastlr.train(often, labels, form=form, **SETTINGS | more)
     else:
-        weighted = fastlr.train(examples, labels, sample_weight=times, form=form, **SETTINGS | more)
-        copies = fastlr.train(
-            np.repeat(examples, times, axis=0), np.repeat(labels, times), form=form, **SETTINGS | more
-        )
+        weighted = fastlr.train(samples, labels, sample_weight=times, form=form, **SETTINGS | more)
+        copies = fastlr.train(np.repeat(samples, times, axis=0), np.repeat(labels, times), form=form, **SETTINGS | more)
     np.testing.assert_allclose(weighted.costs, copies.costs, rtol=1e-10)
     for one, other in zip(weighted.model.layers, copies.model.layers, strict=True):
         np.testing.assert_allclose(one.W, other.W, atol=1e-9)
@@ -67,7 +65,7 @@ def test_weights_are_scikit_learns_at_the_minimum(monkeypatch, solver, classes, 
     if streams and solver == "newton":
         pytest.skip("newton keeps the data in memory")
     streaming(monkeypatch, streams)
-    examples, labels, times = data(classes)
+    samples, labels, times = data(classes)
     weights = np.asarray(times, dtype=float)
     given = {0: 0.5, 1: 2.0, 2: 1.0} if class_weight == "each" else class_weight
     given = {label: given[label] for label in range(classes)} if class_weight == "each" else given
@@ -79,11 +77,11 @@ def test_weights_are_scikit_learns_at_the_minimum(monkeypatch, solver, classes, 
             each = dict(enumerate(sums.sum() / (classes * sums)))
         total = weights * compute_sample_weight(each, labels)
     run = fastlr.train(
-        examples, labels, sample_weight=weights, class_weight=given, solver=solver, l2=1e-2, tol=1e-10, iterations=5000
+        samples, labels, sample_weight=weights, class_weight=given, solver=solver, l2=1e-2, tol=1e-10, iterations=5000
     )
     peer = LogisticRegression(C=1 / (1e-2 * total.sum()), tol=1e-10, solver="newton-cholesky", max_iter=1000)
-    peer.fit(examples, labels, total)
-    np.testing.assert_allclose(run.model.predict_proba(examples), peer.predict_proba(examples), atol=2e-6)
+    peer.fit(samples, labels, total)
+    np.testing.assert_allclose(run.model.predict_proba(samples), peer.predict_proba(samples), atol=2e-6)
 
 
 @pytest.mark.parametrize("solver", ["gd", "newton-cg", "auto"])
@@ -166,18 +164,18 @@ def test_a_checkpoint_knows_the_weights(tmp_path):
     file = tmp_path / "state"
     run = fastlr.train(X, y, sample_weight=TIMES, checkpoint=file, **SETTINGS)
     assert fastlr.train(X, y, sample_weight=TIMES, checkpoint=file, **SETTINGS) == run
-    with pytest.raises(fastlr.InputError, match="weights of the examples"):
+    with pytest.raises(fastlr.InputError, match="weights of the samples"):
         fastlr.train(X, y, sample_weight=TIMES + 1, checkpoint=file, **SETTINGS)
 
 
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ({"sample_weight": TIMES[:5]}, r"sample_weight: it has shape \(5,\); one number for each of the 120 examples"),
+        ({"sample_weight": TIMES[:5]}, r"sample_weight: it has shape \(5,\); one number for each of the 120 samples"),
         ({"sample_weight": -1.0 * (TIMES == 2)}, "has -1.0; finite numbers of at least 0 are needed"),
-        ({"sample_weight": np.full(len(X), np.nan)}, "sample_weight: example 0 has nan"),
+        ({"sample_weight": np.full(len(X), np.nan)}, "sample_weight: sample 0 has nan"),
         ({"sample_weight": 0 * TIMES}, "sample_weight: all are 0"),
-        ({"sample_weight": ["a"] * len(X)}, "sample_weight: a number for each example"),
+        ({"sample_weight": ["a"] * len(X)}, "sample_weight: a number for each sample"),
         ({"class_weight": "even"}, "class weight: 'even'; 'balanced' is needed"),
         ({"class_weight": {}}, "class weight: {}; 'balanced' is needed"),
         ({"class_weight": {0: 1, 5: 2}}, "class_weight: there is no class '5'; there are 0, 1"),
@@ -201,7 +199,7 @@ def test_weights_that_cannot_be_used_are_said(given, says):
         (TABLE, {"test": (TABLE_X, TABLE[:, :3])}, "its table of labels has 3 columns, that of the training data 4"),
         (TABLE, {"missing_label": 2}, "missing_label: 2; -1 or NaN is needed"),
         (TABLE - 1, {}, "row 0 holds -1 in column .; .*missing_label=-1 leaves such labels out"),
-        (np.full_like(TABLE, -1), {"missing_label": -1}, "weights: the examples have none for column 0 of the labels"),
+        (np.full_like(TABLE, -1), {"missing_label": -1}, "weights: the samples have none for column 0 of the labels"),
     ],
 )
 def test_tables_that_cannot_be_used_are_said(labels, given, says):
@@ -249,7 +247,7 @@ def test_weights_in_the_data_count(fastlr_command, refused, tmp_path, kind):
     given = fastlr.train(data, sample_weight=np.ones(len(X)), iterations=20)  # those that are given come first
     np.testing.assert_allclose(given.costs, fastlr.train(X, y, iterations=20).costs, rtol=1e-10)
     write(np.where(np.arange(len(X)) == 3, -1.0, weights))
-    refused("train", file, says=("sample_weight: example 3 has -1.0",))
+    refused("train", file, says=("sample_weight: sample 3 has -1.0",))
 
 
 def test_weights_go_through_a_conversion(fastlr_command, tmp_path):

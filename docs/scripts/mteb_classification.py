@@ -1,7 +1,7 @@
-"""MTEB's evaluation of embeddings by classification: ten times 8 examples a label, one classifier each, mean scores.
+"""MTEB's evaluation of embeddings by classification: ten times 8 samples a label, one classifier each, mean scores.
 
 There, each of the ten draws is a fit of its own. `fit_many` fits all of them, and every value of l2 that is asked for,
-in one call. MTEB's classifier has scikit-learn's C = 1, so l2 = 1 / (number of examples).
+in one call. MTEB's classifier has scikit-learn's C = 1, so l2 = 1 / (number of samples).
 """
 
 import numpy as np

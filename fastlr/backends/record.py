@@ -44,7 +44,7 @@ class Costs(NamedTuple):
 
     primal: float  # of X, in one primal step
     gram: float  # of K, in one Gram step
-    product: float  # of X times the number of examples, to compute K
+    product: float  # of X times the number of samples, to compute K
     fused: float = 0.1  # of X and one output, in a reading that makes a softmax's loss and its gradient
     dense: float = 0.03  # of a product of two matrices of floats, for each multiply-add
 

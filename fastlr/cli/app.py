@@ -31,7 +31,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for command in (train, predict, evaluate, sweep, probe, convert, backends, bench, warmup, demo):
+COMMANDS = (train, predict, evaluate, sweep, probe, convert, backends, bench, warmup, demo)
+for command in COMMANDS:
     app.command()(command)
 
 
@@ -59,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, typer.Abort):
         return fail("interrupted", 130)
     except MemoryError as error:
-        return fail(f"out of memory ({error}); use fewer or smaller examples", 1)
+        return fail(f"out of memory ({error}); use fewer or smaller samples", 1)
     except OSError as error:
         # What is written in files names the file; all else that is written goes to standard output.
         lost = error.errno in (errno.ENOSPC, errno.EPIPE, errno.EIO, errno.EBADF) and error.filename is None

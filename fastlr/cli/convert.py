@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fastlr.cli.options import DataPath, MaxExpansion, Quiet, Resample, Size, SkipBad, check_output
+from fastlr.cli.options import DataPath, MaxExpansion, MissingLabel, Quiet, Resample, Size, SkipBad, check_output
 from fastlr.cli.render.terminal import fitted, print_skipped
 from fastlr.cli.signals import only_our_lines
 from fastlr.errors import InputError
@@ -23,6 +23,7 @@ def convert(
     resample: Resample = "bicubic",
     skip_bad: SkipBad = False,
     max_expansion: MaxExpansion = None,
+    missing_label: MissingLabel = None,
     quiet: Quiet = False,
 ) -> None:
     """Write any data that fastlr reads as one HDF5 or npz file."""
@@ -40,7 +41,7 @@ def convert(
         with only_our_lines():
             part = open_dataset(
                 data, split, size=size, resample=resample, skip_bad=skip_bad, max_expansion=max_expansion,
-                channels=None if first is None else first.channels,
+                channels=None if first is None else first.channels, missing_label=missing_label,
             )  # fmt: skip
         first = part if first is None else first
         check_finite(part.source, part.rows)
@@ -50,5 +51,5 @@ def convert(
     for split, part in parts.items():
         print_skipped(part.skipped)
         if not quiet:
-            count = f"{len(part)} {split + ' ' if split else ''}examples of {part.n_features} numbers"
+            count = f"{len(part)} {split + ' ' if split else ''}samples of {part.n_features} features"
             print(f"{fitted(out, len(count) + 2)}: {count}")

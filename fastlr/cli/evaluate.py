@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,11 +13,11 @@ from fastlr.cli.options import (
     DataPath,
     Json,
     MaxExpansion,
+    MissingLabel,
     ModelPath,
     Quiet,
     Report,
     SkipBad,
-    refuse_report,
 )
 from fastlr.cli.render.terminal import fitted, print_json, print_skipped, say
 from fastlr.cli.signals import only_our_lines
@@ -33,6 +34,7 @@ def evaluate(
     split: Annotated[str, typer.Option(help="train or test, where DATA holds both.")] = "test",
     skip_bad: SkipBad = False,
     max_expansion: MaxExpansion = None,
+    missing_label: MissingLabel = None,
     report: Report = None,
     cluster: ClusterName = None,
     cluster_timeout: ClusterTimeout = 60.0,
@@ -43,6 +45,7 @@ def evaluate(
     from fastlr.cli.render.tables import print_confusion
     from fastlr.data.expansion import as_expansion
     from fastlr.data.format import Pictures
+    from fastlr.data.labelled import refuse_missing
     from fastlr.data.reading import read
     from fastlr.model.evaluation import Results
     from fastlr.model.file import load
@@ -56,47 +59,54 @@ def evaluate(
     classifier = load(model)
     shape = classifier.image_shape or Pictures().shape
     with only_our_lines():
-        examples = read(
-            data, split, Pictures(shape, classifier.resample or "bicubic", skip_bad, None, as_expansion(max_expansion))
+        samples = read(
+            data,
+            split,
+            Pictures(
+                shape, classifier.resample or "bicubic", skip_bad, None, as_expansion(max_expansion), missing_label
+            ),
         )
     if classifier.multi_label:
-        refuse_report(report, examples)
-        with cluster_for(examples.images, target) as opened:
-            there = placed_dataset(examples, opened)
-            _evaluate_table(classifier, there, {"model": str(model), "data": str(data)}, as_json, quiet)
+        page = None if report is None else report_on_model(classifier, samples, report)
+        with cluster_for(samples.images, target) as opened:
+            there = placed_dataset(samples, opened)
+            _evaluate_table(classifier, there, {"model": str(model), "data": str(data)}, page, as_json, quiet)
         return
-    if examples.is_table:
-        raise InputError(f"{data}: has a table of labels, but {model} predicts one label for each example")
-    with cluster_for(examples.images, target) as opened:
-        results = Results(classifier.confusion_matrix(placed_dataset(examples, opened)))
-    page = None if report is None else report_on_model(classifier, examples, report)
-    print_skipped(examples.skipped)
+    refuse_missing(str(data), missing_label)
+    if samples.is_table:
+        raise InputError(f"{data}: has a table of labels, but {model} predicts one label for each sample")
+    with cluster_for(samples.images, target) as opened:
+        results = Results(classifier.confusion_matrix(placed_dataset(samples, opened)))
+    page = None if report is None else report_on_model(classifier, samples, report)
+    print_skipped(samples.skipped)
     if as_json:
-        print_json({"model": str(model), "data": str(data), "accuracy": results.accuracy, "n": len(examples),
+        print_json({"model": str(model), "data": str(data), "accuracy": results.accuracy, "n": len(samples),
                      "classes": list(classifier.classes), "class_accuracy": results.class_accuracy,
-                     "confusion_matrix": results.matrix.tolist(), "skipped": len(examples.skipped),
+                     "confusion_matrix": results.matrix.tolist(), "skipped": len(samples.skipped),
                      "report": None if page is None else str(page)})  # fmt: skip
     if not (as_json and quiet):
-        say(f"accuracy: {results.accuracy} % of {len(examples)} examples", as_json)
+        say(f"accuracy: {results.accuracy} % of {len(samples)} samples", as_json)
     if not quiet:
         print_confusion(classifier.classes, results, as_json)
         if page is not None:
             say(f"report: {fitted(page, 8, as_json)}", as_json)
 
 
-def _evaluate_table(model: Model, examples: Dataset, given: dict[str, Any], as_json: bool, quiet: bool) -> None:
+def _evaluate_table(
+    model: Model, samples: Dataset, given: dict[str, Any], page: Path | None, as_json: bool, quiet: bool
+) -> None:
     """Print the scores of a model of many labels, their means, and those of each label."""
     from fastlr.cli.render.tables import print_label_scores
     from fastlr.model.scores import plain
 
-    names = ("accuracy", "average_precision", "f1", "roc_auc")
-    accuracy, means = model.accuracy(examples), model.scores(examples, names)
-    each = model.scores_by_label(examples, names)
+    results = model.label_results(samples)
     if as_json:
-        print_json(given | {"accuracy": accuracy, "n": len(examples), "classes": list(model.classes),
-                            "scores": plain(means), "label_scores": plain(each), "skipped": len(examples.skipped),
-                            "report": None})  # fmt: skip
+        print_json(given | {"accuracy": results.accuracy, "n": len(samples), "classes": list(model.classes),
+                            "scores": plain(results.means), "label_scores": plain(results.each),
+                            "skipped": len(samples.skipped), "report": page and str(page)})  # fmt: skip
     if not (as_json and quiet):
-        say(f"accuracy: {accuracy} % of {len(examples)} examples, each label by itself", as_json)
+        say(f"accuracy: {results.accuracy} % of {len(samples)} samples, each label by itself", as_json)
     if not quiet:
-        print_label_scores(model.classes, means, each, as_json)
+        print_label_scores(model.classes, results.means, results.each, as_json)
+        if page is not None:
+            say(f"report: {fitted(page, 8, as_json)}", as_json)

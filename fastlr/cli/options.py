@@ -50,6 +50,10 @@ MaxExpansion = Annotated[
         "by default 100 times its size or 128 MiB, whichever is larger.",
     ),
 ]
+MissingLabel = Annotated[
+    float | None,
+    typer.Option(metavar="-1|nan", help="What stands for a label that is not known, in a table of labels."),
+]
 Report = Annotated[Path | None, typer.Option(metavar="DIR", help="Folder for a report: report.html and its figures.")]
 TestPath = Annotated[Path | None, typer.Option(help="Data to test on; by default DATA's own test split.")]
 ModelOut = Annotated[Path | None, typer.Option(help="File to save the model in, .safetensors.")]
@@ -70,12 +74,12 @@ ClusterName = Annotated[
 ClusterTimeout = Annotated[float, typer.Option(help="Seconds to wait for the cluster's scheduler and for workers.")]
 Positive = Annotated[str | None, typer.Option(metavar="NAME[,NAME]", help="Classes that count as 1.")]
 Balance = Annotated[bool, typer.Option("--balance", help="Keep as many zeros as there are ones.")]
-Holdout = Annotated[int | None, typer.Option(help="Shuffle, and keep this many examples for the test.")]
+Holdout = Annotated[int | None, typer.Option(help="Shuffle, and keep this many samples for the test.")]
 
 
 @dataclass(frozen=True)
 class Reading:
-    """Which examples of the data are read, and how."""
+    """Which samples of the data are read, and how."""
 
     size: Size = 64
     resample: Resample = "bicubic"
@@ -84,6 +88,7 @@ class Reading:
     holdout: Holdout = None
     skip_bad: SkipBad = False
     max_expansion: MaxExpansion = None
+    missing_label: MissingLabel = None
 
 
 def with_options(command: Callable[..., T]) -> Callable[..., T]:
@@ -141,7 +146,7 @@ def _value(one: Field[Any], given: Any) -> Any:
 
 @only_our_lines()
 def read_data(data: Path, test: Path | None, reading: Reading, seed: int) -> tuple[Dataset, Dataset | None]:
-    """Return the examples to train on, and those to test on where there are any."""
+    """Return the samples to train on, and those to test on where there are any."""
     from fastlr.data import open_dataset, splits_of
 
     pictures = asdict(reading)
@@ -158,12 +163,6 @@ def read_data(data: Path, test: Path | None, reading: Reading, seed: int) -> tup
     if test is not None:
         return train_set, open_dataset(test, "test", **pictures)
     return train_set, open_dataset(data, "test", **pictures) if "test" in splits_of(data) else None
-
-
-def refuse_report(report: Path | None, data: Dataset) -> None:
-    """Refuse a report on a table of labels, before anything is trained."""
-    if report is not None and data.is_table:
-        raise InputError(f"--report: there is none for a table of labels, which {data.source} has; leave it out")
 
 
 def check_outputs(model: Path | None, checkpoint: Path | None, report: Path | None, *inputs: Path | None) -> None:

@@ -96,7 +96,7 @@ def _predict_folder(
     if as_json:
         print_json(rows)
     if not quiet:
-        say(f"{sum(row['n'] for row in rows)} examples of {len(rows)} files: {fitted(out, 50, as_json)}", as_json)
+        say(f"{sum(row['n'] for row in rows)} samples of {len(rows)} files: {fitted(out, 50, as_json)}", as_json)
 
 
 def caption(row: dict[str, Any]) -> str:

@@ -20,7 +20,6 @@ from fastlr.cli.options import (
     TestPath,
     check_outputs,
     read_data,
-    refuse_report,
     with_options,
 )
 from fastlr.cli.render.terminal import fitted, moves_its_cursor, print_json, print_skipped, say
@@ -43,7 +42,7 @@ def probe(
         str | None,
         typer.Option(
             metavar="DATA|N",
-            help="Data to choose l2 by, or how many of DATA's examples to hold out for that; by default folds of DATA.",
+            help="Data to choose l2 by, or how many of DATA's samples to hold out for that; by default folds of DATA.",
         ),
     ] = None,
     test: TestPath = None,
@@ -96,7 +95,6 @@ def probe(
     folds = 5 if folds is None else folds
     models = candidates([0.005], values, [settings.seed])
     train_set, test_set = read_data(data, test, reading, settings.seed)
-    refuse_report(report, train_set)
     chosen_by, train_set = _validation(validation, train_set, reading, settings.seed)
     started = time.perf_counter()
     with live_table(models, settings.iterations, quiet or not moves_its_cursor()) as callback:
@@ -120,7 +118,7 @@ def probe(
         "l2": found.l2.tolist(),
         "scores": {name: plain(score.tolist()) for name, score in found.scores.items()},
         "chosen_l2": found.best_l2,
-        "chosen_by": f"{folds} folds" if chosen_by is None else f"{len(chosen_by)} validation examples",
+        "chosen_by": f"{folds} folds" if chosen_by is None else f"{len(chosen_by)} validation samples",
         "test_scores": None if test_set is None else plain(found.test_scores),
         "test_intervals": None if test_set is None else plain(found.test_intervals(DRAWS, settings.seed)),
         "n_train": len(train_set),
@@ -153,7 +151,7 @@ def probe(
 
 @only_our_lines()
 def _validation(text: str | None, train_set: Dataset, reading: Reading, seed: int) -> tuple[Dataset | None, Dataset]:
-    """Return the examples to choose by, where there are any, and those that are left to train on."""
+    """Return the samples to choose by, where there are any, and those that are left to train on."""
     from fastlr.data import open_dataset
 
     if text is None:
@@ -161,7 +159,7 @@ def _validation(text: str | None, train_set: Dataset, reading: Reading, seed: in
     if text.isdecimal() and not Path(text).exists():
         if not 0 < int(text) < len(train_set):
             most = len(train_set) - 1
-            raise InputError(f"--validation: {text} of {most + 1} examples; it must be from 1 to {most}, or name data")
+            raise InputError(f"--validation: {text} of {most + 1} samples; it must be from 1 to {most}, or name data")
         rest, held = train_set.holdout(int(text), seed)
         return held, rest
     pictures = asdict(reading)

@@ -17,7 +17,6 @@ from fastlr.cli.options import (
     TestPath,
     check_outputs,
     read_data,
-    refuse_report,
     with_options,
 )
 from fastlr.cli.render.terminal import fitted, moves_its_cursor, print_json, print_skipped, say
@@ -63,7 +62,6 @@ def sweep(
     chosen = [settings.seed] if seed_list is None else texts.seeds(seed_list)
     models = candidates(rates, penalties, chosen)
     train_set, test_set = read_data(data, test, reading, settings.seed)
-    refuse_report(report, train_set)
     silent = quiet or (settings.converges and not moves_its_cursor())
     with live_table(models, settings.iterations, silent) as callback:
         runs = train_all(
@@ -75,7 +73,7 @@ def sweep(
             folds=folds,
             settings=settings,
             target=target,
-            test_costs=report is not None and test_set is not None,
+            test_costs=report is not None and test_set is not None and not train_set.is_table,
             callback=callback,
             checkpoint=checkpoint,
         )

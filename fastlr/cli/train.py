@@ -18,7 +18,6 @@ from fastlr.cli.options import (
     TestPath,
     check_outputs,
     read_data,
-    refuse_report,
     with_options,
 )
 from fastlr.cli.render.terminal import fitted, print_curve, print_json, print_skipped, progress, say
@@ -52,8 +51,7 @@ def train(
 
     check_outputs(model, checkpoint, report, data, test)
     train_set, test_set = read_data(data, test, reading, settings.seed)
-    refuse_report(report, train_set)
-    test_costs = report is not None and test_set is not None
+    test_costs = report is not None and test_set is not None and not train_set.is_table
     run = run_training(train_set, test_set, candidate, settings, target, test_costs, checkpoint, quiet)
     if model is not None:
         run.model.save(model)

@@ -1,4 +1,4 @@
-"""NumPy's own files: `.npz` with examples and labels, or `.npy` with the labels in a file beside it."""
+"""NumPy's own files: `.npz` with samples and labels, or `.npy` with the labels in a file beside it."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from fastlr.errors import InputError
 if TYPE_CHECKING:
     from zipfile import ZipFile, ZipInfo
 
-EXAMPLES, LABELS = ("images", "X", "features", "embeddings"), ("labels", "y")
-WEIGHTS = "sample_weight"  # how much each training example counts, where it is there
+SAMPLES, LABELS = ("images", "X", "features", "embeddings"), ("labels", "y")
+WEIGHTS = "sample_weight"  # how much each training sample counts, where it is there
 TEST = "test_"  # prefix of the test split's arrays
 
 
@@ -37,15 +37,15 @@ def splits(path: Path) -> tuple[str, ...]:
         return ()
     with _archive(path) as archive:
         names = _members(path, archive)
-    train, test = (any(prefix + name in names for name in EXAMPLES) for prefix in ("", TEST))
+    train, test = (any(prefix + name in names for name in SAMPLES) for prefix in ("", TEST))
     return () if not test else ("train", "test") if train else ("test",)
 
 
 def read(path: Path, split: str | None, pictures: Pictures) -> Dataset:
-    """Return examples and labels; the array `classes` names the classes where it is there."""
+    """Return samples and labels; the array `classes` names the classes where it is there."""
     if path.suffix.lower() == ".npy":
         beside = labels_beside(path)
-        return from_arrays(str(path), load_npy(path, LARGE), load_npy(beside))
+        return from_arrays(str(path), load_npy(path, LARGE), load_npy(beside), missing_label=pictures.missing_label)
     prefix = TEST if split == "test" else ""
     with _archive(path) as archive:
         members = _members(path, archive)
@@ -53,14 +53,15 @@ def read(path: Path, split: str | None, pictures: Pictures) -> Dataset:
         def array(name: str) -> NDArray[Any]:
             return _load_member(path, archive, members[name], pictures.expansion)
 
-        examples = array(name_of(path, members, EXAMPLES, prefix))
+        samples = array(name_of(path, members, SAMPLES, prefix))
         if any(prefix + name in members for name in LABELS) or prefix:
             labels = array(name_of(path, members, LABELS, prefix))
         else:
             labels = load_npy(labels_beside(path))
         names = class_names(path, array("classes")) if "classes" in members else None
         weights = array(prefix + WEIGHTS) if prefix + WEIGHTS in members else None
-    return replace(from_arrays(str(path), examples, labels, names), weights=weights)
+    data = from_arrays(str(path), samples, labels, names, missing_label=pictures.missing_label)
+    return replace(data, weights=weights)
 
 
 def write(path: Path, parts: dict[str, Dataset]) -> None:
@@ -68,8 +69,8 @@ def write(path: Path, parts: dict[str, Dataset]) -> None:
     arrays: dict[str, NDArray[Any]] = {"classes": np.array(next(iter(parts.values())).classes)}
     for split, data in parts.items():
         prefix = TEST if split == "test" else ""
-        examples, labels = (EXAMPLES[0], LABELS[0]) if data.images.dtype == np.uint8 else (EXAMPLES[1], LABELS[1])
-        arrays |= {prefix + examples: data.images, prefix + labels: data.labels}
+        samples, labels = (SAMPLES[0], LABELS[0]) if data.images.dtype == np.uint8 else (SAMPLES[1], LABELS[1])
+        arrays |= {prefix + samples: data.images, prefix + labels: data.labels_with(-1)}
         if data.weights is not None:
             arrays[prefix + WEIGHTS] = data.weights
     with path.open("wb") as file:  # an open file, or NumPy would add its suffix to the name

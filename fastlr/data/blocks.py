@@ -1,4 +1,4 @@
-"""Examples a block at a time, in their order, from whatever can be sliced by rows.
+"""Samples a block at a time, in their order, from whatever can be sliced by rows.
 
 Which rows are together depends on their number alone, not on where they lie: a sum over the blocks has the same bits
 whether they come from one array or from many files.
@@ -36,7 +36,7 @@ watching: ContextVar[Callable[[Pass], object] | None] = ContextVar("watching", d
 
 @dataclass(frozen=True, eq=False)
 class Blocks:
-    """Rows `(m, n)` of examples with their labels `(m,)` or `(m, L)`, cut into blocks of so many."""
+    """Rows `(m, n)` of samples with their labels `(m,)` or `(m, L)`, cut into blocks of so many."""
 
     rows: Any  # has a shape, and rows[start:stop] and rows[indices] are arrays
     labels: NDArray[Any]
@@ -72,7 +72,7 @@ class Blocks:
                 yield part, block
 
     def take(self, indices: NDArray[np.intp]) -> tuple[Array, NDArray[Any]]:
-        """Return some of the examples, given by their indices, and their labels."""
+        """Return some of the samples, given by their indices, and their labels."""
         if library_of(self.rows) != "numpy":
             return core.rows(self.rows, indices.tolist()), self.labels[indices]
         return self.rows[indices], self.labels[indices]

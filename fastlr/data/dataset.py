@@ -1,4 +1,4 @@
-"""Dataset: examples, labels and class names, and the ways to select among them."""
+"""Dataset: samples, labels and class names, and the ways to select among them."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from fastlr.namespace import array_namespace, as_rows, compared, is_lazy, librar
 
 Array = Any  # of NumPy where it comes from files, else of the library that the caller uses
 Name = Any  # a class name: text from files, whatever the labels held from arrays
-PIECE = 2**20  # numbers of the examples that are looked at together
+PIECE = 2**20  # numbers of the samples that are looked at together
 MOST_CLASSES, MOST_NAME = 100_000, 1000  # class names that a file may hold, and characters of one
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Labelled examples, examples first.
+    """Labelled samples, samples first.
 
     `images` is uint8 `(m, height, width, channels)`, or a matrix `(m, n)`: of pixels where it is uint8, of
     features where it is anything else; in the library, and on the device, that the caller has it in. `labels (m,)`
@@ -38,13 +38,14 @@ class Dataset:
     skipped: tuple[str, ...] = ()
     class_of: Mapping[Name, int] = field(default_factory=dict)
     known: NDArray[np.bool_] | None = None  # which labels of a table are known, `(m, L)`; None where all are
-    weights: NDArray[np.float64] | None = None  # how much each example counts in training, `(m,)`; None is all alike
+    weights: NDArray[np.float64] | None = None  # how much each sample counts in training, `(m,)`; None is all alike
+    files: tuple[str, ...] = field(default=(), repr=False, compare=False)  # of pictures, each in a file of its own
 
     def __post_init__(self) -> None:
         """Check what every reader owes."""
         if self.images.shape[0] != len(self.labels):
             raise InputError(
-                f"{self.source}: {self.images.shape[0]} examples and {len(self.labels)} labels; each example needs one"
+                f"{self.source}: {self.images.shape[0]} samples and {len(self.labels)} labels; each sample needs one"
             )
         if (
             not self.is_table
@@ -63,16 +64,16 @@ class Dataset:
             object.__setattr__(self, "class_of", {name: i for i, name in enumerate(self.classes)})
 
     def __eq__(self, other: object) -> bool:
-        """Return whether the other has the same examples, labels and names."""
+        """Return whether the other has the same samples, labels and names."""
         return isinstance(other, Dataset) and same_values(compared(self), compared(other))
 
     def __len__(self) -> int:
-        """Return m, the number of examples."""
+        """Return m, the number of samples."""
         return len(self.labels)
 
     @property
     def is_table(self) -> bool:
-        """Return whether the labels are a table: an example may have several."""
+        """Return whether the labels are a table: a sample may have several."""
         return self.labels.ndim == 2
 
     @property
@@ -80,9 +81,17 @@ class Dataset:
         """Return the labels `(m,)`, or the table of them."""
         return LabelTable(self.labels, self.known) if self.is_table else self.labels
 
+    def labels_with(self, missing: float | None) -> NDArray[Any]:
+        """Return the labels with `missing` in place of those of a table that are not known."""
+        return self.labels if self.known is None else np.where(self.known, self.labels, np.asarray(missing))
+
+    def name_of(self, index: int) -> str:
+        """Return the file of a sample, else its number from 0."""
+        return self.files[index] if self.files else str(index)
+
     @property
     def n_features(self) -> int:
-        """Return n, the numbers in one example."""
+        """Return n, the features of one sample."""
         return int(np.prod(self.images.shape[1:]))
 
     @property
@@ -92,19 +101,20 @@ class Dataset:
 
     @property
     def rows(self) -> Array:
-        """Return the examples as `(m, n)`."""
+        """Return the samples as `(m, n)`."""
         return as_rows(self.images)
 
     def take(self, indices: NDArray[np.intp]) -> Dataset:
-        """Return the examples at these indices, in their order."""
+        """Return the samples at these indices, in their order."""
         on_host = library_of(self.images) == "numpy"
         images = self.images[indices] if on_host else core.rows(self.images, indices.tolist())
         known = None if self.known is None else self.known[indices]
         weights = None if self.weights is None else self.weights[indices]
-        return replace(self, images=images, labels=self.labels[indices], known=known, weights=weights)
+        files = tuple(self.files[i] for i in indices.tolist()) if self.files else ()
+        return replace(self, images=images, labels=self.labels[indices], known=known, weights=weights, files=files)
 
     def with_positive(self, names: Sequence[str]) -> Dataset:
-        """Return the same examples in two classes: 1 for the named classes, 0 for all others."""
+        """Return the same samples in two classes: 1 for the named classes, 0 for all others."""
         self._refuse_table("--positive")
         by_text = {str(name): name for name in self.classes}
         if unknown := [name for name in names if name not in by_text]:
@@ -120,7 +130,7 @@ class Dataset:
         return replace(self, labels=is_one[self.labels], classes=(negative, positive), class_of=class_of)
 
     def balanced(self) -> Dataset:
-        """Return all examples of class 1, then the first of class 0, as many of them as there are ones."""
+        """Return all samples of class 1, then the first of class 0, as many of them as there are ones."""
         self._refuse_table("--balance")
         if len(self.classes) != 2:
             raise InputError(f"--balance: {self.source} has {len(self.classes)} classes; name the ones with --positive")
@@ -131,25 +141,31 @@ class Dataset:
         """Return (train, test), shuffled by RandomState(seed).permutation(m): the last `count` are for the test."""
         check_seed(seed)
         if not isinstance(count, int | np.integer) or not 0 < count < len(self):
-            raise InputError(f"--holdout: {count} of {len(self)} examples; it must be from 1 to {len(self) - 1}")
+            raise InputError(f"--holdout: {count} of {len(self)} samples; it must be from 1 to {len(self) - 1}")
         order = np.random.RandomState(seed).permutation(len(self))
         return self.take(order[:-count]), self.take(order[-count:])
 
     def _refuse_table(self, option: str) -> None:
         if self.is_table:
             raise InputError(
-                f"{option}: {self.source} has a table of labels; the option needs one label for each example"
+                f"{option}: {self.source} has a table of labels; the option needs one label for each sample"
             )
 
     def aligned(self, classes: Sequence[Name], class_of: Mapping[Name, int]) -> Dataset:
-        """Return the same examples labelled by another set's classes, matched by name."""
+        """Return the same samples labelled by another set's classes, matched by name."""
         if self.is_table:
-            if self.classes != tuple(classes):
+            if len(self.classes) != len(classes):
                 raise InputError(
                     f"{self.source}: its table of labels has {len(self.classes)} columns, that of the training data "
                     f"{len(classes)}; each needs the same"
                 )
-            return self
+            unnamed = self.classes == tuple(range(len(classes)))
+            if not unnamed and list(map(str, self.classes)) != list(map(str, classes)):
+                raise InputError(
+                    f"{self.source}: the columns of its table of labels are {list_names(self.classes)}, those of the "
+                    f"training data {list_names(classes)}; each needs the same, in the same order"
+                )
+            return replace(self, classes=tuple(classes), class_of=dict(class_of))
         known = {**{name: i for i, name in enumerate(classes)}, **class_of}
         by_text = {str(name): index for name, index in known.items()}  # HDF5 keeps the name 3 as "3"
         found = [known.get(name, by_text.get(str(name))) for name in self.classes]
@@ -162,19 +178,19 @@ class Dataset:
 
 
 def check_weights(name: str, given: Any, m: int) -> NDArray[np.float64]:
-    """Return how much each of m examples counts, or say what is wrong with it."""
+    """Return how much each of m samples counts, or say what is wrong with it."""
     try:
         weights = np.asarray(to_host(given) if hasattr(given, "shape") else given, dtype=np.float64)
     except (TypeError, ValueError):
-        raise InputError(f"{name}: a number for each example is needed") from None
+        raise InputError(f"{name}: a number for each sample is needed") from None
     if weights.shape != (m,):
-        raise InputError(f"{name}: it has shape {weights.shape}; one number for each of the {m} examples is needed")
+        raise InputError(f"{name}: it has shape {weights.shape}; one number for each of the {m} samples is needed")
     wrong = ~(np.isfinite(weights) & (weights >= 0))
     if wrong.any():
         row = int(wrong.argmax())
-        raise InputError(f"{name}: example {row} has {weights[row]}; finite numbers of at least 0 are needed")
+        raise InputError(f"{name}: sample {row} has {weights[row]}; finite numbers of at least 0 are needed")
     if m and not weights.any():
-        raise InputError(f"{name}: all are 0; some examples must count")
+        raise InputError(f"{name}: all are 0; some samples must count")
     return weights
 
 
@@ -224,46 +240,46 @@ def check_seed(seed: Any) -> int:
     return int(seed)
 
 
-def is_real(examples: Array) -> bool:
+def is_real(samples: Array) -> bool:
     """Return whether the numbers are real, whole, or true and false."""
-    return bool(array_namespace(examples).isdtype(examples.dtype, ("bool", "integral", "real floating")))
+    return bool(array_namespace(samples).isdtype(samples.dtype, ("bool", "integral", "real floating")))
 
 
-def check_finite(source: str, examples: Array) -> None:
-    """Raise InputError that names the first number of examples `(m, n)` that is NaN or infinite."""
-    if not array_namespace(examples).isdtype(examples.dtype, "real floating"):
+def check_finite(source: str, samples: Array) -> None:
+    """Raise InputError that names the first number of samples `(m, n)` that is NaN or infinite."""
+    if not array_namespace(samples).isdtype(samples.dtype, "real floating"):
         return
     before = 0
-    for count, found in over_parts(examples, _first_strange):
+    for count, found in over_parts(samples, _first_strange):
         if found is not None:
             row, column, value = found
             raise InputError(
-                f"{source}: example {before + row} holds {value} at feature {column}; finite numbers are needed"
+                f"{source}: sample {before + row} holds {value} at feature {column}; finite numbers are needed"
             )
         before += count
 
 
-def over_parts(examples: Array, function: Callable[..., Any]) -> list[Any]:
-    """Call a function with the examples, or, on a cluster, with each part on its worker; return the results."""
-    return examples.over_parts(function) if is_lazy(examples) else [function(examples)]
+def over_parts(samples: Array, function: Callable[..., Any]) -> list[Any]:
+    """Call a function with the samples, or, on a cluster, with each part on its worker; return the results."""
+    return samples.over_parts(function) if is_lazy(samples) else [function(samples)]
 
 
-def _first_strange(examples: Array) -> tuple[int, tuple[int, int, float] | None]:
-    """Return how many examples there are, and row, feature and value of the first number that is not finite."""
-    xp = array_namespace(examples)
-    for start, some in in_pieces(examples):
+def _first_strange(samples: Array) -> tuple[int, tuple[int, int, float] | None]:
+    """Return how many samples there are, and row, feature and value of the first number that is not finite."""
+    xp = array_namespace(samples)
+    for start, some in in_pieces(samples):
         with np.errstate(over="ignore", invalid="ignore"):
             total = xp.sum(some, dtype=xp.float64 if xp is np else None)
         # The sum is finite only if every number is; only a sum that is not makes the mask worth its memory.
         if not xp.isfinite(total) and (strange := xp.nonzero(~xp.isfinite(some)))[0].shape[0]:
             row, column = int(strange[0][0]), int(strange[1][0])
-            return examples.shape[0], (start + row, column, float(some[row, column]))
-    return examples.shape[0], None
+            return samples.shape[0], (start + row, column, float(some[row, column]))
+    return samples.shape[0], None
 
 
-def in_pieces(examples: Array) -> Iterator[tuple[int, Array]]:
-    """Give NumPy's examples `(m, n)` some at a time, each with its number, so that what is on a disk is read once."""
-    m, n = examples.shape
-    step = max(1, PIECE // max(1, n)) if library_of(examples) == "numpy" else max(1, m)
+def in_pieces(samples: Array) -> Iterator[tuple[int, Array]]:
+    """Give NumPy's samples `(m, n)` some at a time, each with its number, so that what is on a disk is read once."""
+    m, n = samples.shape
+    step = max(1, PIECE // max(1, n)) if library_of(samples) == "numpy" else max(1, m)
     for start in range(0, m, step):
-        yield start, examples[start : start + step, ...]
+        yield start, samples[start : start + step, ...]

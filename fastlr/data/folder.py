@@ -25,7 +25,7 @@ def splits(path: Path) -> tuple[str, ...]:
 
 def read(path: Path, split: str | None, pictures: Pictures) -> Dataset:
     """Decode all pictures into one uint8 array; the classes are the folders by name. Hidden files are no pictures."""
-    from fastlr.data.picture import decode_examples
+    from fastlr.data.picture import decode_samples
 
     root = path / split if split else path
     class_folders = _folders(root)
@@ -41,7 +41,7 @@ def read(path: Path, split: str | None, pictures: Pictures) -> Dataset:
         files += inside
         labels += [label] * len(inside)
 
-    images, kept, skipped = decode_examples(str(root), [files], len(files), pictures)
+    images, kept, skipped = decode_samples(str(root), [files], len(files), pictures)
     return Dataset(
         images=images,
         labels=np.array(labels, dtype=np.int64)[kept],
@@ -49,6 +49,7 @@ def read(path: Path, split: str | None, pictures: Pictures) -> Dataset:
         source=str(root),
         resample=pictures.resample,
         skipped=skipped,
+        files=tuple(f"{file.parent.name}/{file.name}" for file, there in zip(files, kept, strict=True) if there),
     )
 
 

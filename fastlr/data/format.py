@@ -27,6 +27,7 @@ class Pictures:
     skip_bad: bool = False
     threads: int | None = None  # None: one for each CPU that this process may use
     expansion: Expansion = DEFAULT
+    missing_label: float | None = None  # what stands for a label that is not known, in a table of labels
     grey: bool = False  # whether a data set gets one channel if none of its pictures has colours
 
     def __post_init__(self) -> None:

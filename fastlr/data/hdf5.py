@@ -55,8 +55,9 @@ def read(path: Path, split: str | None, pictures: Pictures) -> Dataset:
             if array is None:
                 held = list_names(answer["held"], total=answer["count"])
                 raise InputError(f"{path}: holds no {name!r}; it holds {held or 'nothing'}")
-        examples, labels, names = arrays
-    return from_arrays(str(path), examples, labels, None if names is None else class_names(path, names))
+        samples, labels, names = arrays
+    classes = None if names is None else class_names(path, names)
+    return from_arrays(str(path), samples, labels, classes, missing_label=pictures.missing_label)
 
 
 def write(path: Path, parts: dict[str, Dataset]) -> None:
@@ -67,9 +68,9 @@ def write(path: Path, parts: dict[str, Dataset]) -> None:
         checked = _Checked(raw)
         with h5py.File(checked, "w") as file:
             for split, data in parts.items():
-                examples, labels = (f"{split}_set_x", f"{split}_set_y") if split else ("images", "labels")
-                file.create_dataset(examples, data=data.images, track_times=False)
-                file.create_dataset(labels, data=data.labels, track_times=False)
+                samples, labels = (f"{split}_set_x", f"{split}_set_y") if split else ("images", "labels")
+                file.create_dataset(samples, data=data.images, track_times=False)
+                file.create_dataset(labels, data=data.labels_with(-1), track_times=False)
             classes = next(iter(parts.values())).classes
             names = np.array([str(name).encode("utf-8", "surrogateescape") for name in classes], dtype=bytes)
             file.create_dataset(CLASSES, data=names, track_times=False)
@@ -132,7 +133,7 @@ def _arrays(process: Opener, path: Path, names: Sequence[str], expansion: Expans
     size = path.stat().st_size
     answer = process.ask(
         {
-            "path": os.fsencode(path).hex(),
+            "path": os.fsencode(path.absolute()).hex(),  # the process may have another working folder
             "arrays": names,
             "most": expansion.most(size),
             "looked_for": looked_for,
@@ -165,7 +166,7 @@ def _array(process: Opener, path: Path, found: dict[str, Any]) -> Any:
         values = np.fromfile(path, dtype, count, offset=found["offset"])
     elif "chunks" in found:
         if large:
-            read = functools.partial(_expanded, path, found, shape, dtype)
+            read = functools.partial(_expanded, path.absolute(), found, shape, dtype)
             return Rows((shape[0], shape[1]), dtype, by_bands(read, found["chunk"][0], shape[0]))
         return _expanded(path, found, shape, dtype, 0, shape[0])
     else:

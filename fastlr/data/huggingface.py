@@ -163,7 +163,9 @@ def _open_tables(files: Sequence[Path], expansion: Expansion) -> list[Table]:
 def _open_parquet(path: Path, leaves: dict[str, int], expansion: Expansion) -> Table:
     from pyarrow import parquet
 
-    with parquet.ParquetFile(path) as file:
+    # The working folder may be another one when the columns are read.
+    where, stored = path.absolute(), path.stat().st_size
+    with parquet.ParquetFile(where) as file:
         schema = file.schema_arrow
         expansion.check(path, f"a table of {file.metadata.num_rows:,} rows", file.metadata.num_rows)
 
@@ -171,9 +173,9 @@ def _open_parquet(path: Path, leaves: dict[str, int], expansion: Expansion) -> T
         own = {leaf: size for leaf, size in leaves.items() if leaf.partition(".")[0] == column}
         if min(own.values(), default=0) < 0:
             raise InputError(f"{path}: column {column!r}: it holds lists of text; lists of numbers are needed")
-        expansion.check(path, f"column {column!r}", sum(own.values()))
+        expansion.check(path, f"column {column!r}", sum(own.values()), stored)
         # Text and pictures stay in the dictionary that a file may keep them in, each of them once.
-        with parquet.ParquetFile(path, read_dictionary=[leaf for leaf in own if leaf.count(".") < 2]) as file:
+        with parquet.ParquetFile(where, read_dictionary=[leaf for leaf in own if leaf.count(".") < 2]) as file:
             for group in range(file.num_row_groups):  # asked for all at once, pyarrow keeps them all in memory
                 for batch in file.iter_batches(BATCH, row_groups=[group], columns=[column]):
                     yield batch.column(column)
@@ -248,8 +250,10 @@ def _open_arrow(path: Path) -> Table:
             if _is_compressed(content):
                 raise InputError(f"{path}: its columns are compressed; write them uncompressed, as save_to_disk does")
 
+    where = str(path.absolute())  # the working folder may be another one when the columns are read
+
     def arrays(column: str) -> Iterator[Any]:
-        with pa.memory_map(str(path)) as source, pa.ipc.open_stream(source) as reader:
+        with pa.memory_map(where) as source, pa.ipc.open_stream(source) as reader:
             for batch in reader:
                 yield batch.column(column)
 

@@ -1,4 +1,4 @@
-"""Tables of labels: a row for each example, a column for each label. An example may have several labels."""
+"""Tables of labels: a row for each sample, a column for each label. A sample may have several labels."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class LabelTable:
         if wrong.any():
             row, column = np.argwhere(wrong)[0]
             value = labels[row, column]
-            hint = f"; in Python missing_label={value} leaves such labels out" if value == -1 or _is_nan(value) else ""
+            hint = f"; missing_label={value} leaves such labels out" if value == -1 or _is_nan(value) else ""
             raise InputError(
                 f"{name}: row {row} holds {value} in column {column}; a table of labels holds zeros and ones{hint}"
             )
@@ -49,11 +49,11 @@ class LabelTable:
         return cls(np.where(unknown, 0, labels).astype(np.int8), ~unknown)
 
     def __len__(self) -> int:
-        """Return m, the number of examples."""
+        """Return m, the number of samples."""
         return len(self.codes)
 
     def __getitem__(self, which: Any) -> LabelTable:
-        """Return the rows of some of the examples."""
+        """Return the rows of some of the samples."""
         return LabelTable(self.codes[which], None if self.known is None else self.known[which])
 
     def columns(self) -> list[LabelTable]:

@@ -1,4 +1,4 @@
-"""Datasets of arrays of examples and labels, as files and callers bring them."""
+"""Datasets of arrays of samples and labels, as files and callers bring them."""
 
 from __future__ import annotations
 
@@ -16,45 +16,51 @@ from fastlr.namespace import as_rows, dtype_name, is_lazy, library_of, to_host
 
 
 def from_arrays(
-    source: str, examples: Any, labels: Any, names: Sequence[Name] | None = None, resample: str | None = None
+    source: str,
+    samples: Any,
+    labels: Any,
+    names: Sequence[Name] | None = None,
+    resample: str | None = None,
+    missing_label: Any = None,
 ) -> Dataset:
-    """Return a Dataset from an array of examples and one of labels, as files and callers bring them.
+    """Return a Dataset from an array of samples and one of labels, as files and callers bring them.
 
     Grey pictures `(m, h, w)` get a channel axis; pictures that are not uint8 are features. Without `names`
-    the classes are the sorted distinct labels.
+    the classes are the sorted distinct labels. Labels `(m, L)` of zeros and ones are a table, in which those that are
+    `missing_label`, -1 or NaN, are not known.
     """
-    if library_of(labels) not in ("numpy", library_of(examples)):
+    if library_of(labels) not in ("numpy", library_of(samples)):
         raise InputError(
-            f"{source}: examples of {library_of(examples)}, but labels of {library_of(labels)}; "
-            "bring both to one library"
+            f"{source}: samples of {library_of(samples)}, but labels of {library_of(labels)}; bring both to one library"
         )
-    for what, values in (("examples", examples), ("labels", labels)):
+    for what, values in (("samples", samples), ("labels", labels)):
         check_mask(f"{source}: {what}", values)
     if isinstance(labels, list | tuple):
         check_listed(source, labels)
-    # Examples stay in their library, on their device; of the labels the host makes the classes.
+    # Samples stay in their library, on their device; of the labels the host makes the classes.
     try:
-        as_it_is = library_of(examples) != "numpy" or is_lazy(examples)
-        examples, labels = examples if as_it_is else np.asarray(examples), to_host(labels)
+        as_it_is = library_of(samples) != "numpy" or is_lazy(samples)
+        samples, labels = samples if as_it_is else np.asarray(samples), to_host(labels)
     except ValueError:
         raise InputError(
-            f"{source}: the rows of the examples or labels have different lengths; give each as many numbers"
+            f"{source}: the rows of the samples or labels have different lengths; give each row as many"
         ) from None
     if labels.ndim == 2 and 1 in labels.shape:
         labels = labels.reshape(-1)  # the tutorials keep labels as (1, m)
-    if labels.ndim == 2 and labels.shape[0] == examples.shape[0]:
-        return _with_table(source, examples, LabelTable.of(f"{source}: labels", labels), names)
+    if labels.ndim == 2 and labels.shape[0] == samples.shape[0]:
+        return _with_table(source, samples, LabelTable.of(f"{source}: labels", labels, missing_label), names)
+    refuse_missing(source, missing_label)
     if labels.ndim != 1:
-        raise InputError(f"{source}: labels have shape {labels.shape}; one number or name for each example is needed")
-    if examples.ndim not in (2, 3, 4) or 0 in examples.shape:
+        raise InputError(f"{source}: labels have shape {labels.shape}; one number or name for each sample is needed")
+    if samples.ndim not in (2, 3, 4) or 0 in samples.shape:
         raise InputError(
-            f"{source}: examples have shape {tuple(examples.shape)}; "
+            f"{source}: samples have shape {tuple(samples.shape)}; "
             "(m, height, width, channels) or (m, features) is needed"
         )
-    if dtype_name(examples) != "uint8":
-        examples = _features(source, examples)
-    elif examples.ndim == 3:
-        examples = examples[..., np.newaxis]
+    if dtype_name(samples) != "uint8":
+        samples = _features(source, samples)
+    elif samples.ndim == 3:
+        samples = samples[..., np.newaxis]
     if labels.dtype.kind == "f" and not np.isfinite(labels).all():
         raise InputError(f"{source}: labels hold NaN or infinity; each must be a class")
     if labels.dtype.kind == "u" and labels.size and labels.max() > np.iinfo(np.int64).max:
@@ -66,36 +72,22 @@ def from_arrays(
         distinct = sorted(set(labels.tolist()))
         index = {name: i for i, name in enumerate(distinct)}
         codes = np.fromiter((index[label] for label in labels), np.int64, len(labels))
-        return Dataset(examples, codes, _plain_names(source, distinct), source, resample)
+        return Dataset(samples, codes, _plain_names(source, distinct), source, resample)
     if names is not None:
         indices = labels.astype(np.int64) if labels.dtype.kind in "biuf" else None
         if indices is None or not (indices == labels).all():
             kind = "text" if labels.dtype.kind in "OSU" else labels.dtype
             raise InputError(f"{source}: labels are {kind}, but the class names need whole numbers")
-        return Dataset(examples, indices, _plain_names(source, names), source, resample)
+        return Dataset(samples, indices, _plain_names(source, names), source, resample)
     if labels.dtype.kind not in "biufSU":
         raise InputError(f"{source}: labels are {labels.dtype}; numbers or text are needed")
     classes, indices = np.unique(labels, return_inverse=True)
-    return Dataset(examples, indices.astype(np.int64), _plain_names(source, classes), source, resample)
+    return Dataset(samples, indices.astype(np.int64), _plain_names(source, classes), source, resample)
 
 
-def labelled(source: str, examples: Any, labels: Any, missing_label: Any = None) -> Dataset:
-    """Return a caller's examples as a Dataset, with labels `(m,)` or a table `(m, L)` of zeros and ones.
-
-    Labels of a table that are `missing_label`, -1 or NaN, are not known.
-    """
-    shape = tuple(labels.shape) if hasattr(labels, "shape") else np.shape(labels) if _is_nested(labels) else ()
-    if len(shape) != 2 or 1 in shape:
-        if missing_label is not None:
-            raise InputError(f"missing_label: {shown(missing_label)}, but the labels of {source} are no table")
-        return from_arrays(source, examples, labels)
-    table = LabelTable.of(f"{source}: labels", to_host(labels), missing_label)
-    return _with_table(source, examples, table)
-
-
-def _with_table(source: str, examples: Any, table: LabelTable, names: Sequence[Name] | None = None) -> Dataset:
+def _with_table(source: str, samples: Any, table: LabelTable, names: Sequence[Name] | None = None) -> Dataset:
     """Return a Dataset with a table of labels, whose columns have these names, else their numbers."""
-    plain = from_arrays(source, examples, np.zeros(len(table), np.int64))
+    plain = from_arrays(source, samples, np.zeros(len(table), np.int64))
     columns = table.codes.shape[1]
     classes = tuple(range(columns)) if names is None else _plain_names(source, names)
     if len(classes) != columns:
@@ -103,8 +95,12 @@ def _with_table(source: str, examples: Any, table: LabelTable, names: Sequence[N
     return replace(plain, labels=table.codes, known=table.known, classes=classes, class_of={})
 
 
-def _is_nested(labels: Any) -> bool:
-    return isinstance(labels, list | tuple) and all(isinstance(row, list | tuple) for row in labels)
+def refuse_missing(source: str, missing_label: Any) -> None:
+    """Raise InputError if a label of a table may be missing, but there is one label for each sample."""
+    if missing_label is not None:
+        raise InputError(
+            f"missing_label: {shown(missing_label)}, but the labels of {source} are no table; leave it out"
+        )
 
 
 def check_listed(source: str, labels: Sequence[Any]) -> None:
@@ -134,14 +130,14 @@ def _plain_names(source: str, names: Any) -> tuple[Name, ...]:
     return tuple(plain)
 
 
-def _features(source: str, examples: Array) -> Array:
+def _features(source: str, samples: Array) -> Array:
     """Return `(m, n)` real, finite features, or say where they are not.
 
     Features that stay in files or on workers are checked later, when they are used: to read all of them takes long.
     """
-    if not is_real(examples):
-        raise InputError(f"{source}: examples are {dtype_name(examples)}; uint8 pixels or real numbers are needed")
-    examples = as_rows(examples)
-    if not is_lazy(examples):
-        check_finite(source, examples)
-    return examples
+    if not is_real(samples):
+        raise InputError(f"{source}: samples are {dtype_name(samples)}; uint8 pixels or real numbers are needed")
+    samples = as_rows(samples)
+    if not is_lazy(samples):
+        check_finite(source, samples)
+    return samples

@@ -47,7 +47,7 @@ class Encoded:
 Picture = Path | Encoded
 
 
-def decode_examples(
+def decode_samples(
     source: str, batches: Iterable[Sequence[Picture]], count: int, pictures: Pictures
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_], tuple[str, ...]]:
     """Return the pictures that can be read, uint8; for each of all, whether it can; and what was wrong with the others.
@@ -86,7 +86,7 @@ def decode_all(
     InputError. With `grey`, the first picture that has colours ends it with a _ColourError.
     """
     if pictures.shape[2] not in MODES:
-        raise InputError(f"model: it takes examples of {pictures.shape[2]} channels; picture files are read as 1 or 3")
+        raise InputError(f"model: it takes samples of {pictures.shape[2]} channels; picture files are read as 1 or 3")
     images = np.empty((len(files), *pictures.shape), dtype=np.uint8) if out is None else out
     shared = _Shared(AT_ONCE)
 

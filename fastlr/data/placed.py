@@ -1,6 +1,6 @@
-"""Examples that lie on the workers of a cluster, in parts.
+"""Samples that lie on the workers of a cluster, in parts.
 
-A part's examples are the result of a task, which Dask makes again elsewhere if their worker dies: a run goes on. What
+A part's samples are the result of a task, which Dask makes again elsewhere if their worker dies: a run goes on. What
 is computed of a part depends on the part alone, and results are in the order of the parts: they have the same bits
 whichever worker had a part, and whichever was first.
 """
@@ -20,12 +20,12 @@ from fastlr.data.workers import Cluster
 from fastlr.errors import InputError
 from fastlr.machine import memory_budget
 
-HELD = 0.25  # of a worker's memory, which the examples of one part may take; larger parts are read in each pass
+HELD = 0.25  # of a worker's memory, which the samples of one part may take; larger parts are read in each pass
 RECIPE = 2**20  # bytes, at most, of rows that are sent as the names of their files
 
 
 class Placed(Rows):
-    """Examples on the workers of a cluster, in parts."""
+    """Samples on the workers of a cluster, in parts."""
 
     def __init__(
         self, cluster: Cluster, futures: Sequence[Any], ends: NDArray[Any], shape: tuple[int, ...], dtype: Any
@@ -37,7 +37,7 @@ class Placed(Rows):
 
     @property
     def slices(self) -> list[slice]:
-        """Return which examples each part holds."""
+        """Return which samples each part holds."""
         return [slice(int(start), int(stop)) for start, stop in zip([0, *self.ends[:-1]], self.ends, strict=True)]
 
     def as_rows(self) -> Placed:
@@ -55,11 +55,11 @@ class Placed(Rows):
 
     @property
     def description(self) -> str:
-        """Return where the examples are, in one line."""
+        """Return where the samples are, in one line."""
         held = sum(self.over_parts(_held))
         count = len(self.cluster.threads)
         return (
-            f"cluster: the examples are in {len(self.futures)} parts on {count} worker{'s' * (count != 1)} of "
+            f"cluster: the samples are in {len(self.futures)} parts on {count} worker{'s' * (count != 1)} of "
             f"{self.cluster.address}, which hold {held / 1e6:,.0f} MB of them in memory"
         )
 
@@ -70,7 +70,7 @@ class Placed(Rows):
             for rows, part in zip(self.futures, self.slices, strict=True):
                 inside = np.flatnonzero((which >= part.start) & (which < part.stop))
                 if len(inside):
-                    tasks.append(self.cluster.submit("some examples", _take, rows, which[inside] - part.start))
+                    tasks.append(self.cluster.submit("some samples", _take, rows, which[inside] - part.start))
                     places.append(inside)
             found = np.empty((len(which), math.prod(self.shape[1:])), self.dtype)
             for inside, some in zip(places, self.cluster.results(tasks), strict=True):
@@ -92,7 +92,7 @@ class Window(Rows):
 
 
 def place(cluster: Cluster, rows: Any) -> Placed:
-    """Give each worker its part of the examples `(m, …)`.
+    """Give each worker its part of the samples `(m, …)`.
 
     Workers read rows of files themselves, so they must see the same paths. Arrays in memory are sent to them.
     """
@@ -102,23 +102,23 @@ def place(cluster: Cluster, rows: Any) -> Placed:
     lazy = isinstance(rows, Rows) and _can_be_sent(rows)
     futures = []
     for worker, start, stop in zip(workers, [0, *ends[:-1]], ends, strict=True):
-        what = f"examples {start} to {stop - 1}"
+        what = f"samples {start} to {stop - 1}"
         given = (rows, start, stop) if lazy else (np.asarray(rows[start:stop]).reshape(stop - start, n), 0, None)
         futures.append(cluster.submit(what, _load, *given, worker=worker))
     return Placed(cluster, futures, np.array(ends), tuple(rows.shape), rows.dtype)
 
 
 def place_chunks(cluster: Cluster, array: Any) -> Placed:
-    """Use the chunks of a `dask.array` of examples `(m, …)` as the parts, on the workers where they are.
+    """Use the chunks of a `dask.array` of samples `(m, …)` as the parts, on the workers where they are.
 
-    Raises InputError for fewer than two axes, no examples, unknown sizes, or values that are no real numbers.
+    Raises InputError for fewer than two axes, no samples, unknown sizes, or values that are no real numbers.
     """
     if array.ndim < 2:
         raise InputError(f"X: an array of Dask of {array.ndim} axes; (m, n) is needed")
     if any(math.isnan(size) for size in array.shape):
         raise InputError("X: an array of Dask whose sizes are not known; call its compute_chunk_sizes() first")
     if 0 in array.shape:
-        raise InputError(f"X: an array of Dask of shape {array.shape}; at least one example and one feature are needed")
+        raise InputError(f"X: an array of Dask of shape {array.shape}; at least one sample and one feature are needed")
     if array.dtype.kind not in "biuf":
         raise InputError(f"X: an array of Dask of {array.dtype}; uint8 pixels or real numbers are needed")
     array = array.rechunk(dict.fromkeys(range(1, array.ndim), -1)).persist()
@@ -132,7 +132,7 @@ def place_chunks(cluster: Cluster, array: Any) -> Placed:
 
 def name_of(part: slice) -> str:
     """Return what a message calls a part."""
-    return f"examples {part.start} to {part.stop - 1}"
+    return f"samples {part.start} to {part.stop - 1}"
 
 
 def _can_be_sent(rows: Rows) -> bool:

@@ -10,10 +10,11 @@ from fastlr.data import arrays, cifar, folder, hdf5, huggingface, idx, shards, t
 from fastlr.data.dataset import Dataset, list_names
 from fastlr.data.expansion import as_expansion
 from fastlr.data.format import MAX_SIZE, Pictures, Reader, reporting
+from fastlr.data.labelled import refuse_missing
 from fastlr.errors import InputError
 
-# In the order in which they are asked; a folder of pictures is the last resort.
-READERS: tuple[Reader, ...] = (hdf5, arrays, tensors, cifar, idx, huggingface, shards, folder)
+# In the order in which they are asked; a folder of pictures is the last resort. Your own may be put in.
+READERS: list[Reader] = [hdf5, arrays, tensors, cifar, idx, huggingface, shards, folder]
 
 
 def open_dataset(
@@ -28,30 +29,60 @@ def open_dataset(
     threads: int | None = None,
     max_expansion: float | str | None = None,
     channels: int | None = None,
+    missing_label: float | None = None,
 ) -> Dataset:
-    """Read one split of a folder of pictures, or of a file of any of the formats, or of a folder of such files.
+    """Read one split of a folder of pictures, of a file of any of the formats, or of a folder of such files.
 
-    `path` names it, or is a `Dataset` or `DatasetDict` of Hugging Face's `datasets`.
-    An undivided source is returned whole, whichever split is asked for. `size` and `resample` say how picture
-    files are brought to `(size, size)`. `positive` (a name, names separated by commas, or a list) makes those
-    classes 1 and all others 0; `balance` then keeps as many zeros as there are ones. With `skip_bad`, files
-    that are not pictures are left out and listed in `skipped`. `max_expansion` is how many times its size a file may
-    expand to (1000), or how many bytes ("4G"), or both ("1000,4G"); by default 100 times its size or 128 MiB,
-    whichever is larger. `channels` is 1 to read picture files as grey, 3 as RGB; by default they are grey where all of
-    them are, else RGB.
+    Parameters
+    ----------
+    path : path, or a Dataset or DatasetDict of Hugging Face's `datasets`
+        The data. Large matrices stay in their files, and are read when they are needed.
+    split : str, default "train"
+        "train" or "test". An undivided source is returned whole, whichever is asked for.
+    size : int, default 64
+        Side in pixels to which picture files are resized.
+    resample : str, default "bicubic"
+        Pillow's filter: nearest, box, bilinear, hamming, bicubic or lanczos.
+    positive : str or list of str, optional
+        Classes that count as 1, all others as 0: a name, names separated by commas, or a list.
+    balance : bool, default False
+        With `positive`, keep as many zeros as there are ones, the first of them.
+    skip_bad : bool, default False
+        Leave out files that are not pictures, and list them in `skipped`.
+    threads : int, optional
+        Threads that decode pictures; by default one for each CPU that this process may use.
+    max_expansion : float or str, optional
+        How many times its size a file may expand to (1000), or how many bytes ("4G"), or both ("1000,4G"); by default
+        100 times its size or 128 MiB, whichever is larger.
+    channels : {1, 3}, optional
+        Read picture files as grey or as RGB; by default grey if all of them are grey, else RGB.
+    missing_label : -1 or NaN, optional
+        What stands for labels that are not known, in a table of labels.
 
-    Raises InputError where the path cannot be read as data.
+    Returns
+    -------
+    Dataset
+        The samples, their labels, and the names of the classes.
+
+    Raises
+    ------
+    InputError
+        The path cannot be read as data.
     """
     if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= MAX_SIZE:
         raise InputError(f"--size: {size!r} pixels; it must be a whole number from 1 to {MAX_SIZE}")
     if isinstance(channels, bool) or channels not in (None, 1, 3):
         raise InputError(f"channels: {channels!r}; picture files are read as 1 (grey) or 3 (RGB)")
     shape = (size, size, channels or 3)
-    pictures = Pictures(shape, resample, skip_bad, threads, as_expansion(max_expansion), grey=channels is None)
+    pictures = Pictures(
+        shape, resample, skip_bad, threads, as_expansion(max_expansion), missing_label, grey=channels is None
+    )
     if huggingface.is_huggingface(path):
         data = huggingface.from_huggingface(path, split, pictures)
     else:
         data = read(Path(path), split, pictures)
+    if not data.is_table:
+        refuse_missing(data.source, missing_label)
     if positive:
         names = str(positive).split(",") if isinstance(positive, str | int) else [str(name) for name in positive]
         data = data.with_positive(names)

@@ -129,10 +129,11 @@ class InOrder(Rows):
 def in_file(path: Path, shape: Sequence[int], dtype: np.dtype[Any], offset: int) -> Rows:
     """Return the rows of a file in which they lie one after another, from an offset on. Reading them opens it anew."""
     (m, n), size = shape, dtype.itemsize
+    where = path.absolute()  # the working folder may be another one then
 
     def read(start: int, stop: int) -> NDArray[Any]:
         with reporting(path):
-            values = np.fromfile(path, dtype, (stop - start) * n, offset=offset + start * n * size)
+            values = np.fromfile(where, dtype, (stop - start) * n, offset=offset + start * n * size)
             return values.reshape(stop - start, n)
 
     return Rows((m, n), dtype, read)

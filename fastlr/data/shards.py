@@ -45,29 +45,34 @@ def read(path: Path, split: str | None, pictures: Pictures) -> Dataset:
     for file in files:
         with reporting(file):
             found.append(_open(file, pictures))
-    examples, labels = [some for some, _ in found], [some for _, some in found]
-    for file, some in zip(files, examples, strict=True):
-        if some.ndim < 2 or some.shape[1:] != examples[0].shape[1:] or some.dtype != examples[0].dtype:
+    samples, labels = [some for some, _ in found], [some for _, some in found]
+    for file, some in zip(files, samples, strict=True):
+        if some.ndim < 2 or some.shape[1:] != samples[0].shape[1:] or some.dtype != samples[0].dtype:
             raise InputError(
                 f"{file}: is an array of shape {some.shape} and {some.dtype}, {files[0].name} one of "
-                f"{examples[0].shape} and {examples[0].dtype}; all must hold examples of one kind"
+                f"{samples[0].shape} and {samples[0].dtype}; all must hold samples of one kind"
             )
     if all(some is None for some in labels):
-        labels = _labels_of_all(folder, files, examples, pictures)
+        labels = _labels_of_all(folder, files, samples, pictures)
     known = [some for some in labels if some is not None]
-    for file, some, of in zip(files, examples, labels, strict=True):
+    for file, some, of in zip(files, samples, labels, strict=True):
         if of is None:
             raise InputError(f"{file}: its labels are missing; put them beside it as {file.stem}.labels.npy")
         if len(of) != some.shape[0]:
-            raise InputError(f"{file}: holds {some.shape[0]} examples, but there are {len(of)} labels for them")
+            raise InputError(f"{file}: holds {some.shape[0]} samples, but there are {len(of)} labels for them")
         if (of.dtype.kind in "OSU") != (known[0].dtype.kind in "OSU"):
             raise InputError(f"{file}: some labels are text, some numbers; give all files one kind")
-    whole = joined(examples) if examples[0].ndim == 2 else np.concatenate(examples)
-    return from_arrays(str(folder), whole, np.concatenate(known))
+        if of.shape[1:] != known[0].shape[1:]:
+            raise InputError(
+                f"{file}: its labels have shape {of.shape}, those of {files[0].name} {known[0].shape}; "
+                "give all files one kind"
+            )
+    whole = joined(samples) if samples[0].ndim == 2 else np.concatenate(samples)
+    return from_arrays(str(folder), whole, np.concatenate(known), missing_label=pictures.missing_label)
 
 
 def files_in(folder: Path) -> list[Path]:
-    """Return the files with examples; none where other folders lie beside them, which are classes of pictures."""
+    """Return the files with samples; none where other folders lie beside them, which are classes of pictures."""
     exported = folder / EMBEDDINGS
     where = exported if exported.is_dir() else folder
     inside = [entry for entry in where.iterdir() if not entry.name.startswith(".")]
@@ -77,8 +82,8 @@ def files_in(folder: Path) -> list[Path]:
     return sorted(files, key=_in_order)
 
 
-def examples_in(file: Path) -> Any:
-    """Return the examples of one of these files, which need no labels where they are in a file of their own."""
+def samples_in(file: Path) -> Any:
+    """Return the samples of one of these files, which need no labels where they are in a file of their own."""
     with reporting(file):
         return _open(file, Pictures())[0]
 
@@ -93,28 +98,43 @@ def _holds_labels(file: Path) -> bool:
 
 
 def _open(file: Path, pictures: Pictures) -> tuple[Any, NDArray[Any] | None]:
-    """Return a file's examples, and its labels where they are in it or beside it."""
+    """Return a file's samples, and its labels where they are in it or beside it."""
     if file.suffix.lower() != ".npy":
         data = READERS[file.suffix.lower()].read(file, None, pictures)
-        return data.images, np.asarray(data.classes)[data.labels]
+        return data.images, _by_name(data, pictures.missing_label)
     beside = file.with_suffix(".labels.npy")
-    return arrays.load_npy(file, large=0), arrays.load_npy(beside).reshape(-1) if beside.is_file() else None
+    return arrays.load_npy(file, large=0), _labels(beside) if beside.is_file() else None
+
+
+def _labels(path: Path) -> NDArray[Any]:
+    """Return labels `(m,)`, or a table of them `(m, L)`."""
+    labels: NDArray[Any] = arrays.load_npy(path)
+    if labels.ndim != 2 or 1 in labels.shape:
+        return labels.reshape(-1)
+    return labels
+
+
+def _by_name(data: Dataset, missing_label: float | None) -> Any:
+    """Return the names of the labels of one file, as other files may have other classes; or its table."""
+    if data.is_table:
+        return data.labels_with(missing_label)
+    return np.asarray(data.classes)[data.labels]
 
 
 def _labels_of_all(
-    folder: Path, files: list[Path], examples: list[Any], pictures: Pictures
+    folder: Path, files: list[Path], samples: list[Any], pictures: Pictures
 ) -> list[NDArray[Any] | None]:
     """Return the labels of each file, from one file of NumPy's for all or from a table for each."""
     for path in (folder / name for name in LABELS):
         if path.is_file():
-            labels = arrays.load_npy(path).reshape(-1)
-            ends = np.cumsum([some.shape[0] for some in examples])
+            labels = _labels(path)
+            ends = np.cumsum([some.shape[0] for some in samples])
             if len(labels) != ends[-1]:
-                raise InputError(f"{path}: holds {len(labels)} labels for {ends[-1]} examples; each example needs one")
+                raise InputError(f"{path}: holds {len(labels)} labels for {ends[-1]} samples; each sample needs one")
             return list(np.split(labels, ends[:-1]))
     tables = sorted((folder / METADATA).glob("*.parquet"), key=_in_order)
     if tables and len(tables) != len(files):
-        raise InputError(f"{folder / METADATA}: holds {len(tables)} tables for {len(files)} files of examples")
+        raise InputError(f"{folder / METADATA}: holds {len(tables)} tables for {len(files)} files of samples")
     if not tables:
         wanted = list_names(("NAME.labels.npy beside each file", LABELS[0], f"{METADATA}/*.parquet"))
         raise InputError(f"{folder}: its labels are missing; put them there as one of: {wanted}")

@@ -24,7 +24,7 @@ from fastlr.machine import free_memory, memory_budget
 
 IMAGES, FEATURES, LABELS = ("image", "img"), ("features", "X", "embedding"), ("label", "labels")
 MOST_TEXT = 4000  # bytes of a label
-WEIGHTS = "sample_weight"  # how much each training example counts, where it is there
+WEIGHTS = "sample_weight"  # how much each training sample counts, where it is there
 BATCH = 256  # rows whose encoded pictures are in memory at once
 
 
@@ -69,16 +69,16 @@ def from_tables(source: str, tables: Sequence[Table], pictures: Pictures) -> Dat
     by_table = [list(labels_of(table, names)) for table in tables]
     labels = np.concatenate([part for parts in by_table for part in parts] or [np.empty(0)])
     if not len(labels):
-        raise InputError(f"{source}: holds no rows; at least one example of each class is needed")
+        raise InputError(f"{source}: holds no rows; at least one sample of each class is needed")
     weights = _weights(tables)
     if tables[0].choose(IMAGES) is None:
         features = _features(tables, [sum(map(len, parts)) for parts in by_table])
         return replace(from_arrays(source, features, labels, names), weights=weights)
 
-    from fastlr.data.picture import decode_examples
+    from fastlr.data.picture import decode_samples
 
     encoded = (batch for table in tables for batch in _encoded(table))
-    images, kept, skipped = decode_examples(source, encoded, len(labels), pictures)
+    images, kept, skipped = decode_samples(source, encoded, len(labels), pictures)
     data = from_arrays(source, images, labels[kept], names, pictures.resample)
     return replace(data, skipped=skipped, weights=None if weights is None else weights[kept])
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import safe_open
 
-from fastlr.data.arrays import EXAMPLES, LABELS, TEST, WEIGHTS, labels_beside, load_npy, name_of
+from fastlr.data.arrays import LABELS, SAMPLES, TEST, WEIGHTS, labels_beside, load_npy, name_of
 from fastlr.data.dataset import Dataset, class_names
 from fastlr.data.format import Pictures
 from fastlr.data.labelled import from_arrays
@@ -31,20 +31,21 @@ def recognises(path: Path) -> bool:
 def splits(path: Path) -> tuple[str, ...]:
     """Return "test" where it holds `test_features`, or another of the names, with "train" for the rest."""
     names, _ = _contents(path)
-    train, test = (any(prefix + name in names for name in EXAMPLES) for prefix in ("", TEST))
+    train, test = (any(prefix + name in names for name in SAMPLES) for prefix in ("", TEST))
     return () if not test else ("train", "test") if train else ("test",)
 
 
 def read(path: Path, split: str | None, pictures: Pictures) -> Dataset:
-    """Return examples and labels; `classes` in the metadata, a JSON list, names the classes where it is there."""
+    """Return samples and labels; `classes` in the metadata, a JSON list, names the classes where it is there."""
     names, metadata = _contents(path)
     prefix = TEST if split == "test" else ""
-    examples = _tensor(path, name_of(path, names, EXAMPLES, prefix))
+    samples = _tensor(path, name_of(path, names, SAMPLES, prefix))
     beside = None if any(prefix + name in names for name in LABELS) else labels_beside(path)
     labels = load_npy(beside) if beside else _tensor(path, name_of(path, names, LABELS, prefix))
     classes = class_names(path, json.loads(metadata["classes"])) if "classes" in metadata else None
     weights = _tensor(path, prefix + WEIGHTS) if prefix + WEIGHTS in names else None
-    return replace(from_arrays(str(path), examples, labels, classes), weights=weights)
+    data = from_arrays(str(path), samples, labels, classes, missing_label=pictures.missing_label)
+    return replace(data, weights=weights)
 
 
 def _contents(path: Path) -> tuple[list[str], dict[str, str]]:
@@ -53,7 +54,7 @@ def _contents(path: Path) -> tuple[list[str], dict[str, str]]:
         names, metadata = list(file.keys()), file.metadata() or {}
     for key, what in (("fastlr", "model"), ("fastlr-checkpoint", "checkpoint")):
         if key in metadata:
-            raise InputError(f"{path}: is a {what} that fastlr saved, not data; give the examples that it is for")
+            raise InputError(f"{path}: is a {what} that fastlr saved, not data; give the samples that it is for")
     return names, metadata
 
 

@@ -17,7 +17,7 @@ from fastlr import core
 from fastlr.backends import Backend, choose_backend
 from fastlr.core import Array
 from fastlr.data.label_table import LabelTable
-from fastlr.estimators.inputs import Home, backend_for, check_examples, labels_on_host
+from fastlr.estimators.inputs import Home, backend_for, check_samples, labels_on_host
 from fastlr.model.handover import as_one_vs_rest, as_onnx, as_scikit_learn, as_torch
 from fastlr.namespace import dtype_name, to_host
 from fastlr.objectives.network import Layer
@@ -30,7 +30,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """What fitted coefficients predict: `coef_ (1 or classes, n)` and `intercept_ (1 or classes,)` for `classes_`."""
 
     _answers_on_host = False
-    multilabel_ = False  # whether each example has any number of labels
+    multilabel_ = False  # whether each sample has any number of labels
     one_vs_rest_ = False  # whether each class has a model of its own
 
     def decision_function(self, X: Any) -> Array:
@@ -38,7 +38,7 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return self._of_logits(X, "decision_function", lambda backend, Z: Z[0, :] if Z.shape[0] == 1 else Z.T)
 
     def predict(self, X: Any) -> Array:
-        """Return the class of each example, `(m,)`: names from the host's NumPy, numbers of the library of X.
+        """Return the class of each sample, `(m,)`: names from the host's NumPy, numbers of the library of X.
 
         Where the labels were a table, it is one, `(m, L)` of zeros and ones.
         """
@@ -81,9 +81,9 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return self._of_logits(X, "predict_log_proba", logarithms)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Return the accuracy on examples `X (m, n)` and labels `y (m,)`, which may be on the host.
+        """Return the accuracy on samples `X (m, n)` and labels `y (m,)`, which may be on the host.
 
-        Of a table of labels it is the share of examples all of whose labels are right, as in scikit-learn; those that
+        Of a table of labels it is the share of samples all of whose labels are right, as in scikit-learn; those that
         are missing do not count.
         """
         missing = getattr(self, "missing_label", None)
@@ -154,8 +154,8 @@ class LinearClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 f"those passed to fit(): they are of {home.library}, the fit was of {Home.of(self.coef_).library}; "
                 f"to({home.library!r}) returns a copy for them"
             )
-        X = check_examples(self, X)
-        # Examples in float64 may be beyond what float32 holds.
+        X = check_samples(self, X)
+        # Samples in float64 may be beyond what float32 holds.
         wide = dtype_name(X) == "float64" and type(X) is np.ndarray
         backend = backend_for(self, X, "float64" if wide else dtype_name(self.coef_))
         with backend.scope():

@@ -23,7 +23,7 @@ from fastlr.estimators.classifier import LinearClassifier, score_by
 from fastlr.estimators.inputs import Home, backend_for, check_training, is_table
 from fastlr.estimators.logistic_regression import LogisticRegression
 from fastlr.estimators.parameters import check_liblinear, given, positive, scale_for, settings_of, warn
-from fastlr.estimators.problem import class_codes, example_weights
+from fastlr.estimators.problem import class_codes, sample_weights
 from fastlr.namespace import library_of
 from fastlr.objectives.network import outputs_for
 from fastlr.solvers import AUTO
@@ -38,19 +38,45 @@ TIE = 1e-14  # of a score: a smaller difference is rounding
 class LogisticRegressionCV(LinearClassifier):
     """Logistic regression whose C is chosen by cross-validation.
 
-    `Cs` holds the values of C, or is how many of them, from 1e-4 to 1e4. `cv` is scikit-learn's: a number of folds
-    (stratified; 5 by default), a splitter, or pairs of indices. `scoring` is a scorer or its name; accuracy where there
-    is none. With `refit` the coefficients are those of the best C on all examples, else the mean of each fold's best.
-    All else is as in `LogisticRegression`, but that there are no callbacks.
-
     All fits share one reading of the data: a fold is a weighting in which what it leaves out counts nothing, and each C
     starts from the minimum of the one before.
 
-    Fitted attributes: those of `LogisticRegression` but `loss_curve_`; `Cs_ (values,)`, `C_`, and, as scikit-learn has
-    them without its legacy attributes, `scores_` and `n_iter_ (folds, 1, values)` and `coefs_paths_ (folds, 1, values,
-    1 or classes, n + 1)`, whose last column is the intercept's where there is one. With `use_legacy_attributes` they
-    have the shapes that scikit-learn has with it: a dict of classes, and a last axis for `l1_ratios` where these are
-    given. `verbose` prints the cost of each value of C at each iteration.
+    Parameters
+    ----------
+    Cs : int or sequence of float, default 10
+        The values of C, or how many of them, from 1e-4 to 1e4.
+    cv : int, splitter or list of pairs, optional
+        As in scikit-learn: a number of folds (stratified; 5 by default), a splitter, or pairs of indices.
+    scoring : str or function, optional
+        A scorer or its name; by default accuracy.
+    refit : bool, default True
+        Whether the coefficients are those of the best C on all samples, else the mean of each fold's best.
+    use_legacy_attributes : bool, default False
+        Give the attributes the shapes that scikit-learn has with it: a dict of classes, and a last axis for
+        `l1_ratios`.
+    verbose : int, default 0
+        Print the cost of each value of C at each iteration.
+    l1_ratios, fit_intercept, dual, penalty, solver, tol, max_iter, class_weight, n_jobs, random_state, scale, …
+        As in `LogisticRegression`.
+
+    Attributes
+    ----------
+    Cs_ : array (values,)
+    C_ : float
+        The value that was chosen.
+    scores_, n_iter_ : array (folds, 1, values)
+    coefs_paths_ : array (folds, 1, values, 1 or classes, n + 1)
+        The last column is the intercept's, if there is one.
+    coef_, intercept_, classes_, n_features_in_, feature_names_in_, solver_, form_, backend_
+        As in `LogisticRegression`.
+
+    Examples
+    --------
+    >>> import numpy as np, fastlr
+    >>> X = np.random.default_rng(0).normal(size=(60, 3))
+    >>> clf = fastlr.LogisticRegressionCV(Cs=3, cv=3).fit(X, X[:, 0] > 0)
+    >>> clf.scores_.shape
+    (3, 1, 3)
     """
 
     # `score` takes weights for the scorer, which may not want them.
@@ -104,7 +130,7 @@ class LogisticRegressionCV(LinearClassifier):
         self.scale = scale
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None, **params: Any) -> Self:
-        """Fit to examples `X (m, n)` and labels `y (m,)`; `sample_weight (m,)` says how much each example counts.
+        """Fit to samples `X (m, n)` and labels `y (m,)`; `sample_weight (m,)` says how much each sample counts.
 
         The weights count in the scores too. Further parameters, such as `groups (m,)`, go to the splitter and the
         scorer that asked for them, where scikit-learn's metadata routing is enabled; then the weights reach the scores
@@ -121,21 +147,21 @@ class LogisticRegressionCV(LinearClassifier):
         if is_table(y):
             raise ValueError("y: it is a table of labels; fastlr.path chooses one l2 for all of its columns")
         classes, codes = class_codes(y)
-        weights = example_weights(self.class_weight, sample_weight, classes, y, codes)
-        scored = None if sample_weight is None else example_weights(None, sample_weight, classes, y, codes)
+        weights = sample_weights(self.class_weight, sample_weight, classes, y, codes)
+        scored = None if sample_weight is None else sample_weights(None, sample_weight, classes, y, codes)
         to_splitter, to_scorer = self._routed("fit", scored, params)
         split = check_cv(self.cv, y, classifier=True).split(np.zeros((len(y), 1)), y, **to_splitter)
         splits = [tuple(indices_of("cv", part, len(y)) for part in parts) for parts in split]
         if not splits:
-            raise ValueError("cv: it has no folds; at least one pair of training and test examples is needed")
+            raise ValueError("cv: it has no folds; at least one pair of training and test samples is needed")
         if empty := [fold for fold, parts in enumerate(splits) if min(map(len, parts)) == 0]:
-            raise ValueError(f"cv: fold {empty[0]} has no training or no test examples; it needs both")
-        counted = np.tile(weights, (1 + len(splits), 1))  # the first are all examples
+            raise ValueError(f"cv: fold {empty[0]} has no training or no test samples; it needs both")
+        counted = np.tile(weights, (1 + len(splits), 1))  # the first are all samples
         for row, (train, _) in zip(counted[1:], splits, strict=True):
             row *= np.bincount(train, minlength=len(y))  # an index that is named twice counts twice
         totals = counted.sum(axis=1)
         if not totals.all():
-            raise ValueError(f"cv: the examples without fold {totals.argmin() - 1} have no weight; take fewer folds")
+            raise ValueError(f"cv: the samples without fold {totals.argmin() - 1} have no weight; take fewer folds")
         backend, scale = backend_for(self, X), scale_for(self, X)
         scorer = None if given(self.scoring) in (None, "accuracy") else _with_all_classes(self._get_scorer(), classes)
         judge = _Judge(scorer, backend, X, y, classes, splits, to_scorer)
@@ -257,7 +283,7 @@ def _with_all_classes(scorer: Any, classes: NDArray[Any]) -> Any:
 
 @dataclass(frozen=True)
 class _Judge:
-    """What scores a fit on the examples that it was not fitted to."""
+    """What scores a fit on the samples that it was not fitted to."""
 
     scorer: Any  # None is accuracy
     backend: Backend
@@ -265,7 +291,7 @@ class _Judge:
     y: NDArray[Any]
     classes: NDArray[Any]
     splits: Sequence[tuple[NDArray[Any], ...]]
-    params: Mapping[str, Any]  # of the scorer; what there is for each example is given for those that are scored
+    params: Mapping[str, Any]  # of the scorer; what there is for each sample is given for those that are scored
 
     def accuracy(self, fold: int, predicted: NDArray[Any]) -> float:
         """Return the accuracy of predicted classes `(m,)` on what a fold left out."""
@@ -282,8 +308,8 @@ class _Judge:
         on_host = library_of(self.X) == "numpy"  # as are those of a library that has no backend
         parameters = self.backend.to_host(parameters) if on_host else parameters
         fitted.coef_, fitted.intercept_ = parameters[:, :-1], parameters[:, -1]
-        examples = self.X[test] if on_host else core.rows(self.backend.asarray(self.X), self.backend.asarray(test))
-        return score_by(self.scorer, fitted, examples, self.y[test], **self._params(test))
+        samples = self.X[test] if on_host else core.rows(self.backend.asarray(self.X), self.backend.asarray(test))
+        return score_by(self.scorer, fitted, samples, self.y[test], **self._params(test))
 
     def _params(self, test: NDArray[Any]) -> dict[str, Any]:
         m = len(self.y)

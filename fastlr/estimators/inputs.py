@@ -60,7 +60,7 @@ class Home:
 
 
 def backend_for(estimator: Any, X: Array, dtype: str | None = None) -> Backend:
-    """Return the backend for the examples; it works in float32 where they are float32 or float16, else in float64."""
+    """Return the backend for the samples; it works in float32 where they are float32 or float16, else in float64."""
     if dtype is None:
         dtype = "float32" if dtype_name(X) in ("float32", "float16", "bfloat16") else "float64"
     like = X if library_of(X) in native_libraries() else None
@@ -68,7 +68,7 @@ def backend_for(estimator: Any, X: Array, dtype: str | None = None) -> Backend:
 
 
 def check_training(estimator: Any, X: Any, y: Any) -> tuple[Array, NDArray[Any]]:
-    """Return the examples `(m, n)`, not copied, and the labels on the host, checked.
+    """Return the samples `(m, n)`, not copied, and the labels on the host, checked.
 
     What is NumPy's, or can be made so, is checked by scikit-learn, whose messages users know.
     """
@@ -81,14 +81,14 @@ def check_training(estimator: Any, X: Any, y: Any) -> tuple[Array, NDArray[Any]]
         check_mask(name, values)
     X, y = Home.of(X, estimator).take(X), labels_on_host(y)
     if is_table(y):
-        X = check_examples(estimator, X, reset=True)
+        X = check_samples(estimator, X, reset=True)
         return X, _checked_table(X, y)
     if library_of(X) in native_libraries():
         _check_native(estimator, X)
         estimator.n_features_in_ = X.shape[1]
         y = column_or_1d(y, warn=True)
         if len(y) != X.shape[0]:
-            raise ValueError(f"y: {len(y)} labels for {X.shape[0]} examples; each example needs one")
+            raise ValueError(f"y: {len(y)} labels for {X.shape[0]} samples; each sample needs one")
     else:
         X, y = validate_data(estimator, X, y, dtype=READ, ensure_all_finite=not _is_half(X))
         if _is_half(X):  # scikit-learn's way would take half as much memory again
@@ -98,7 +98,7 @@ def check_training(estimator: Any, X: Any, y: Any) -> tuple[Array, NDArray[Any]]
 
 
 def _checked_parts(estimator: Any, X: Placed, y: Any) -> tuple[Placed, NDArray[Any]]:
-    """Return examples on the workers of a cluster, checked there, and their labels."""
+    """Return samples on the workers of a cluster, checked there, and their labels."""
     if X.ndim != 2:
         raise ValueError(f"X: an array of Dask of shape {X.shape}; (m, n) is needed")
     check_finite("X", X)
@@ -107,13 +107,13 @@ def _checked_parts(estimator: Any, X: Placed, y: Any) -> tuple[Placed, NDArray[A
         return X, _checked_table(X, y)
     y = column_or_1d(y, warn=True)
     if len(y) != X.shape[0]:
-        raise ValueError(f"y: {len(y)} labels for {X.shape[0]} examples; each example needs one")
+        raise ValueError(f"y: {len(y)} labels for {X.shape[0]} samples; each sample needs one")
     check_classification_targets(y)
     return X, y
 
 
 def is_table(y: Any) -> bool:
-    """Return whether labels are a table, a column for each label, of which an example has any number."""
+    """Return whether labels are a table, a column for each label, of which a sample has any number."""
     if hasattr(y, "toarray"):
         raise ValueError("y: it is sparse; y.toarray() is a table of labels that can be used")
     shape = y.shape if hasattr(y, "shape") else np.asarray(y).shape
@@ -121,15 +121,15 @@ def is_table(y: Any) -> bool:
 
 
 def _checked_table(X: Array, y: Any) -> NDArray[Any]:
-    """Return a table of labels as an array, a row for each example."""
+    """Return a table of labels as an array, a row for each sample."""
     table: NDArray[Any] = np.asarray(y)
     if len(table) != X.shape[0]:
-        raise ValueError(f"y: {len(table)} rows of labels for {X.shape[0]} examples; each example needs one")
+        raise ValueError(f"y: {len(table)} rows of labels for {X.shape[0]} samples; each sample needs one")
     return table
 
 
-def check_examples(estimator: Any, X: Any, reset: bool = False) -> Array:
-    """Return examples to predict for, `(m, n)`, checked as in training; with `reset` those of a training."""
+def check_samples(estimator: Any, X: Any, reset: bool = False) -> Array:
+    """Return samples to predict for, `(m, n)`, checked as in training; with `reset` those of a training."""
     if _is_plain(estimator, X) and (reset or X.shape[1] == estimator.n_features_in_):
         if reset:
             estimator.n_features_in_ = X.shape[1]
@@ -152,7 +152,7 @@ def check_examples(estimator: Any, X: Any, reset: bool = False) -> Array:
 
 
 def _is_plain(estimator: Any, X: Any) -> bool:
-    """Return whether examples are such that every check would pass: of few examples the checks are most of the time."""
+    """Return whether samples are such that every check would pass: of few samples the checks are most of the time."""
     if type(X) is not np.ndarray or X.ndim != 2 or X.size == 0 or X.dtype not in PLAIN:
         return False
     with np.errstate(over="ignore", invalid="ignore"):
@@ -174,11 +174,9 @@ def labels_on_host(y: Any) -> Any:
 
 
 def _check_native(estimator: Any, X: Array) -> None:
-    """Check a library's own examples as scikit-learn checks NumPy's."""
+    """Check a library's own samples as scikit-learn checks NumPy's."""
     if X.ndim != 2 or 0 in X.shape:
-        raise ValueError(
-            f"X: it has shape {tuple(X.shape)}; (m, n) with at least one example and one feature is needed"
-        )
+        raise ValueError(f"X: it has shape {tuple(X.shape)}; (m, n) with at least one sample and one feature is needed")
     if not is_real(X):
         raise ValueError(f"X: it is {dtype_name(X)}; real numbers are needed")
     with backend_for(estimator, X).scope():

@@ -31,29 +31,72 @@ from fastlr.training.warm_start import fit_each
 class LogisticRegression(CallbackSupportMixin, LinearClassifier):  # type: ignore[misc]
     """Logistic regression, a softmax for more than two classes, with an l2 penalty, fitted to its minimum.
 
-    Parameters have scikit-learn's names and meanings: `C` the inverse of the penalty's strength, infinity for none;
-    `tol` of the norm of the gradient of the mean objective; `max_iter` iterations of the solver; `fit_intercept`;
-    `class_weight` a dict or "balanced"; `warm_start`, to start from the last fit. `solver` is "auto" (the least
-    work), "newton", "newton-cg" or "lbfgs"; scikit-learn's other names stand for one of them. `verbose` prints each
-    iteration's cost. `random_state` and `n_jobs` change nothing: nothing is drawn, and the backend has its own threads;
-    nor does `intercept_scaling`, since the intercept has no penalty. `penalty`, `l1_ratio` and `dual` are refused
-    unless they say what is done anyway. `set_callbacks`, of scikit-learn from 1.9, follows every solver.
+    The parameters have scikit-learn's names and meanings. What is minimised is C Σ loss + ‖W‖²/2, the intercept free.
 
-    `backend`, `device`, `form` and `scale` are those of `fastlr.train`: uint8 is multiplied by 1/255 unless a scale
-    says otherwise. `coef_` are those of X as it is; the penalty is on those of the scaled X. The fit is in float32
-    where X is float32 or float16, else in float64; X is not copied, but for whole numbers other than uint8. CuPy's,
-    PyTorch's and JAX's arrays are fitted where they are, those on the CPU by the kernels, not copied, unless `backend`
-    names another; all that is returned for them is of their library.
+    Parameters
+    ----------
+    penalty : {"l2", None}, default "l2"
+        None is no penalty. l1 and the elastic net are refused.
+    C : float, default 1.0
+        Inverse of the penalty's strength; infinity for none. l2 of `fastlr.train` is 1 / (C m).
+    l1_ratio, dual
+        Refused unless they say what is done anyway.
+    tol : float, default 1e-4
+        Norm of the gradient of the mean objective at which the fit ends.
+    fit_intercept : bool, default True
+        Whether there is an intercept. It has no penalty, so `intercept_scaling` changes nothing.
+    class_weight : dict or "balanced", optional
+        How much a sample of each class counts.
+    solver : str, default "auto"
+        "auto" (the least work), "newton", "newton-cg" or "lbfgs"; scikit-learn's other names stand for one of them.
+    max_iter : int, default 100
+        The most iterations of the solver.
+    verbose : int, default 0
+        Print each iteration's cost.
+    warm_start : bool, default False
+        Start from the last fit.
+    random_state, n_jobs
+        Change nothing: nothing is drawn, and the backend has its own threads.
+    backend, device, form, scale
+        As in `fastlr.train`. `uint8` is multiplied by 1/255 unless a scale says otherwise. `coef_` are those of X as it
+        is; the penalty is on those of the scaled X.
+    missing_label : -1 or NaN, optional
+        What stands for labels of a table that are not known. They do not count.
+    one_vs_rest : bool, default False
+        Fit, for each of more than two classes, a model against all others, in one pass. The probabilities are divided
+        by their sum, as in `OneVsRestClassifier`.
 
-    Labels `(m, L)` of zeros and ones fit L models of one label each, as `OneVsRestClassifier` does: `coef_ (L, n)`,
-    `predict` gives a table of zeros and ones, `predict_proba (m, L)` the probability of each one, `n_iter_ (L,)`.
-    Labels that are `missing_label`, -1 or NaN, do not count. Callbacks are not called. `one_vs_rest=True` fits more
-    than two classes in the same way, a model for each class against all others; the probabilities of its sigmoids are
-    divided by their sum, as in `OneVsRestClassifier`.
+    Attributes
+    ----------
+    coef_ : array (1 or classes, n)
+    intercept_ : array (1 or classes,)
+    classes_ : array
+        The classes, sorted.
+    n_iter_ : array (1,)
+    loss_curve_ : list of float
+        The objective before each iteration and at the end.
+    n_features_in_, feature_names_in_
+        As in scikit-learn.
+    solver_, form_, backend_ : str
+        What was taken.
 
-    Fitted attributes: `coef_ (1 or classes, n)`, `intercept_ (1 or classes,)`, `classes_`, `n_iter_ (1,)`,
-    `n_features_in_`, `feature_names_in_`; `loss_curve_`, the objective before each iteration and at the end;
-    `solver_`, `form_` and `backend_`, which were taken.
+    Notes
+    -----
+    The fit is in float32 for float32 or float16, else in float64. X is not copied, but for whole numbers other than
+    `uint8`. Arrays of CuPy, PyTorch and JAX are fitted where they are, those on the CPU by the Numba kernels, without a
+    copy, unless `backend` names another; results are of their library. Arrays of Dask are fitted on their cluster.
+
+    Labels `(m, L)` of zeros and ones fit L models, as `OneVsRestClassifier` does: `coef_ (L, n)`, `predict` gives a
+    table of zeros and ones, `predict_proba (m, L)` the probability of each one, `n_iter_ (L,)`. Callbacks
+    (`set_callbacks`, scikit-learn 1.9) follow every solver, but not such tables.
+
+    Examples
+    --------
+    >>> import numpy as np, fastlr
+    >>> X = np.array([[0.0], [1.0], [2.0], [3.0]])
+    >>> clf = fastlr.LogisticRegression(C=10.0).fit(X, ["low", "low", "high", "high"])
+    >>> clf.predict([[0.2], [2.9]]).tolist()
+    ['low', 'high']
     """
 
     def __init__(  # noqa: D107
@@ -103,7 +146,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):  # type: ignor
 
     @with_callbacks  # type: ignore[untyped-decorator]
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Fit to examples `X (m, n)` and labels `y (m,)`; `sample_weight (m,)` says how much each example counts.
+        """Fit to samples `X (m, n)` and labels `y (m,)`; `sample_weight (m,)` says how much each sample counts.
 
         Labels may be a table `(m, L)` of zeros and ones: L models are fitted, which share every reading of X.
         """

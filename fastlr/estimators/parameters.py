@@ -37,7 +37,7 @@ def settings_of(estimator: Any, **ratio: Any) -> Settings:
     if estimator.dual is not False and name != "liblinear":  # whose dual problem has the same minimum
         raise ValueError(
             f"Solver {name} supports only dual=False, got dual={estimator.dual!r}; form='gram' is as fast where there "
-            "are few examples"
+            "are few samples"
         )
     positive("intercept_scaling", estimator.intercept_scaling)
     for word in ("fit_intercept", "warm_start", "one_vs_rest"):
@@ -77,7 +77,7 @@ def check_liblinear(estimator: Any, C: float, outputs: int) -> None:
 
 
 def scale_for(estimator: Any, X: Array) -> float:
-    """Return what multiplies the examples; warn where it is another than it was in versions before this setting."""
+    """Return what multiplies the samples; warn where it is another than it was in versions before this setting."""
     scale = scale_or_auto("scale", estimator.scale)
     if scale == AUTO and dtype_name(X) == "uint8":
         warnings.warn(

@@ -25,9 +25,9 @@ class Problem(NamedTuple):
     classes: NDArray[Any]  # of the labels; of a table the numbers of its columns
     codes: NDArray[Any]  # (m,) from 0 to classes − 1, or (m, L) of 0 and 1
     outputs: int  # of each model
-    weights: NDArray[np.float64]  # (1 or copies, m): how much each example counts
+    weights: NDArray[np.float64]  # (1 or copies, m): how much each sample counts
     column_of: NDArray[np.int64] | None = None  # (copies,)
-    multi_label: bool = False  # whether each example has any number of labels
+    multi_label: bool = False  # whether each sample has any number of labels
 
     @property
     def is_table(self) -> bool:
@@ -36,13 +36,13 @@ class Problem(NamedTuple):
 
     @property
     def totals(self) -> NDArray[np.float64]:
-        """Return how much all examples count for each model, `(copies,)`."""
+        """Return how much all samples count for each model, `(copies,)`."""
         totals = self.weights.sum(axis=1)
         return totals if self.column_of is None else np.broadcast_to(totals, (len(self.column_of),))
 
     @property
     def weightings(self) -> NDArray[np.float64] | None:
-        """Return the weights with a mean of 1, None where all examples count alike."""
+        """Return the weights with a mean of 1, None where all samples count alike."""
         alike = (self.weights == self.weights[:, :1]).all()
         return None if alike else self.weights / self.weights.mean(axis=1, keepdims=True)
 
@@ -58,18 +58,18 @@ def problem_of(
 ) -> Problem:
     """Return what labels `(m,)` or a table `(m, L)` ask for, with both kinds of weights.
 
-    Where a label is `missing_label` its example does not count for its column. With `one_vs_rest` more than two classes
+    Where a label is `missing_label` its sample does not count for its column. With `one_vs_rest` more than two classes
     have a model each, which tells its class from all others: the table has a column for each class.
     """
     if y.ndim == 1:
         if missing_label is not None:
             raise ValueError(
-                f"missing_label: {shown(missing_label)}, but y is no table of labels; leave such examples out"
+                f"missing_label: {shown(missing_label)}, but y is no table of labels; leave such samples out"
             )
         classes, codes = class_codes(y)
         if one_vs_rest and len(classes) > 2:
             return _one_vs_rest(y, classes, codes, class_weight, sample_weight)
-        weights = example_weights(class_weight, sample_weight, classes, y, codes)
+        weights = sample_weights(class_weight, sample_weight, classes, y, codes)
         return Problem(classes, codes, outputs_for(len(classes)), weights[np.newaxis])
     table = LabelTable.of("y", y, missing_label)
     if alike := table.constant_columns():
@@ -82,9 +82,9 @@ def problem_of(
     columns = np.arange(table.codes.shape[1])
     both = np.array([0, 1])
     if class_weight is None and table.known is None:
-        weights = example_weights(None, sample_weight, both, y[:, 0], table.codes[:, 0])[np.newaxis]
+        weights = sample_weights(None, sample_weight, both, y[:, 0], table.codes[:, 0])[np.newaxis]
         return Problem(columns, table.codes, 1, weights, columns, True)
-    given = example_weights(None, sample_weight, both, y[:, 0], table.codes[:, 0])
+    given = sample_weights(None, sample_weight, both, y[:, 0], table.codes[:, 0])
     each = np.tile(given, (len(columns), 1)) if table.known is None else given * table.known.T
     if not each.any(axis=1).all():
         raise ValueError(
@@ -100,20 +100,20 @@ def _one_vs_rest(
     table = (codes[:, np.newaxis] == np.arange(len(classes))).astype(np.int8)
     columns = np.arange(len(classes))
     if isinstance(class_weight, str):
-        given = example_weights(None, sample_weight, classes, y, codes)
+        given = sample_weights(None, sample_weight, classes, y, codes)
         weights = _of_each_column(class_weight, np.tile(given, (len(classes), 1)), table)
     else:
-        weights = example_weights(class_weight, sample_weight, classes, y, codes)[np.newaxis]
+        weights = sample_weights(class_weight, sample_weight, classes, y, codes)[np.newaxis]
     return Problem(classes, table, 1, weights, columns)
 
 
 def _of_each_column(
     class_weight: Any, weights: NDArray[np.float64], table: NDArray[np.int8]
 ) -> NDArray[np.float64]:  # fmt: skip
-    """Return how much each example counts for each column of a table, `(L, m)`, from such weights and of classes."""
+    """Return how much each sample counts for each column of a table, `(L, m)`, from such weights and of classes."""
     both = np.array([0, 1])
     return np.stack(
-        [example_weights(class_weight, row, both, column, column) for row, column in zip(weights, table.T, strict=True)]
+        [sample_weights(class_weight, row, both, column, column) for row, column in zip(weights, table.T, strict=True)]
     )
 
 
@@ -128,10 +128,10 @@ def class_codes(y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
     return classes, codes
 
 
-def example_weights(
+def sample_weights(
     class_weight: Any, sample_weight: Any, classes: NDArray[Any], y: NDArray[Any], codes: NDArray[Any]
 ) -> NDArray[np.float64]:
-    """Return how much each example counts, `(m,)`, from both kinds of weights."""
+    """Return how much each sample counts, `(m,)`, from both kinds of weights."""
     check_mask("sample_weight", sample_weight)
     if sample_weight is None:
         weights = np.ones(len(codes))

@@ -22,13 +22,13 @@ class Results(NamedTuple):
 
     @property
     def accuracy(self) -> float:
-        """Return 100 − 100 · (share of examples that were taken for another class), as the tutorials compute it."""
+        """Return 100 − 100 · (share of samples that were taken for another class), as the tutorials compute it."""
         wrong = self.matrix.sum() - self.matrix.trace()
         return float(100 - wrong / self.matrix.sum() * 100)
 
     @property
     def class_accuracy(self) -> list[float | None]:
-        """Return the same for the examples of each class; None where there are none."""
+        """Return the same for the samples of each class; None where there are none."""
         counts = self.matrix.sum(axis=1)
         return [
             float(100 - (count - right) / count * 100) if count else None

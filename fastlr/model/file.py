@@ -58,7 +58,19 @@ def write(model: Model, path: Path) -> None:
 def load(path: str | os.PathLike[str]) -> Model:
     """Return the model in a safetensors file that `Model.save` wrote. Nothing in the file can run code.
 
-    Raises InputError where the file is missing, cut short, or of another kind.
+    Parameters
+    ----------
+    path : path
+        The file.
+
+    Returns
+    -------
+    Model
+
+    Raises
+    ------
+    InputError
+        The file is missing, cut short, or of another kind.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -170,4 +182,4 @@ def _check_range(model: Model) -> None:
         for layer in model.layers:
             largest = float((np.abs(layer.W).sum(axis=1, dtype=np.float64) * largest + np.abs(layer.b[:, 0])).max())
     if not largest < np.finfo(model.layers[0].W.dtype).max:
-        raise ValueError("its weights are so large that what they make of an example overflows")
+        raise ValueError("its weights are so large that what they make of a sample overflows")

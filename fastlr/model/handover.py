@@ -35,7 +35,7 @@ def as_torch(layers: Sequence[Layer], scale: float) -> Any:
 
 
 def as_onnx(layers: Sequence[Layer], scale: float, classes: Sequence[Any], multi_label: bool = False) -> Any:
-    """Return an `onnx.ModelProto` of examples `x (m, …)`, floats of the dtype of its weights, which it flattens.
+    """Return an `onnx.ModelProto` of samples `x (m, …)`, floats of the dtype of its weights, which it flattens.
 
     Its outputs are `probabilities (m, classes)` and `label (m,)`, the index of the most probable class; with
     `multi_label` the latter is a table `(m, L)` of zeros and ones. The metadata has the class names, `classes`, as

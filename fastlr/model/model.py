@@ -17,14 +17,14 @@ from fastlr.backends.shared import is_shared, to_library_of
 from fastlr.core import Array
 from fastlr.data.dataset import Dataset, Name
 from fastlr.data.expansion import as_expansion
-from fastlr.data.labelled import labelled
+from fastlr.data.labelled import from_arrays
 from fastlr.data.placed import Placed
 from fastlr.errors import InputError
 from fastlr.model.evaluation import Results, percent_correct
-from fastlr.model.examples import rows_for
 from fastlr.model.handover import as_one_vs_rest, as_onnx, as_scikit_learn, as_torch
 from fastlr.model.parts import probabilities_of_parts
-from fastlr.model.scores import check_scoring
+from fastlr.model.samples import rows_for
+from fastlr.model.scores import LabelResults, check_scoring
 from fastlr.namespace import array_namespace, compared, dtype_name, library_of, same_values, to_host
 from fastlr.objectives.network import Layer, Network
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from fastlr.data.picture import Encoded
 
-BLOCK = 2**24  # numbers of examples that are predicted at a time
+BLOCK = 2**24  # numbers of samples that are predicted at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +56,7 @@ class Model:
     # them in it: it takes features as they are.
     moments: tuple[Array, ...] | None = None
     pixels: bool | None = None  # whether the input is uint8; None is what the scale says
-    multi_label: bool = False  # whether an example has any number of labels, each with a unit of its own
+    multi_label: bool = False  # whether a sample has any number of labels, each with a unit of its own
 
     def __eq__(self, other: object) -> bool:
         """Return whether the other is the same model: weights, classes and how it was trained."""
@@ -70,7 +70,7 @@ class Model:
 
     @property
     def n_features(self) -> int:
-        """Return n, the numbers in one example."""
+        """Return n, the features of one sample."""
         return int(self.layers[0].W.shape[1])
 
     @property
@@ -81,7 +81,7 @@ class Model:
     def predict_proba(self, images: Any) -> Array:
         """Return the probability of each class, `(m, n_classes)`, in the model's dtype, where the images are.
 
-        Where an example has any number of labels it is that of each label, `(m, L)`.
+        Where a sample has any number of labels it is that of each label, `(m, L)`.
 
         `images` is a Dataset, uint8 `(m, height, width, channels)` or `(m, n)`, or features `(m, n)`, as in training.
         """
@@ -93,9 +93,9 @@ class Model:
         return _at_home(backend, proba, images)
 
     def predict(self, images: Any) -> Array:
-        """Return the class of each example, `(m,)`: the most probable, of two the second above 0.5.
+        """Return the class of each sample, `(m,)`: the most probable, of two the second above 0.5.
 
-        Where an example has any number of labels, it is a table `(m, L)` of zeros and ones.
+        Where a sample has any number of labels, it is a table `(m, L)` of zeros and ones.
 
         Names come as NumPy's array of text, numbers in the library and on the device of the images.
         """
@@ -121,13 +121,13 @@ class Model:
         return choose_backend(dtype=dtype_name(self.layers[-1].W), like=like)
 
     def _chosen(self, backend: Backend, images: Any) -> Array:
-        """Return the index of each example's class."""
+        """Return the index of each sample's class."""
         blocks = self._probabilities(backend, images)
         of_block = (backend.xp.argmax(proba, axis=0) if proba.shape[0] > 1 else proba[0, :] > 0.5 for proba in blocks)
         return backend.xp.concat(list(of_block), axis=0)
 
     def _probabilities(self, backend: Backend, images: Any) -> Iterator[Array]:
-        """Give the last layer's probabilities, `(outputs, …)`, a block of the examples at a time."""
+        """Give the last layer's probabilities, `(outputs, …)`, a block of the samples at a time."""
         rows, network = rows_for(self, images), self.network
         if isinstance(rows, Placed):
             yield from map(backend.asarray, probabilities_of_parts(self, rows))
@@ -176,7 +176,7 @@ class Model:
         return predict_pictures(self, files, top, expansion=as_expansion(max_expansion)).rows
 
     def accuracy(self, data: Dataset, backend: Backend | None = None) -> float:
-        """Return the percentage of the examples that are classified as labelled; classes are matched by name.
+        """Return the percentage of the samples that are classified as labelled; classes are matched by name.
 
         For a table of labels, it is the percentage of labels that are right, the mean over the columns. `backend`
         computes it; by default the backend of the data.
@@ -187,7 +187,7 @@ class Model:
         return Results(self.confusion_matrix(data, backend)).accuracy
 
     def confusion_matrix(self, data: Dataset, backend: Backend | None = None) -> NDArray[np.int64]:
-        """Return how many examples of each class, a row, are taken for each class, a column; matched by name."""
+        """Return how many samples of each class, a row, are taken for each class, a column; matched by name."""
         self._refuse_table("confusion_matrix")
         labels = data.aligned(self.classes, self.class_of or {}).labels
         backend = self._backend_for(data) if backend is None else backend
@@ -196,7 +196,7 @@ class Model:
         return Results.of(labels, chosen, len(self.classes)).matrix
 
     def scores(self, data: Any, scoring: Any = "accuracy", missing_label: float | None = None) -> dict[str, float]:
-        """Return the scores on a Dataset, or a pair `(examples, labels)`, by their names.
+        """Return the scores on a Dataset, or a pair `(samples, labels)`, by their names.
 
         `scoring` is that of `fastlr.path`: a name such as "roc_auc", a function, or a list of these. Labels of a table
         that are `missing_label`, -1 or NaN, are left out.
@@ -209,13 +209,18 @@ class Model:
         judge, chosen = check_scoring(scoring), self._judged(data, missing_label)
         return judge.of_each_column(chosen.targets, to_host(self.predict_proba(chosen)))
 
+    def label_results(self, data: Dataset) -> LabelResults:
+        """Return the scores of each label of a table, and their means."""
+        chosen = self._judged(data, None)
+        return LabelResults.of(chosen.targets, to_host(self.predict_proba(chosen)))
+
     def _judged(self, data: Any, missing_label: float | None) -> Dataset:
         """Return data to judge the model by, with its classes."""
         if not isinstance(data, Dataset) and not (isinstance(data, tuple) and len(data) == 2):
-            raise InputError("data: a Dataset or a pair (examples, labels) is needed")
-        chosen = data if isinstance(data, Dataset) else labelled("data", *data, missing_label)
+            raise InputError("data: a Dataset or a pair (samples, labels) is needed")
+        chosen = data if isinstance(data, Dataset) else from_arrays("data", *data, missing_label=missing_label)
         if chosen.is_table != self.multi_label:
-            kind = "a table of labels is needed" if self.multi_label else "one label for each example is needed"
+            kind = "a table of labels is needed" if self.multi_label else "one label for each sample is needed"
             raise InputError(f"{chosen.source}: labels have shape {chosen.labels.shape}; {kind}")
         return chosen.aligned(self.classes, self.class_of or {})
 
@@ -239,17 +244,17 @@ class Model:
         return as_torch(self.layers, self.scale)
 
     def to_onnx(self) -> Any:
-        """Return an `onnx.ModelProto` for examples `x (m, n)`, floats of the dtype of the weights, as `to_torch`.
+        """Return an `onnx.ModelProto` for samples `x (m, n)`, floats of the dtype of the weights, as `to_torch`.
 
         Its outputs are `probabilities (m, classes)` and `label (m,)`, the index of the most probable class, or a table
-        where an example has any number of labels. `onnx.save` writes it. Raises InputError without ONNX.
+        where a sample has any number of labels. `onnx.save` writes it. Raises InputError without ONNX.
         """
         return as_onnx(self.layers, self.scale, self.classes, self.multi_label)
 
     def to_sklearn(self) -> Any:
-        """Return a fitted `sklearn.linear_model.LogisticRegression`, for examples `(m, n)`.
+        """Return a fitted `sklearn.linear_model.LogisticRegression`, for samples `(m, n)`.
 
-        The scale is in the coefficients. Where an example has any number of labels it is a `OneVsRestClassifier`.
+        The scale is in the coefficients. Where a sample has any number of labels it is a `OneVsRestClassifier`.
         Raises InputError for a model with hidden layers, and without scikit-learn.
         """
         if self.multi_label:

@@ -1,4 +1,4 @@
-"""Predictions for examples that are in parts: on the workers of a cluster, or in the files of a folder."""
+"""Predictions for samples that are in parts: on the workers of a cluster, or in the files of a folder."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ def _of_rows(rows: Any, model: Model) -> NDArray[Any]:
 
 
 def predict_folder(model: Model, folder: Path, out: Path, cluster: Cluster | None = None) -> list[dict[str, Any]]:
-    """Write the probabilities of the examples of each file of a folder of arrays, and return what was written.
+    """Write the probabilities of the samples of each file of a folder of arrays, and return what was written.
 
     `NAME.npy` in `out` holds those of the file NAME, `(r, classes)` in the order of `model.classes`, or `(r, L)` where
-    an example has any number of labels. With a cluster its workers read the files and write the answers, a file each.
+    a sample has any number of labels. With a cluster its workers read the files and write the answers, a file each.
     Each file is written beside and renamed. Raises InputError where one cannot be read or written.
     """
     files = shards.files_in(folder) if folder.is_dir() else []
@@ -59,8 +59,8 @@ def predict_folder(model: Model, folder: Path, out: Path, cluster: Cluster | Non
 
 
 def _predict_file(model: Model, file: Path, target: Path) -> int:
-    """Write the probabilities of one file, and return of how many examples."""
-    rows = shards.examples_in(file)
+    """Write the probabilities of one file, and return of how many samples."""
+    rows = shards.samples_in(file)
     answers = np.asarray(model.predict_proba(rows))
     with whole_file(target) as part, part.open("wb") as stream:
         np.save(stream, answers, allow_pickle=False)

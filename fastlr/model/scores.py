@@ -11,13 +11,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastlr.data.label_table import LabelTable
 from fastlr.errors import InputError, shown
+from fastlr.model.evaluation import percent_correct
 
 Score = Callable[[NDArray[Any], NDArray[Any]], float]
 
@@ -40,7 +41,7 @@ class Scoring:
     def of_each_column(self, labels: Any, probabilities: NDArray[Any]) -> dict[str, list[float]]:
         """Return each score of every column of a table of labels; NaN for one that is not defined."""
         if not isinstance(labels, LabelTable):
-            raise InputError("scores_by_label: the model has one label for each example; take scores")
+            raise InputError("scores_by_label: the model has one label for each sample; take scores")
         each = [self(column, probabilities[:, i : i + 1]) for i, column in enumerate(labels.columns())]
         return {name: [scores[name] for scores in each] for name in self.names}
 
@@ -48,26 +49,26 @@ class Scoring:
         """Return the number of the best of some values' first scores `(values,)`; a NaN is worse than any other."""
         if np.isnan(means).all():
             raise InputError(
-                f"scoring: {self.names[0]} has no value, for any l2; what is chosen by needs examples of two classes"
+                f"scoring: {self.names[0]} has no value, for any l2; what is chosen by needs samples of two classes"
             )
         signed = -means if self.names[0] in LOWER else means
         return int(np.argmax(np.where(np.isnan(signed), -np.inf, signed)))
 
 
 def accuracy(labels: NDArray[Any], probabilities: NDArray[Any]) -> float:
-    """Return the share of examples whose most probable class is their label; of a table, of labels that are right."""
+    """Return the share of samples whose most probable class is their label; of a table, of labels that are right."""
     return float(np.mean(_predicted(labels, probabilities) == labels))
 
 
 def balanced_accuracy(labels: NDArray[Any], probabilities: NDArray[Any]) -> float:
-    """Return the mean over the classes that there are of the share of their examples that are right."""
+    """Return the mean over the classes that there are of the share of their samples that are right."""
     if labels.ndim == 2:
         return _mean_of_columns(_balanced, labels, _predicted(labels, probabilities))
     return _balanced(labels, _predicted(labels, probabilities))
 
 
 def top_5(labels: NDArray[Any], probabilities: NDArray[Any]) -> float:
-    """Return the share of examples whose label is among the five most probable classes."""
+    """Return the share of samples whose label is among the five most probable classes."""
     _one_label_each("top_5", labels)
     own = np.take_along_axis(probabilities, labels[:, np.newaxis], axis=1)
     # Of classes that are as probable as the label those of a higher number come first, as in scikit-learn.
@@ -95,7 +96,7 @@ def f1(labels: NDArray[Any], probabilities: NDArray[Any]) -> float:
 
 
 def roc_auc(labels: NDArray[Any], probabilities: NDArray[Any]) -> float:
-    """Return how often an example of the class has a higher probability than one of another, ties being halves.
+    """Return how often a sample of the class has a higher probability than one of another, ties being halves.
 
     That is the area under the curve of true against false positives: J. Hanley and B. McNeil, The meaning and use of
     the area under a receiver operating characteristic (ROC) curve, 1982.
@@ -112,7 +113,22 @@ SCORES: dict[str, Score] = {
     one.__name__: one for one in (accuracy, balanced_accuracy, top_5, roc_auc, average_precision, f1, log_loss)
 }
 LOWER = ("log_loss",)  # of these the lowest is the best
-OF_TABLES = ("average_precision", "f1", "roc_auc")  # what tables of labels are mostly judged by
+OF_TABLES = ("average_precision", "f1", "roc_auc")  # what tables of labels are mostly judged by, beside accuracy
+
+
+class LabelResults(NamedTuple):
+    """How well each label of a table is predicted: the share that is right and the scores, by label and their means."""
+
+    accuracy: float  # in percent
+    means: dict[str, float]
+    each: dict[str, list[float]]
+
+    @classmethod
+    def of(cls, table: Any, probabilities: NDArray[Any]) -> LabelResults:
+        """Return the results of probabilities `(m, L)` for a `LabelTable` of as many labels."""
+        judge = check_scoring(["accuracy", *OF_TABLES])
+        right = percent_correct(_predicted(table.codes, probabilities), table.codes, table.known)
+        return cls(right, judge(table, probabilities), judge.of_each_column(table, probabilities))
 
 
 def plain(value: Any) -> Any:
@@ -176,7 +192,7 @@ def interval(
     seed: int = 0,
     level: float = 0.95,
 ) -> tuple[float, float]:
-    """Return the interval of a score: percentiles of its values on as many examples, drawn with replacement.
+    """Return the interval of a score: percentiles of its values on as many samples, drawn with replacement.
 
     Source: B. Efron and R. Tibshirani, An Introduction to the Bootstrap, 1993, §13.3. `draws` are made from `seed`.
     """

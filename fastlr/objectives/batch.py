@@ -80,6 +80,6 @@ class BatchForm:
         """Return the form of some of the models."""
         return replace(self, X=core.rows(self.X, models), W=core.rows(self.W, models))
 
-    def batch(self, examples: Array) -> BatchForm:
-        """Return the form of some of the examples of each."""
-        return replace(self, X=array_namespace(examples).take(self.X, examples, axis=1))
+    def batch(self, samples: Array) -> BatchForm:
+        """Return the form of some of the samples of each."""
+        return replace(self, X=array_namespace(samples).take(self.X, samples, axis=1))

@@ -36,7 +36,7 @@ def choose_form_name(form: str) -> str:
 def choose_form(
     form: str, n: int, m: int, k: int, steps: int, costs: Costs, itemsize: int = 8, memory: int = MEMORY_LIMIT
 ) -> str:
-    """Return the name of the form for n features, m examples, k models and so many steps; "auto" counts.
+    """Return the name of the form for n features, m samples, k models and so many steps; "auto" counts.
 
     A primal step works through the n·m numbers of X for each model, a Gram step through the m² of K, and K takes
     n·m² multiply-adds once (half of them, since it is symmetric) and must fit into the memory.
@@ -51,7 +51,7 @@ def choose_form(
 
 
 class Size(NamedTuple):
-    """What is counted: n features, m examples, k models of so many outputs, numbers of so many bytes."""
+    """What is counted: n features, m samples, k models of so many outputs, numbers of so many bytes."""
 
     n: int
     m: int

@@ -1,4 +1,4 @@
-"""The objective of examples on the workers of a cluster: each evaluation is a task for each part of them.
+"""The objective of samples on the workers of a cluster: each evaluation is a task for each part of them.
 
 Each worker has a `Streamed` objective of its part and returns sums over it, which are added up here in float64. The
 solver, l2 and the preconditioner work as for `Streamed`, in this process.
@@ -29,14 +29,14 @@ from fastlr.objectives.streamed import Streamed
 
 @dataclass(frozen=True)
 class Clustered(Streamed):
-    """k models to fit to examples on workers; `blocks` has the labels, and the rows as `Placed`."""
+    """k models to fit to samples on workers; `blocks` has the labels, and the rows as `Placed`."""
 
     parts: tuple[Any, ...] = ()  # the future of each part's objective of all models
     models: tuple[int, ...] | None = None  # which of these models are here; None is all
 
     @property
     def placed(self) -> Placed:
-        """Return the examples."""
+        """Return the samples."""
         rows: Placed = self.blocks.rows
         return rows
 
@@ -48,7 +48,7 @@ class Clustered(Streamed):
         return replace(some, models=of_all)
 
     def sums(self, name: str, *at: Any) -> tuple[Array, ...]:
-        """Return sums over the parts, each times its share of the examples: a task for each of them."""
+        """Return sums over the parts, each times its share of the samples: a task for each of them."""
         tell, began = watching.get(), time.monotonic()
         totals = self.placed.cluster.sums(self._tasks(_sums, self.m, name, self._on_host(at)))
         if tell is not None:
@@ -66,7 +66,7 @@ class Clustered(Streamed):
         ]
 
     def _each(self) -> Iterator[tuple[Any, Any, slice]]:
-        """Give the futures of each part's rows and of its objective, and which examples they are."""
+        """Give the futures of each part's rows and of its objective, and which samples they are."""
         return zip(self.placed.futures, self.parts, self.placed.slices, strict=True)
 
     def _over_parts(self, function: Callable[..., Any], *arguments: Any) -> list[Any]:
@@ -77,8 +77,8 @@ class Clustered(Streamed):
         bare = tuple(part._replace(memory=(), t=()) if isinstance(part, State) else part for part in value)
         return each(lambda array: self.backend.to_host(array) if hasattr(array, "shape") else array, bare)
 
-    def batch(self, examples: Array) -> Resident:
-        """Raise InputError: every step would have to fetch its examples."""
+    def batch(self, samples: Array) -> Resident:
+        """Raise InputError: every step would have to fetch its samples."""
         raise InputError("batch size: mini-batches are not for a cluster; leave it out")
 
     def stable_rate(self) -> float:
@@ -86,11 +86,11 @@ class Clustered(Streamed):
         return float(np.min(self._over_parts(Streamed.stable_rate)))
 
     def predicted(self, states: Sequence[State]) -> NDArray[Any]:
-        """Return the most probable class of each example by models `(k, m)`, a state each."""
+        """Return the most probable class of each sample by models `(k, m)`, a state each."""
         return np.concatenate(self._over_parts(_predicted, *self._on_host((joined(states),))), axis=1)
 
     def probabilities(self, states: Sequence[State], which: Sequence[NDArray[np.intp]]) -> list[NDArray[Any]]:
-        """Return, for each of these models' states, the probabilities of some examples."""
+        """Return, for each of these models' states, the probabilities of some samples."""
         cluster = self.placed.cluster
         (state,) = self._on_host((joined(states),))
         shared, tasks, inside = cluster.share((state,)), [], []
@@ -106,13 +106,13 @@ class Clustered(Streamed):
         return found
 
     def dead_layers(self, state: State) -> set[int]:
-        """Return the hidden layers, from 1, of one network whose units are off for every example."""
+        """Return the hidden layers, from 1, of one network whose units are off for every sample."""
         if not state.deeper:
             return set()
         return set.intersection(*self._over_parts(_dead_layers, *self._on_host((state,))))
 
     def on(self, blocks: Blocks) -> Streamed:
-        """Return the objective on other examples, which are here."""
+        """Return the objective on other samples, which are here."""
         plain = {name: getattr(self, name) for name in Streamed.__dataclass_fields__}
         return Streamed(**plain | {"blocks": blocks, "sample_weight": None})
 
@@ -121,7 +121,7 @@ def clustered(
     backend: Backend, blocks: Blocks, W: Array, scale: float, standardize: bool, rate: Array, l2: Array,
     network: Network, sample_weight: SampleWeight | None, column_of: NDArray[np.int64] | None,
 ) -> Clustered:  # fmt: skip
-    """Return the objective of examples on workers; each worker makes the objective of its part."""
+    """Return the objective of samples on workers; each worker makes the objective of its part."""
     placed: Placed = blocks.rows
     moments = _moments_of(backend, placed, blocks.size, scale) if standardize else None
     settings = {
@@ -187,7 +187,7 @@ def _here(part: Streamed, value: Any) -> Any:
 
 
 def _sums(part: Streamed, m: int, name: str, at: Any) -> tuple[NDArray[np.float64], ...]:
-    """Return a part's sums times its share of all m examples, in float64."""
+    """Return a part's sums times its share of all m samples, in float64."""
     found = part.sums(name, *(_here(part, value) for value in at))
     return tuple(part.m / m * part.backend.to_host(array).astype(np.float64) for array in found)
 

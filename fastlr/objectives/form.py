@@ -1,4 +1,4 @@
-"""How the data enter the first layer: linear maps between coordinates `(k, units, d)` and examples.
+"""How the data enter the first layer: linear maps between coordinates `(k, units, d)` and samples.
 
 A form is a vector space of coordinates: W itself in the primal form, [C, s] in the Gram form. k models with so many
 units in their first layer are `(k, units, …)`, and all of them share one reading of X.
@@ -104,8 +104,8 @@ class Form(Protocol):
     def rows(self, models: Sequence[int]) -> Self:
         """Return the form for some of the k models, given by their indices."""
 
-    def batch(self, examples: Array) -> Self:
-        """Return the form of some of the examples, given by an array of their indices."""
+    def batch(self, samples: Array) -> Self:
+        """Return the form of some of the samples, given by an array of their indices."""
 
 
 @dataclass(frozen=True)

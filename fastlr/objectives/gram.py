@@ -1,6 +1,6 @@
-"""The Gram form: the weights as combinations of the examples.
+"""The Gram form: the weights as combinations of the samples.
 
-Full-batch gradient descent only ever adds multiples of the examples to the first layer's weights, and l2 only
+Full-batch gradient descent only ever adds multiples of the samples to the first layer's weights, and l2 only
 shrinks them. So from initial weights W₀ every later W is  s W₀ + C (scale X)ᵀ  for some C (k, m) and s (k, 1),
 and the whole trajectory can be followed in C and s:
 
@@ -33,7 +33,7 @@ EPSILON = float(np.finfo(np.float64).eps)
 
 @dataclass(frozen=True)
 class GramForm(Data):
-    """Coefficients of the examples: a step reads K = XᵀX (m, m). The coordinates are [C, s], `(k, units, m + 1)`."""
+    """Coefficients of the samples: a step reads K = XᵀX (m, m). The coordinates are [C, s], `(k, units, m + 1)`."""
 
     K: Any  # without its factor, and exact where X is uint8; kept as the kernels that made it like to read it
     factor: float  # of K: scale², or 1 where the features are standardized
@@ -90,7 +90,7 @@ class GramForm(Data):
     def dot(self, u: Array, v: Vector) -> Array:
         """Return ⟨s W₀ + C (scale X)ᵀ, W_v⟩ = s ⟨W₀, W_v⟩ + C Z_v, whose ⟨W₀, W_v⟩ = s_v ‖W₀‖² + C_v Z₀.
 
-        ε C·C_v is added: where examples are alike some C stand for W = 0, and would grow unseen.
+        ε C·C_v is added: where samples are alike some C stand for W = 0, and would grow unseen.
         """
         xp = array_namespace(u)
         initial = v.W[..., -1:] * self.square + xp.sum(v.W[..., :-1] * self.Z, axis=-1, keepdims=True)
@@ -175,6 +175,6 @@ class GramForm(Data):
         mine = {name: core.rows(getattr(self, name), models) for name in ("W", "Z", "square")}
         return replace(self, **mine)
 
-    def batch(self, examples: Array) -> GramForm:
-        """Raise: a batch's gradient is a combination of few examples, which this form has no shorter way for."""
+    def batch(self, samples: Array) -> GramForm:
+        """Raise: a batch's gradient is a combination of few samples, which this form has no shorter way for."""
         raise NotImplementedError("mini-batches have no Gram form")

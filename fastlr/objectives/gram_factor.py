@@ -1,4 +1,4 @@
-"""Examples in fewer coordinates than they have features: the Cholesky factor of their Gram matrix."""
+"""Samples in fewer coordinates than they have features: the Cholesky factor of their Gram matrix."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from fastlr import core
 from fastlr.core import Array
 from fastlr.namespace import array_namespace
 
-PASSES = 30  # over the examples, of a fit
+PASSES = 30  # over the samples, of a fit
 DENSER = 4  # times as many multiply-adds a second does a BLAS
 JITTER = 1e-12  # of the mean of the diagonal of a Gram matrix
 
@@ -23,10 +23,10 @@ def pays(n: int, m: int, units: int) -> bool:
 
 
 def of(rows: Array) -> Array:
-    """Return L with L Lᵀ = K, the Gram matrix of examples `(…, m, n)`, in float64: their features in m coordinates.
+    """Return L with L Lᵀ = K, the Gram matrix of samples `(…, m, n)`, in float64: their features in m coordinates.
 
-    Weights W that lie in the space of the examples are V = W Q for X = L Qᵀ with orthonormal columns of Q, and
-    W Xᵀ = V Lᵀ, ‖W‖ = ‖V‖. A little is added to K's diagonal: an example may be there twice.
+    Weights W that lie in the space of the samples are V = W Q for X = L Qᵀ with orthonormal columns of Q, and
+    W Xᵀ = V Lᵀ, ‖W‖ = ‖V‖. A little is added to K's diagonal: a sample may be there twice.
     """
     xp = array_namespace(rows)
     rows = xp.astype(rows, xp.float64)

@@ -1,4 +1,4 @@
-"""The mean and the deviation of each feature, of examples that are read a block at a time."""
+"""The mean and the deviation of each feature, of samples that are read a block at a time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fastlr.data.blocks import Blocks
 
 
 def moments_of(backend: Backend, blocks: Blocks, scale: float) -> tuple[Array, Array]:
-    """Return the mean and the standard deviation of each feature of scaled examples, as `core.moments` does."""
+    """Return the mean and the standard deviation of each feature of scaled samples, as `core.moments` does."""
     mean = first_moment(backend, blocks)
     return in_working_dtype(backend, mean, second_moment(backend, blocks, mean), scale)
 
@@ -37,5 +37,5 @@ def second_moment(backend: Backend, blocks: Blocks, mean: Array) -> Array:
 
 
 def in_working_dtype(backend: Backend, mean: Array, square: Array, scale: float) -> tuple[Array, Array]:
-    """Return the mean and the standard deviation of scaled examples from the moments of those that are not."""
+    """Return the mean and the standard deviation of scaled samples from the moments of those that are not."""
     return core.in_moments(mean, backend.xp.sqrt(square), backend.float_dtype, scale)

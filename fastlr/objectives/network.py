@@ -36,7 +36,7 @@ Deeper = tuple[Layer, ...]  # the layers above the first
 class Network:
     """The units of each layer: `hidden` ones, and 1 output for two classes or one for each of more.
 
-    With `multi_label` each output is a sigmoid of its own: an example has any number of labels.
+    With `multi_label` each output is a sigmoid of its own: a sample has any number of labels.
     Only a solver that converges, for which there are no hidden layers, can leave the intercepts at zero.
     """
 
@@ -110,7 +110,7 @@ class Network:
         return D, tuple(reversed(gradients))
 
     def dead_layers(self, Z: Array, deeper: Deeper) -> set[int]:
-        """Return the hidden layers of one network, numbered from 1, whose units are off for every example."""
+        """Return the hidden layers of one network, numbered from 1, whose units are off for every sample."""
         hidden = self.logits(Z, deeper)[:-1]
         return {i for i, logits in enumerate(hidden, start=1) if not array_namespace(logits).any(logits > 0)}
 
@@ -135,7 +135,7 @@ def targets(labels: NDArray[Any], outputs: int, column_of: NDArray[np.int64] | N
 
 
 def classes_of(probabilities: NDArray[Any]) -> NDArray[np.intp]:
-    """Return the class of each example from A_L `(…, outputs, m)`: 1 above 0.5, or the most probable."""
+    """Return the class of each sample from A_L `(…, outputs, m)`: 1 above 0.5, or the most probable."""
     single = probabilities.shape[-2] == 1
     chosen = probabilities[..., 0, :] > 0.5 if single else probabilities.argmax(axis=-2)
     return np.asarray(chosen, dtype=np.intp)

@@ -1,7 +1,7 @@
 """A change of variables in which the objective is rounder.
 
-The intercept is taken where the mean of the logits is zero: b = b' − W μ with μ the mean of the examples, so that what
-all examples share does not couple W to b. Where the features' covariance was worked out, Σ = V Λ Vᵀ, and c is
+The intercept is taken where the mean of the logits is zero: b = b' − W μ with μ the mean of the samples, so that what
+all samples share does not couple W to b. Where the features' covariance was worked out, Σ = V Λ Vᵀ, and c is
 the mean curvature of the loss, ∇²f is close to  V (c Λ + l2) Vᵀ  for W and to c for b'; that is divided out.
 """
 
@@ -19,12 +19,12 @@ from fastlr.objectives.protocol import Vector
 LEAST = 1e-6  # curvature
 PASSES = 150  # over the data, that knowing the covariance is thought to save
 EIGEN = 10  # n³ operations that its eigenvectors take
-ENOUGH = 8  # examples for each feature, from which the covariance is known well enough, but for rare features
-CHEAP = 8  # products with the second derivatives, for the price of which more examples are looked at
+ENOUGH = 8  # samples for each feature, from which the covariance is known well enough, but for rare features
+CHEAP = 8  # products with the second derivatives, for the price of which more samples are looked at
 
 
 class Preconditioner(NamedTuple):
-    """The mean of the examples `(1 or k, 1, d)`, as counted, and the spectrum of the features; each may be unknown."""
+    """The mean of the samples `(1 or k, 1, d)`, as counted, and the spectrum of the features; each may be unknown."""
 
     mean: Vector | None = None
     spectrum: tuple[Array, Array] | None = None  # eigenvectors (n, n) and eigenvalues (n,)
@@ -86,7 +86,7 @@ def curvatures(eigenvalues: Array, c: Array, l2: Array) -> Array:
 
 
 def every(n: int, m: int, units: int) -> int:
-    """Return which of the examples are looked at for the covariance of n features: every so many."""
+    """Return which of the samples are looked at for the covariance of n features: every so many."""
     return -(-m // _looked_at(n, m, units))
 
 
@@ -95,9 +95,9 @@ def spectrum_work(n: int, m: int, units: int) -> int:
     return eigen_work(n, _looked_at(n, m, units))
 
 
-def eigen_work(n: int, examples: int) -> int:
-    """Return the same where it is said how many examples are looked at."""
-    return examples * n * n + EIGEN * n**3
+def eigen_work(n: int, samples: int) -> int:
+    """Return the same where it is said how many samples are looked at."""
+    return samples * n * n + EIGEN * n**3
 
 
 def pays(n: int, m: int, units: int, share: float = 1.0) -> bool:
@@ -109,7 +109,7 @@ def pays(n: int, m: int, units: int, share: float = 1.0) -> bool:
 
 
 def _looked_at(n: int, m: int, units: int) -> int:
-    """Return how many examples are looked at."""
+    """Return how many samples are looked at."""
     return min(m, max(ENOUGH * n, CHEAP * 2 * units * m // n))
 
 

@@ -21,18 +21,18 @@ from fastlr.objectives.form import Data
 from fastlr.objectives.preconditioner import Preconditioner
 from fastlr.objectives.protocol import Compiled, Evaluation, Passed, Vector
 
-EVERY = 8  # examples of which one is looked at for the mean curvature
+EVERY = 8  # samples of which one is looked at for the mean curvature
 VECTOR = 8  # numbers of a vector of the CPU
 SMALL = 2**23  # multiply-adds of the second derivatives, up to which one compiled step is faster than a BLAS
-CACHE = 2**20  # bytes of examples that stay in it, which models may read one after another
+CACHE = 2**20  # bytes of samples that stay in it, which models may read one after another
 MOST = 2**20  # steps of one call, whose costs are kept
 SAVED = 0.2  # of the passes over the data that knowing the covariance saves elsewhere
-LITTLE, LITTLE_WORK = 2**21, 2**24  # numbers of the examples, and times outputs, for all steps of L-BFGS in one thread
+LITTLE, LITTLE_WORK = 2**21, 2**24  # numbers of the samples, and times outputs, for all steps of L-BFGS in one thread
 FUSED = 2**19  # bytes of one model's weights that stay in the cache of a CPU's core
 
 
 def fuses(kernels: Kernels, units: int, n: int, itemsize: int) -> bool:
-    """Return whether a softmax's loss and gradient are made in one reading of the examples."""
+    """Return whether a softmax's loss and gradient are made in one reading of the samples."""
     return "loss_and_gradient" in kernels and units > 1 and units * n * itemsize <= FUSED
 
 
@@ -117,7 +117,7 @@ class PrimalForm(Data):
         return coordinates
 
     def feature_moments(self, every: int) -> tuple[Array, Array]:
-        """Return the mean of scaled x xᵀ (n, n), and that of x (1, n), of every so many examples."""
+        """Return the mean of scaled x xᵀ (n, n), and that of x (1, n), of every so many samples."""
         X, xp = self.X[:, ::every], array_namespace(self.W)
         ones = xp.ones((1, X.shape[1]), dtype=self.W.dtype, device=device(self.W))
         mean = core.combine(ones, X, self.scale / X.shape[1])
@@ -193,14 +193,14 @@ class PrimalForm(Data):
     ) -> Compiled | None:  # fmt: skip
         """Return where L-BFGS leads, in one compiled call for one model on little data; else None.
 
-        From zero, weights lie in the space of the examples: where there are fewer of these than features, the fit is in
+        From zero, weights lie in the space of the samples: where there are fewer of these than features, the fit is in
         the coordinates of their Gram matrix's factor (see `gram_factor.of`).
         """
         kernel, (k, units, n), m, dtype = self.kernels.get("many_fits"), W.shape, self.X.shape[1], W.dtype
         if kernel is None or not in_one_call(k, units, n, m) or most > MOST:
             return None
         rules, patience, pairs = settings
-        rows = self.examples(slice(None), False).T
+        rows = self.samples(slice(None), False).T
         L = None
         if gram_factor.pays(n, m, units) and not W.any():
             with blas_before_kernels(n * m * m):
@@ -221,10 +221,10 @@ class PrimalForm(Data):
 
     @functools.cached_property
     def in_vectors(self) -> Array:
-        """Return few examples as that kernel reads them: float64 rows, then a one, then zeros up to whole vectors."""
+        """Return few samples as that kernel reads them: float64 rows, then a one, then zeros up to whole vectors."""
         n, m = self.X.shape
         rows = np.zeros((m, -(-(n + 1) // VECTOR) * VECTOR))
-        rows[:, : n + 1] = self.examples(slice(None), True).T
+        rows[:, : n + 1] = self.samples(slice(None), True).T
         return rows
 
     def hessian(self, S: Array, intercept: bool) -> Array:
@@ -236,12 +236,12 @@ class PrimalForm(Data):
         step = max(1, core.BLOCK // (k * q * (n + 1)))
         for start in range(0, m, step):
             which = slice(start, min(start + step, m))
-            x = self.examples(which, intercept)
+            x = self.samples(which, intercept)
             total = total + (S[..., None, which] * x) @ x.T
         return total / m
 
-    def examples(self, which: slice, intercept: bool) -> Array:
-        """Return x̃ (n + 1, …) of some of the examples as floats, scaled or standardized, or without the 1."""
+    def samples(self, which: slice, intercept: bool) -> Array:
+        """Return x̃ (n + 1, …) of some of the samples as floats, scaled or standardized, or without the 1."""
         xp, X = array_namespace(self.W), self.X[:, which]
         x = xp.astype(X, self.W.dtype, copy=False)
         x = x if self.scale == 1 else self.scale * x
@@ -283,6 +283,6 @@ class PrimalForm(Data):
         """Return the form for some of the models."""
         return replace(self, W=core.rows(self.W, models))
 
-    def batch(self, examples: Array) -> PrimalForm:
-        """Return the form of some of the examples, which are copied."""
-        return replace(self, X=core.rows(self.X.T, examples).T)
+    def batch(self, samples: Array) -> PrimalForm:
+        """Return the form of some of the samples, which are copied."""
+        return replace(self, X=core.rows(self.X.T, samples).T)

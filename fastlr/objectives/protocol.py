@@ -5,7 +5,7 @@
     ∇²f P = [A*V + l2 P, mean(V)]    V = w σ(Z) (1 − σ(Z)) Z_P, or w A (Z_P − Σ A Z_P) with A = softmax(Z)
 
 Where the data are, what is kept of them, and which kernels read them is the objective's affair. No solver sees an
-example.
+sample.
 """
 
 from __future__ import annotations
@@ -176,7 +176,7 @@ class Descending(Protocol):
 
     @property
     def m(self) -> int:
-        """Return the number of examples."""
+        """Return the number of samples."""
 
     @property
     def is_resident(self) -> bool:
@@ -201,11 +201,11 @@ class Descending(Protocol):
     def steps(self, state: State, count: int) -> State | None:
         """Return the state after `count` plain steps by a kernel that does many at once, None where there is none."""
 
-    def batch(self, examples: Array) -> Descending:
-        """Return the objective of some of the examples, given by an array of their indices."""
+    def batch(self, samples: Array) -> Descending:
+        """Return the objective of some of the samples, given by an array of their indices."""
 
     def batch_steps(self, state: State, batches: Array) -> State | None:
-        """Return the state after a plain step for each row of `batches`, indices of examples; None without a kernel."""
+        """Return the state after a plain step for each row of `batches`, indices of samples; None without a kernel."""
 
     def stable_rate(self) -> float:
         """Return a learning rate that does not diverge, or nan where none was found."""

@@ -30,7 +30,7 @@ NONE = Preconditioner()
 class Resident:
     """k models to fit: labels `Y (1 or k, outputs, m)`, `learning_rate` and `l2` as `(k, 1, 1)`.
 
-    `counts (k, 1, m)`, of mean 1 for each model, say how much an example counts; None is all alike.
+    `counts (k, 1, m)`, of mean 1 for each model, say how much a sample counts; None is all alike.
     """
 
     form: Form
@@ -45,7 +45,7 @@ class Resident:
 
     @property
     def m(self) -> int:
-        """Return the number of examples."""
+        """Return the number of samples."""
         return int(self.Y.shape[-1])
 
     @property
@@ -80,7 +80,7 @@ class Resident:
         return replace(self, preconditioner=Preconditioner(mean, spectrum))
 
     def counted(self) -> Array:
-        """Return how much each example counts, `(1 or k, 1, m)`."""
+        """Return how much each sample counts, `(1 or k, 1, m)`."""
         return array_namespace(self.Y).ones_like(self.Y[:1, :1, :]) if self.counts is None else self.counts
 
     def rows(self, models: Sequence[int]) -> Resident:
@@ -215,22 +215,22 @@ class Resident:
         moved = self._by_kernel(f"{self.form.name}_{kind}", state, count)
         return self.arrive(moved) if moved is not None and moved.Z is None else moved
 
-    def batch(self, examples: Array) -> Resident:
-        """Return the objective of some of the examples, given by an array of their indices."""
-        take = array_namespace(examples).take
-        counts = None if self.counts is None else take(self.counts, examples, axis=-1)
-        return replace(self, form=self.form.batch(examples), Y=take(self.Y, examples, axis=-1), counts=counts)
+    def batch(self, samples: Array) -> Resident:
+        """Return the objective of some of the samples, given by an array of their indices."""
+        take = array_namespace(samples).take
+        counts = None if self.counts is None else take(self.counts, samples, axis=-1)
+        return replace(self, form=self.form.batch(samples), Y=take(self.Y, samples, axis=-1), counts=counts)
 
     def batch_steps(self, state: State, batches: Array) -> State | None:
         """Return the state after a step for each row of `batches`, with its logits as they were; None without a kernel.
 
-        `batches (count, size)` holds indices of examples.
+        `batches (count, size)` holds indices of samples.
         """
         moved = self._by_kernel("batch_steps", state._replace(Z=()), batches)
         return None if moved is None else moved._replace(Z=state.Z, t=state.t + batches.shape[0])
 
     def _by_kernel(self, name: str, state: State, what: Any) -> State | None:
-        """Return the state after the steps of a kernel, of the examples as they are; None where it does not do them.
+        """Return the state after the steps of a kernel, of the samples as they are; None where it does not do them.
 
         Z is None where the kernel does not keep it.
         """
@@ -248,20 +248,20 @@ class Resident:
         return state._replace(W=W, b=b, deeper=layers, Z=Z)
 
     def predicted(self, states: Sequence[State]) -> NDArray[Any]:
-        """Return the most probable class of each example by models `(k, m)`, a state each, on the host."""
+        """Return the most probable class of each sample by models `(k, m)`, a state each, on the host."""
         dtype = np.min_scalar_type(max(2, self.network.outputs) - 1)
         probabilities = (to_host(self.network.probabilities(self._logits(state), state.deeper)) for state in states)
         return np.concatenate([classes_of(some).astype(dtype) for some in probabilities])
 
     def probabilities(self, states: Sequence[State], which: Sequence[NDArray[np.intp]]) -> list[NDArray[Any]]:
-        """Return, for each of these models' states, the probabilities of some examples, `(examples, outputs)`."""
+        """Return, for each of these models' states, the probabilities of some samples, `(samples, outputs)`."""
         return [
             to_host(self.network.probabilities(self._logits(state), state.deeper))[0][:, some].T
             for state, some in zip(states, which, strict=True)
         ]
 
     def dead_layers(self, state: State) -> set[int]:
-        """Return the hidden layers, from 1, of one network whose units are off for every example."""
+        """Return the hidden layers, from 1, of one network whose units are off for every sample."""
         return self.network.dead_layers(self._logits(state), state.deeper)
 
     def _logits(self, state: State) -> Array:

@@ -1,4 +1,4 @@
-"""How much each example counts, for each of several models."""
+"""How much each sample counts, for each of several models."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 
 class SampleWeight(NamedTuple):
-    """How much the examples count: weightings `values (c, m)` on the host, and which of them a model has, `of (k,)`."""
+    """How much the samples count: weightings `values (c, m)` on the host, and which of them a model has, `of (k,)`."""
 
     values: NDArray[Any]
     of: NDArray[np.int64]
 
     def counts(self, which: Any = slice(None)) -> NDArray[Any]:
-        """Return how much some of the examples, or all, count for each model, `(k, 1, …)`."""
+        """Return how much some of the samples, or all, count for each model, `(k, 1, …)`."""
         return self.values[:, which][self.of][:, np.newaxis, :]

@@ -1,6 +1,6 @@
 """The objective of data that are read a block at a time, of which nothing is kept but sums.
 
-Whatever the number of examples and of models, there is one block and its logits at a time. Every evaluation is one pass
+Whatever the number of samples and of models, there is one block and its logits at a time. Every evaluation is one pass
 over the data, and so is every product with the second derivatives, which makes the probabilities anew.
 """
 
@@ -34,7 +34,7 @@ TOGETHER = 4  # blocks that a kernel is given at once
 
 @dataclass(frozen=True)
 class Streamed:
-    """k models to fit to examples that come in blocks, first weights `W (k, units, n)`; all else as in `Resident`."""
+    """k models to fit to samples that come in blocks, first weights `W (k, units, n)`; all else as in `Resident`."""
 
     backend: Backend
     blocks: Blocks
@@ -53,7 +53,7 @@ class Streamed:
 
     @property
     def m(self) -> int:
-        """Return the number of examples."""
+        """Return the number of samples."""
         return self.blocks.shape[0]
 
     def weights(self, W: Array) -> Array:
@@ -90,13 +90,13 @@ class Streamed:
         return replace(self, preconditioner=Preconditioner(mean, spectrum))
 
     def on(self, blocks: Blocks) -> Streamed:
-        """Return the objective on other examples."""
+        """Return the objective on other samples."""
         return replace(self, blocks=blocks, sample_weight=None)
 
     # A pass over the data.
 
     def _part(self, rows: Array, labels: NDArray[Any], which: Any) -> Resident:
-        """Return the objective of some of the examples `rows (r, n)`, whose indices are given, all in memory."""
+        """Return the objective of some of the samples `rows (r, n)`, whose indices are given, all in memory."""
         backend, weight = self.backend, self.sample_weight
         Y = backend.floats(targets(labels, self.network.outputs, self.column_of))
         counts = None if weight is None else backend.floats(weight.counts(which))
@@ -113,7 +113,7 @@ class Streamed:
             yield self._part(rows, self.blocks.labels[which], which)
 
     def sums(self, name: str, *at: Any) -> tuple[Array, ...]:
-        """Return sums over the blocks, each times its share of the examples, of the arrays that `name` stands for.
+        """Return sums over the blocks, each times its share of the samples, of the arrays that `name` stands for.
 
         They are those of `SUMS`, or "value": cost, gradient and mean curvature at a point.
         """
@@ -122,7 +122,7 @@ class Streamed:
         return weighted_sums(((part.m, SUMS[name](part, *at)) for part in self._parts()), self.m)
 
     def _passed(self, x: Vector) -> Iterator[tuple[int, tuple[Array, ...]]]:
-        """Give the examples of each block, and its cost, gradient and mean curvature at a point."""
+        """Give the samples of each block, and its cost, gradient and mean curvature at a point."""
         backend, weight, blocks = self.backend, self.sample_weight, self.blocks
         if fuses(backend.kernels, self.network.outputs, blocks.shape[1], itemsize_of(x.W)):  # no logits are made
             blocks = replace(blocks, size=TOGETHER * blocks.size)
@@ -206,13 +206,13 @@ class Streamed:
     def steps(self, state: State, count: int) -> None:
         """Return None: a step is a pass over the data."""
 
-    def batch(self, examples: Array) -> Resident:
-        """Return the objective of some of the examples, given by an array of their indices."""
-        which = self.backend.to_host(examples)
+    def batch(self, samples: Array) -> Resident:
+        """Return the objective of some of the samples, given by an array of their indices."""
+        which = self.backend.to_host(samples)
         return self._part(*self.blocks.take(which), which)
 
     def batch_steps(self, state: State, batches: Array) -> None:
-        """Return None: the examples of a batch are fetched."""
+        """Return None: the samples of a batch are fetched."""
 
     def stable_rate(self) -> float:
         """Return a learning rate that diverges on none of the blocks, or nan where none was found."""
@@ -221,12 +221,12 @@ class Streamed:
     # What is known of a model at the end.
 
     def predicted(self, states: Sequence[State]) -> NDArray[Any]:
-        """Return the most probable class of each example by models `(k, m)`, a state each, on the host: in one pass."""
+        """Return the most probable class of each sample by models `(k, m)`, a state each, on the host: in one pass."""
         state = joined(states)
         return np.concatenate([part.predicted([part.arrive(state)]) for part in self._parts()], axis=1)
 
     def probabilities(self, states: Sequence[State], which: Sequence[NDArray[np.intp]]) -> list[NDArray[Any]]:
-        """Return, for each of these models' states, the probabilities of some examples, in one pass over the data."""
+        """Return, for each of these models' states, the probabilities of some samples, in one pass over the data."""
         state = joined(states)
         found = [np.empty((len(some), self.network.outputs), self.backend.dtype) for some in which]
         for part, rows in self.blocks:
@@ -239,7 +239,7 @@ class Streamed:
         return found
 
     def dead_layers(self, state: State) -> set[int]:
-        """Return the hidden layers, from 1, of one network whose units are off for every example."""
+        """Return the hidden layers, from 1, of one network whose units are off for every sample."""
         if not state.deeper:
             return set()
         return set.intersection(*(part.dead_layers(part.arrive(state)) for part in self._parts()))

@@ -1,4 +1,4 @@
-"""What is added up over blocks of the examples, or over parts of them on other machines."""
+"""What is added up over blocks of the samples, or over parts of them on other machines."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ SUMS: dict[str, Callable[..., tuple[Array, ...]]] = {  # what a block's objectiv
 
 
 def weighted_sums(blocks: Iterable[tuple[int, tuple[Array, ...]]], m: int) -> tuple[Array, ...]:
-    """Return the sums of arrays of each block, each times the share of its examples among all m."""
+    """Return the sums of arrays of each block, each times the share of its samples among all m."""
     total: tuple[Array, ...] = ()
-    for examples, arrays in blocks:
-        here = [examples / m * array for array in arrays]
+    for samples, arrays in blocks:
+        here = [samples / m * array for array in arrays]
         total = tuple(a + b for a, b in zip(total, here, strict=True)) if total else tuple(here)
     return total

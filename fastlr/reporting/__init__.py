@@ -20,17 +20,34 @@ if TYPE_CHECKING:
     from fastlr.training.selection import RegularizationPath
 
 PAGE = "report.html"
-FIGURES = re.compile(r"(learning-curve|scores|confusion|calibration|mistakes|examples|weights-\d\d)\.png")
+FIGURES = re.compile(r"(learning-curve|scores|confusion|calibration|mistakes|examples|samples|weights-\d\d)\.png")
 
 
 def report(runs: Run | Sequence[Run] | RegularizationPath, path: str | os.PathLike[str]) -> Path:
-    """Write a report of a run, of all runs of a sweep, or of a path, in the folder `path`; return where its page is.
+    """Write a report of a run, of all runs of a sweep, or of a path; return where its page is.
 
     The page `report.html` holds its pictures and needs no network; they are beside it as PNG files too. It shows the
-    costs, and, on the test set where there is one, the accuracy, what was taken for what, the most confident mistakes
-    and the calibration; then the weights, examples and settings. Of a sweep, these are of the best run; of a path, of
-    the model that is left, after the scores over l2. What needs pictures is left out for features. Raises InputError
-    where the folder cannot be made.
+    costs, and, on the test set if there is one, the accuracy, the confusion matrix, the most confident mistakes and the
+    calibration; then the weights, samples and settings. Of a sweep, these are of the best run; of a path, of the final
+    model, after the scores over l2. For a table of labels it shows the scores of each label. What needs pictures is
+    left out for features.
+
+    Parameters
+    ----------
+    runs : Run, sequence of Run, or RegularizationPath
+        What the report is about.
+    path : path
+        The folder; it is made if needed. What an earlier report left there is replaced.
+
+    Returns
+    -------
+    pathlib.Path
+        The page.
+
+    Raises
+    ------
+    InputError
+        The folder cannot be made or written, or there are no runs.
     """
     from fastlr.reporting.subject import subject_of_path, subject_of_runs
     from fastlr.training.run import Run

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from fastlr.reporting import figures, page
 from fastlr.reporting.figures import Curve
-from fastlr.reporting.findings import Findings, calibration_error
+from fastlr.reporting.findings import Findings, LabelFindings, calibration_error
 from fastlr.reporting.markup import Markup, details, element, image, join, name, table
 from fastlr.reporting.style import DARK, LIGHT, Chart, drawable
 from fastlr.reporting.subject import Subject
@@ -25,7 +26,7 @@ def learning(curve: Curve, files: Files) -> Markup:
     about = "Lower is better."
     if curve.test_costs:
         alt += f" The test cost ends at {curve.test_costs[-1]:.4g}."
-        about += " Where the test cost climbs while the training cost falls, the model learns by heart."
+        about += " Where the test cost climbs while the training cost falls, the model overfits."
     return page.section("Learning curve", about, drawn("learning-curve", chart, alt, files), numbers(chart))
 
 
@@ -51,7 +52,7 @@ def scores(path: RegularizationPath, files: Files) -> Markup:
     """Return the scores over l2, by which it was chosen."""
     chart = figures.scores(path.l2, path.scores, path.chosen)
     folds = next(iter(path.scores.values())).shape[1]
-    by = f"{len(path.validation):,} validation examples" if path.validation is not None else f"{folds} folds"
+    by = f"{len(path.validation):,} validation samples" if path.validation is not None else f"{folds} folds"
     names = " and ".join(name.replace("_", " ") for name in path.scores)
     about = f"The {names} on the {by}; l2 {path.best_l2:.3g} was chosen, by the first of them if there are several."
     alt = f"The {names} of {len(path.l2)} values of l2; the best is at {path.best_l2:.3g}."
@@ -63,7 +64,7 @@ def confusion(found: Findings, files: Files) -> Markup:
     results, classes = found.results, found.data.classes
     chart = figures.confusion(classes, results)
     right, total = int(results.matrix.trace()), int(results.matrix.sum())
-    about = f"{right:,} of {total:,} {found.examples} are labelled right: those on the diagonal."
+    about = f"{right:,} of {total:,} {found.samples} are labelled right: those on the diagonal."
     alt = f"The confusion matrix of {len(classes)} classes: {right} of {total} on its diagonal."
     return page.section("Right and wrong", about, drawn("confusion", chart, alt, files), numbers(chart))
 
@@ -77,9 +78,27 @@ def classes(found: Findings) -> Markup:
             zip(found.data.classes, results.matrix, results.class_accuracy, strict=True)
         )
     ]
-    listed = table(["class", "examples", "right", "accuracy"], rows, "The accuracy of each class")
+    listed = table(["class", "samples", "right", "accuracy"], rows, "The accuracy of each class")
     shown = listed if len(rows) <= MOST_CLASSES else details("As a table", listed)
-    return page.section("Each class", f"How many of its {found.examples} are labelled right.", shown)
+    return page.section("Each class", f"How many of its {found.samples} are labelled right.", shown)
+
+
+def labels(found: LabelFindings) -> Markup:
+    """Return the scores of each label of a table, and how many samples have it."""
+    data, each = found.data, found.results.each
+    rows = [
+        [label, int(data.labels[:, i].sum()), *(_share(scores[i]) for scores in each.values())]
+        for i, label in enumerate(data.classes)
+    ]
+    rows.append(["mean", "", *(_share(value) for value in found.results.means.values())])
+    header = ["label", "samples", *(score.replace("_", " ") for score in each)]
+    about = f"How well each label is predicted for {len(data):,} {found.split} samples".replace("  ", " ")
+    about += ". A score is empty where it is not defined, such as for a label that no sample has."
+    return page.section("Each label", about, table(header, rows, "The scores of each label"))
+
+
+def _share(value: float) -> str:
+    return "" if math.isnan(value) else percent(100 * value)
 
 
 def calibration(found: Findings, files: Files) -> Markup:
@@ -89,7 +108,7 @@ def calibration(found: Findings, files: Files) -> Markup:
         second = found.data.classes[1]
         shown = drawable(second, 2)
         chart = figures.calibration(bins, f"probability of {shown}, %", f"is {shown}, %")
-        meaning = join(["Of the examples that get 80 % for ", name(second), ", 80 % should be that: the dashed line."])
+        meaning = join(["Of the samples that get 80 % for ", name(second), ", 80 % should be that: the dashed line."])
     else:
         chart = figures.calibration(bins, "probability of the label, %", "labelled right, %")
         meaning = join(["Of the labels that get 80 %, 80 % should be right: the dashed line."])

@@ -1,4 +1,4 @@
-"""What a model makes of labelled examples: its mistakes, and how far its probabilities can be believed."""
+"""What a model makes of labelled samples: its mistakes, and how far its probabilities can be believed."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from fastlr.data.dataset import Dataset
 from fastlr.model.evaluation import Results
 from fastlr.model.model import Model
+from fastlr.model.scores import LabelResults
 from fastlr.namespace import to_host
 
 BINS = 10
@@ -19,16 +20,16 @@ CONFIDENCE = 1.96  # standard deviations that hold 95 % of a normal distribution
 
 
 class Mistake(NamedTuple):
-    """An example, by its number from 0, that was taken for another class, and the probability of that class."""
+    """A sample, by its number from 0, that was taken for another class, and the probability of that class."""
 
-    example: int
+    sample: int
     true: int
     predicted: int
     probability: float
 
 
 class Bin(NamedTuple):
-    """The examples whose probability lies from `low` to `high`: how many, their mean one, how many came true."""
+    """The samples whose probability lies from `low` to `high`: how many, their mean one, how many came true."""
 
     low: float
     high: float
@@ -47,16 +48,16 @@ class Bin(NamedTuple):
 
 @dataclass(frozen=True)
 class Findings:
-    """Examples with their labels, as indices of the model's classes, and the probabilities `(m, classes)`."""
+    """Samples with their labels, as indices of the model's classes, and the probabilities `(m, classes)`."""
 
     data: Dataset
     split: str  # "test", "training", or "" where it is not known
     proba: NDArray[np.floating]
 
     @property
-    def examples(self) -> str:
-        """Return what they are called: "test examples"."""
-        return f"{self.split} examples".strip()
+    def samples(self) -> str:
+        """Return what they are called: "test samples"."""
+        return f"{self.split} samples".strip()
 
     @property
     def predicted(self) -> NDArray[np.intp]:
@@ -80,7 +81,7 @@ class Findings:
         ]
 
     def calibration(self) -> list[Bin]:
-        """Return the bins of equal width that hold examples.
+        """Return the bins of equal width that hold samples.
 
         The probability is that of the second of two classes, or of the class that was chosen among more.
         """
@@ -103,13 +104,30 @@ def find(model: Model, data: Dataset, split: str) -> Findings:
     return Findings(aligned, split, to_host(model.predict_proba(data)))
 
 
+@dataclass(frozen=True)
+class LabelFindings:
+    """Samples with a table of labels, and how well the model predicts each of them."""
+
+    data: Dataset
+    split: str  # "test", "training", or "" where it is not known
+    results: LabelResults
+
+
+def find_labels(model: Model, data: Dataset, split: str) -> LabelFindings:
+    """Return how well the model predicts the labels; they are matched by name."""
+    return LabelFindings(data.aligned(model.classes, model.class_of or {}), split, model.label_results(data))
+
+
 def calibration_error(bins: list[Bin]) -> float:
-    """Return the mean distance of probability and share over all examples (the expected calibration error)."""
+    """Return the mean distance of probability and share over all samples (the expected calibration error)."""
     return sum(b.size * abs(b.mean - b.share) for b in bins) / max(1, sum(b.size for b in bins))
 
 
 def spread_over_classes(data: Dataset, most: int) -> list[int]:
-    """Return indices of examples: the first of each class, then the second of each, until there are enough."""
-    by_class = [np.flatnonzero(data.labels == label)[:most] for label in range(len(data.classes))]
+    """Return indices of samples: the first of each class, then the second of each, until there are enough."""
+    by_class = [
+        np.flatnonzero(data.labels[:, label] if data.is_table else data.labels == label)[:most]
+        for label in range(len(data.classes))
+    ]
     turns = [int(rows[turn]) for turn in range(most) for rows in by_class if turn < len(rows)]
-    return turns[:most]
+    return list(dict.fromkeys(turns))[:most]  # a sample with several labels comes once

@@ -1,10 +1,11 @@
-"""The parts of a report that show pictures: mistakes and examples. Each adds its figure to `files`."""
+"""The parts of a report that show pictures: mistakes and samples. Each adds its figure to `files`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
+from fastlr.data.dataset import Dataset
 from fastlr.reporting import page
 from fastlr.reporting.figures import gallery
 from fastlr.reporting.findings import Findings, Mistake, spread_over_classes
@@ -24,19 +25,22 @@ def mistakes(found: Findings, files: dict[str, bytes]) -> Markup:
     if not worst:
         return page.section(title, f"There are none: all {len(found.data):,} labels are right.")
     count = int(found.results.matrix.sum() - found.results.matrix.trace())
-    about = f"{count:,} of {len(found.data):,} {found.examples} are labelled wrong. " + (
+    about = f"{count:,} of {len(found.data):,} {found.samples} are labelled wrong. " + (
         f"These are the {len(worst)} of which the model was surest, the surest first."
         if count > len(worst)
         else "The one of which the model was surest comes first."
     )
-    header = ["example", "is", "taken for", "probability"]
-    rows = [[m.example, classes[m.true], classes[m.predicted], percent(100 * m.probability)] for m in worst]
+    header = ["sample", "is", "taken for", "probability"]
+    rows = [
+        [found.data.name_of(m.sample), classes[m.true], classes[m.predicted], percent(100 * m.probability)]
+        for m in worst
+    ]
     listed = table(header, rows, title)
     if not has_pictures(found.data):
         return page.section(title, about, listed)
-    images = pictures_of(found.data, [m.example for m in worst])
+    images = pictures_of(found.data, [m.sample for m in worst])
     items = [
-        (image(png(picture), _in_words(m, classes)), _caption(m, classes))
+        (image(png(picture), _in_words(m, found.data)), page.lines(_caption(m, classes), *_file(found.data, m.sample)))
         for m, picture in zip(worst, images, strict=True)
     ]
     captions = [
@@ -48,25 +52,39 @@ def mistakes(found: Findings, files: dict[str, bytes]) -> Markup:
     return page.section(title, about, page.pictures(items), details("As a table", listed))
 
 
-def examples(subject: Subject, files: dict[str, bytes]) -> Markup:
+def samples(subject: Subject, files: dict[str, bytes]) -> Markup:
     """Return some of the data with their labels, as many of each class."""
-    data = subject.examples
+    data = subject.samples
     if data is None or not has_pictures(data) or not len(data):
         return Markup("")
     chosen = spread_over_classes(data, MOST_PICTURES)
-    images, labels = pictures_of(data, chosen), [data.classes[data.labels[i]] for i in chosen]
+    images, labels = pictures_of(data, chosen), [_labels_of(data, i) for i in chosen]
     items = [
-        (image(png(picture), f"Example {i}: {isolated(label)}."), element("strong", name(label)))
+        (
+            image(png(picture), f"Sample {_told(data, i)}: {isolated(label)}."),
+            page.lines(element("strong", name(label)), *_file(data, i)),
+        )
         for i, picture, label in zip(chosen, images, labels, strict=True)
     ]
-    captions = [drawable(label, data.labels[i] + 1) for i, label in zip(chosen, labels, strict=True)]
-    files["examples.png"] = figure_png(gallery(images, captions))
-    listed = table(["example", "label"], [[i, label] for i, label in zip(chosen, labels, strict=True)], "Examples")
+    captions = [
+        drawable(label, i if data.is_table else data.labels[i] + 1) for i, label in zip(chosen, labels, strict=True)
+    ]
+    files["samples.png"] = figure_png(gallery(images, captions))
+    listed = table(
+        ["sample", "label"], [[data.name_of(i), label] for i, label in zip(chosen, labels, strict=True)], "Samples"
+    )
     height, width = data.images.shape[1:3]
     about = join(
         [f"{len(data):,} pictures of {width} × {height} pixels in ", name(data.source), ", some of each class."]
     )
-    return page.section("Examples", about, page.pictures(items, "small"), details("As a table", listed))
+    return page.section("Samples", about, page.pictures(items, "small"), details("As a table", listed))
+
+
+def _labels_of(data: Dataset, i: int) -> Any:
+    """Return the label of a sample, or all of its labels of a table."""
+    if not data.is_table:
+        return data.classes[data.labels[i]]
+    return ", ".join(str(label) for label, there in zip(data.classes, data.labels[i], strict=True) if there) or "none"
 
 
 def _caption(mistake: Mistake, classes: Sequence[Any]) -> Markup:
@@ -77,7 +95,18 @@ def _caption(mistake: Mistake, classes: Sequence[Any]) -> Markup:
     return page.lines(join(["taken for ", taken_for, " ", probability]), join(["is ", is_really]))
 
 
-def _in_words(mistake: Mistake, classes: Sequence[Any]) -> str:
+def _told(data: Dataset, index: int) -> str:
+    """Return the file or the number of a sample, for a text."""
+    return isolated(data.files[index]) if data.files else str(index)
+
+
+def _file(data: Dataset, index: int) -> list[Markup]:
+    """Return the file of a sample, for below its picture, where it has one."""
+    return [element("small", name(data.files[index]))] if data.files else []
+
+
+def _in_words(mistake: Mistake, data: Dataset) -> str:
     """Return a mistake as a sentence."""
+    classes, sample = data.classes, _told(data, mistake.sample)
     true, predicted = isolated(classes[mistake.true]), isolated(classes[mistake.predicted])
-    return f"Example {mistake.example} is {true} but was taken for {predicted}, {percent(100 * mistake.probability)}."
+    return f"Sample {sample} is {true} but was taken for {predicted}, {percent(100 * mistake.probability)}."

@@ -20,7 +20,7 @@ WHITE = (255, 255, 255)
 
 
 def has_pictures(data: Dataset) -> bool:
-    """Return whether the examples are pictures."""
+    """Return whether the samples are pictures."""
     return data.images.ndim == 4 and dtype_name(data.images) == "uint8"
 
 

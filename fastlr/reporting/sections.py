@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+from fastlr.machine import peak_memory
+from fastlr.model.scores import accuracy, interval
 from fastlr.reporting import charts, page
-from fastlr.reporting.galleries import examples, mistakes
+from fastlr.reporting.galleries import mistakes, samples
 from fastlr.reporting.markup import Markup, element, isolated, join, name
 from fastlr.reporting.subject import Subject, plain, versions
 from fastlr.reporting.weights import weights
@@ -27,10 +30,13 @@ def whole_page(subject: Subject) -> tuple[str, dict[str, bytes]]:
         side_by_side += [charts.confusion(found, files), charts.calibration(found, files)]
         side_by_side += [charts.classes(found)] if len(classes) > 2 else []
         below.append(mistakes(found, files))
-    one_image = len(classes) == 2 and not subject.model.network.hidden
+    if subject.labels_found is not None:
+        side_by_side.append(charts.labels(subject.labels_found))
+    one_image = subject.model.network.outputs == 1 and not subject.model.network.hidden
     (side_by_side if one_image else below).append(weights(subject.model, files))
-    below += [examples(subject, files), settings(subject)]
-    title = " or ".join(map(isolated, classes)) if len(classes) <= 4 else f"{len(classes)} classes"
+    below += [samples(subject, files), settings(subject)]
+    many = "labels" if subject.model.multi_label else "classes"
+    title = " or ".join(map(isolated, classes)) if len(classes) <= 4 else f"{len(classes)} {many}"
     body = [
         heading(subject),
         alerts(subject),
@@ -44,29 +50,42 @@ def whole_page(subject: Subject) -> tuple[str, dict[str, bytes]]:
 def heading(subject: Subject) -> Markup:
     """Return what the page is about, and the figures that matter most."""
     model, run, found = subject.model, subject.run, subject.findings
-    kind = "A network" if model.network.hidden else "A softmax" if len(model.classes) > 2 else "Logistic regression"
-    lead = f"{kind} on {model.n_features:,} numbers an example."
+    softmax = len(model.classes) > 2 and not model.multi_label
+    kind = "A network" if model.network.hidden else "A softmax" if softmax else "Logistic regression"
+    lead = f"{kind} on {model.n_features:,} features."
     if run is not None:
-        lead = f"{kind}, trained on {run.n_train:,} examples of {model.n_features:,} numbers."
+        lead = f"{kind}, trained on {run.n_train:,} samples of {model.n_features:,} features."
     if subject.path is not None:
         lead += f" The best of {len(subject.path.runs)} values of l2."
     if subject.runs[1:]:
         lead += f" The best of {len(subject.runs)} runs."
     source = join(["fastlr report on ", name(subject.data.source)]) if subject.data is not None else "fastlr report"
-    title = class_list(model.classes) if len(model.classes) <= 4 else f"{len(model.classes)} classes"
+    many = "labels" if model.multi_label else "classes"
+    title = class_list(model.classes) if len(model.classes) <= 4 else f"{len(model.classes)} {many}"
     top = element(
         "header", element("p", source, class_="over"), element("h1", title), element("p", lead, class_="lead")
     )
     shown = []
     if found is not None:
         what = f"{found.split} accuracy".strip()
-        beside = f"of {len(found.data):,} examples"
-        if subject.path is not None and found.split == "test":
-            low, high = subject.path.interval_of_accuracy()
+        beside = f"of {len(found.data):,} samples"
+        if found.split == "test":
+            low, high = interval(accuracy, found.data.labels, found.proba)
             beside += f", 95 % interval {percent(100 * low)} to {percent(100 * high)}"
         shown.append((what, percent(found.results.accuracy), beside))
+    if subject.labels_found is not None:
+        table = subject.labels_found
+        shown += [
+            (
+                f"{table.split} {score}".strip().replace("_", " "),
+                percent(100 * value),
+                f"mean of {len(model.classes)} labels",
+            )
+            for score, value in table.results.means.items()
+            if not math.isnan(value)
+        ]
     if run is not None and run.test_accuracy is not None:
-        shown.append(("training accuracy", percent(run.train_accuracy), f"of {run.n_train:,} examples"))
+        shown.append(("training accuracy", percent(run.train_accuracy), f"of {run.n_train:,} samples"))
     if model.costs:
         shown.append(("training cost", f"{model.costs[-1]:.4f}", f"at iteration {model.recorded_at[-1]:,}"))
     if subject.path is not None:
@@ -90,19 +109,22 @@ def alerts(subject: Subject) -> Markup:
 
 def settings(subject: Subject) -> Markup:
     """Return how it was trained, on what, and with which versions."""
-    model, run, found = subject.model, subject.run, subject.findings
+    model, run = subject.model, subject.run
     values: list[tuple[str, Any]] = []
     if run is not None:
-        values += [("training examples", f"{run.n_train:,}"), ("test examples", f"{run.n_test:,}")]
-    elif found is not None:
-        values += [("examples", f"{len(found.data):,}")]
-    values += [("numbers an example", f"{model.n_features:,}")]
+        values += [("training samples", f"{run.n_train:,}"), ("test samples", f"{run.n_test:,}")]
+    elif subject.tried is not None:
+        values += [("samples", f"{len(subject.tried.data):,}")]
+    values += [("features", f"{model.n_features:,}")]
     if model.image_shape is not None:
         values += [("height × width × channels", " × ".join(map(str, model.image_shape)))]
     values += [("resampling", model.resample)] if model.resample else []
     values += [(key.replace("_", " "), plain(value)) for key, value in (model.settings or {}).items()]
     if run is not None:
-        values += [("backend", run.backend), ("device", run.device), ("seconds", f"{run.seconds:.3f}")]
+        values += [("objective", f"{run.form}, logits {run.logits}"), ("backend", run.backend), ("device", run.device)]
+        values += [("seconds", f"{run.seconds:.3f}")]
+        if memory := peak_memory():
+            values += [("most memory of the process", f"{memory / 1e6:,.0f} MB")]
     shown = page.facts([(what, name(value)) for what, value in values])
     installed = ", ".join(f"{what} {version}" for what, version in versions(run.backend if run else None))
     more = page.facts([("classes", class_list(model.classes)), ("versions", installed)], broad=True)

@@ -12,7 +12,7 @@ from fastlr.data.dataset import Dataset
 from fastlr.errors import InputError
 from fastlr.model.model import Model
 from fastlr.reporting.figures import Curve
-from fastlr.reporting.findings import Findings, find
+from fastlr.reporting.findings import Findings, LabelFindings, find, find_labels
 from fastlr.training.run import Run, best_of
 from fastlr.training.selection import RegularizationPath
 
@@ -31,33 +31,37 @@ class Subject:
 
     model: Model
     curves: tuple[Curve, ...]
-    findings: Findings | None
-    examples: Dataset | None  # where the examples in the report come from
+    findings: Findings | None  # of data with one label for each sample
+    samples: Dataset | None  # where the samples in the report come from
     runs: tuple[Run, ...] = ()
     labels: tuple[str, ...] = ()  # of the runs
     run: Run | None = None
     path: RegularizationPath | None = None
+    labels_found: LabelFindings | None = None  # of data with a table of labels
 
     @property
     def data(self) -> Dataset | None:
         """Return the data that the page is named after."""
-        return self.examples or (self.findings.data if self.findings else None)
+        return self.samples or (self.tried.data if self.tried else None)
+
+    @property
+    def tried(self) -> Findings | LabelFindings | None:
+        """Return what was found about the data that the model is tried on."""
+        return self.findings or self.labels_found
 
 
 def subject_of_runs(runs: Sequence[Run]) -> Subject:
     """Return what there is to say of a run, or of all runs of a sweep."""
     if not runs:
         raise InputError("report: there are no runs; give one or more")
-    if any(run.model.multi_label for run in runs):
-        raise InputError("report: there is none for a table of labels; take model.scores, or path.table()")
     labels = run_labels([run.model.settings or {} for run in runs])
     curves = tuple(
         Curve(label, run.recorded_at, run.costs, run.test_costs) for label, run in zip(labels, runs, strict=True)
     )
     best = best_of(runs)
     tried, split = (best.test_set, "test") if best.test_set is not None else (best.train_set, "training")
-    findings = None if tried is None or not len(tried) else find(best.model, tried, split)
-    return Subject(best.model, curves, findings, best.train_set or tried, tuple(runs), tuple(labels), best)
+    subject = Subject(best.model, curves, None, best.train_set or tried, tuple(runs), tuple(labels), best)
+    return subject if tried is None or not len(tried) else _with_findings(subject, tried, split)
 
 
 def subject_of_path(path: RegularizationPath) -> Subject:
@@ -71,8 +75,16 @@ def subject_of_path(path: RegularizationPath) -> Subject:
 def subject_of_model(model: Model, data: Dataset) -> Subject:
     """Return what there is to say of a saved model and the data that it is evaluated on."""
     curves = (Curve("training", model.recorded_at, model.costs),) if model.costs else ()
-    findings = find(model, data, "")
-    return Subject(model, curves, findings, findings.data)
+    return _with_findings(Subject(model, curves, None, None), data, "")
+
+
+def _with_findings(subject: Subject, data: Dataset, split: str) -> Subject:
+    """Return the subject with what its model makes of some data."""
+    if subject.model.multi_label:
+        table = find_labels(subject.model, data, split)
+        return replace(subject, labels_found=table, samples=subject.samples or table.data)
+    found = find(subject.model, data, split)
+    return replace(subject, findings=found, samples=subject.samples or found.data)
 
 
 def run_labels(settings: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -59,4 +59,4 @@ def unit_names(model: Model) -> Sequence[Any]:
     """Return what each row of the first layer's weights is for."""
     if model.network.hidden:
         return [f"unit {i}" for i in range(1, model.network.units[0] + 1)]
-    return model.classes if len(model.classes) > 2 else model.classes[1:]
+    return model.classes if model.network.outputs > 1 else model.classes[1:]

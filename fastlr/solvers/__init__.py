@@ -1,4 +1,4 @@
-"""One file a solver, one row here for each. They minimise an objective and never see an example.
+"""One file a solver, one row here for each. They minimise an objective and never see a sample.
 
 Gradient descent follows a trajectory: `start(objective, b, deeper)` returns a state and `advance(backend, objective,
 state, steps)` moves it on by that many steps. Solvers that converge go to the minimum of a convex objective: `start(
@@ -55,7 +55,7 @@ SOLVERS: dict[str, Converging] = {"newton": newton, "newton-cg": newton_cg, "lbf
 def choose_descent(
     batch_size: int | None = None, seed: int = 0, optimizer: Optimizer = OPTIMIZERS["gd"]
 ) -> Descent | MiniBatches:
-    """Return gradient descent; with a batch size, that whose steps look at so many examples each."""
+    """Return gradient descent; with a batch size, that whose steps look at so many samples each."""
     return Descent(optimizer) if batch_size is None else MiniBatches(batch_size, seed, optimizer)
 
 

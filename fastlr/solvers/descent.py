@@ -21,7 +21,7 @@ from fastlr.solvers.optimizers import OPTIMIZERS, Optimizer
 
 @dataclass(frozen=True)
 class Descent:
-    """Gradient descent, whose steps look at all examples."""
+    """Gradient descent, whose steps look at all samples."""
 
     optimizer: Optimizer = OPTIMIZERS["gd"]
 

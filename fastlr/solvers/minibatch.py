@@ -1,6 +1,6 @@
-"""Stochastic gradient descent: each step is one of `descent` on a few of the examples, k models on the same ones.
+"""Stochastic gradient descent: each step is one of `descent` on a few of the samples, k models on the same ones.
 
-An epoch goes once through all m examples, in an order of its own: NumPy's default_rng([seed, epoch]).permutation(m),
+An epoch goes once through all m samples, in an order of its own: NumPy's default_rng([seed, epoch]).permutation(m),
 drawn on the host, so that every backend takes the same batches. Its last batch is what is left over.
 """
 
@@ -23,7 +23,7 @@ from fastlr.solvers.optimizers import OPTIMIZERS, Optimizer
 
 @dataclass(frozen=True)
 class MiniBatches:
-    """A solver whose steps look at `batch_size` examples each; a state's logits are those of all of them."""
+    """A solver whose steps look at `batch_size` samples each; a state's logits are those of all of them."""
 
     batch_size: int
     seed: int
@@ -35,7 +35,7 @@ class MiniBatches:
         return state._replace(t=array_namespace(b).zeros_like(b[:, :1, :]))
 
     def advance(self, backend: Backend, objective: Descending, state: State, steps: int) -> State:
-        """Return the state after `steps` batches, with the logits of all examples."""
+        """Return the state after `steps` batches, with the logits of all samples."""
         xp, m, size = array_namespace(state.b), objective.m, self.batch_size
         whole, rest = divmod(m, size)
         each, done = whole + (rest > 0), int(state.t[0, 0, 0])
@@ -60,14 +60,14 @@ class MiniBatches:
 def turn(optimizer: Optimizer, objective: Descending, batches: Array, first: int, each: int, state: State) -> State:
     """Return the state after one update on the batch whose turn it is.
 
-    `batches (count, size)` holds indices of examples; its first row is batch `first` of the `each` batches of an epoch.
+    `batches (count, size)` holds indices of samples; its first row is batch `first` of the `each` batches of an epoch.
     """
     xp = array_namespace(batches)
     row = xp.astype(xp.remainder(state.t[:1, 0, 0], each), batches.dtype) - first
     return step(optimizer, objective, xp.reshape(core.rows(batches, row), (-1,)), state)
 
 
-def step(optimizer: Optimizer, objective: Descending, examples: Array, state: State) -> State:
-    """Return the state after one update on these examples, given by their indices; but for Z, which stays as it was."""
-    some = objective.batch(examples)
+def step(optimizer: Optimizer, objective: Descending, samples: Array, state: State) -> State:
+    """Return the state after one update on these samples, given by their indices; but for Z, which stays as it was."""
+    some = objective.batch(samples)
     return update(optimizer, some, some.arrive(state))._replace(Z=state.Z)

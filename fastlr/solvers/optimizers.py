@@ -7,7 +7,7 @@
               p ← p − r (u / (1 − β₁ᵗ)) / (√(v / (1 − β₂ᵗ)) + ε)
 
 r is the learning rate; t counts from 1; β = β₁ = 0.9, β₂ = 0.999, ε = 1e−8. What is linear in g keeps the weights
-among the combinations of the examples and so has a Gram form; Adam, which scales each coordinate by itself, has none.
+among the combinations of the samples and so has a Gram form; Adam, which scales each coordinate by itself, has none.
 Sources: B. Polyak, 1964; Y. Nesterov, 1983, as I. Sutskever and others wrote it, 2013; D. Kingma and J. Ba, 2015.
 """
 

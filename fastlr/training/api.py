@@ -50,48 +50,62 @@ def train(
     callback: Callable[[int, float], object] | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
 ) -> Run:
-    """Train a classifier: logistic regression for two classes, a softmax for more, over hidden layers if asked for.
+    """Train logistic regression for two classes, a softmax for more; with hidden ReLU layers if asked for.
 
-    `data` is a Dataset, or an array of uint8 images `(m, h, w, c)` or features `(m, n)` with `labels (m,)`, in any
-    library that has a backend: the model's arrays are then in that library and on that device;
-    `test` is a Dataset or a pair `(examples, labels)`. `iterations` updates with step `learning_rate` minimise
-    the mean log-loss plus l2/2 ‖W‖²; the cost (without the l2 term) is recorded before the updates
-    0, record_every, …, and `callback(iteration, cost)` is called there. With `test_costs` that of the test set is
-    recorded beside it, which reads all the data each time.
+    Gradient descent makes `iterations` updates with step `learning_rate`, and follows the textbook's trajectory. The
+    other solvers go to the minimum, whatever the learning rate. What is minimised is
 
-    `sample_weight (m,)` and `class_weight`, by the names of the classes (0 and 1 in a table), say how much an example
-    counts: the cost is the mean of the losses times these weights, which are brought to a mean of 1. Labels may be a
-    table `(m, L)` of zeros and ones: L models, a column each, share every reading of the examples; the cost and the
-    accuracies are the means over the columns. Labels of a table that are `missing_label`, -1 or NaN, do not count.
+        mean of the log-losses + l2/2 ‖W‖²        without a penalty on the intercepts
 
-    `solver` "gd" follows that trajectory. The others go to the minimum, whatever the learning rate: "newton" (with the
-    matrix of second derivatives), "newton-cg" and "lbfgs" (without), or "auto", which takes what is the least work.
-    They end where the norm of the gradient is at most `tol`, by default 1e-4, or after `iterations`, which
-    warns; each of their iterations is recorded.
+    Parameters
+    ----------
+    data : Dataset or array
+        `uint8` images `(m, height, width, channels)`, or features `(m, n)`, in any library that has a backend; or an
+        array of Dask. The model's arrays are in that library and on that device.
+    labels : array or list, optional
+        One for each sample `(m,)`, numbers or text; or a table `(m, L)` of zeros and ones, which trains a model for
+        each column. Left out for a Dataset, which has its own.
+    test : Dataset or pair (samples, labels), optional
+        Data to test the model on.
+    sample_weight : array (m,), optional
+        How much each sample counts. The cost is the mean of the weighted losses; weights are brought to a mean of 1.
+    missing_label : -1 or NaN, optional
+        What stands for labels of a table that are not known. They do not count.
+    test_costs : bool, default False
+        Also record the cost of the test set, which reads all data each time.
+    callback : function, optional
+        Called as `callback(iteration, cost)` at each recorded cost.
+    checkpoint : path, optional
+        File for the state of the training. The same call continues from it, and returns the same bits as a run that
+        was not interrupted. The file stays when the run ends.
 
-    `scale` multiplies the examples, the test set's, and all that the model is given later: "auto" is 1/255 for uint8,
-    which is pixels, and 1 for everything else.
+    Returns
+    -------
+    Run
+        The model, its costs, its accuracies in percent, and what it ran on. A run whose cost stops being finite ends
+        there with the last finite parameters.
 
-    `layers` holds the units of the hidden ReLU layers, whose initial weights are drawn from `seed`; without any, the
-    weights start at zero. `optimizer` is "gd", "momentum", "nesterov" or "adam". With a `batch_size` each iteration
-    looks at so many examples, shuffled from the seed anew each time all were seen. `standardize` subtracts the mean
-    of each feature and divides by its standard deviation, both of the training set; the model does so by itself.
+    Raises
+    ------
+    InputError
+        For input that cannot be used, in one line.
 
-    `backend`, `device` and `dtype` override the environment variables `FASTLR_BACKEND`, `FASTLR_DEVICE` and
-    `FASTLR_DTYPE`. Products of float32 are made in float32, `precision` "full", unless "tf32" lets an NVIDIA GPU round
-    their factors.
+    Warns
+    -----
+    DivergenceWarning
+        The cost stopped being finite.
+    ConvergenceWarning
+        A solver did not come down to `tol` within `iterations`.
 
-    `cluster` is the address of a Dask scheduler, "local:N" for N processes on this machine, or a `distributed.Client`;
-    by default it is FASTLR_CLUSTER. Its workers make the passes over `data`, which may be an array of Dask: see
-    docs/scaling.md. `cluster_timeout` is how many seconds a scheduler, or a cluster without workers, is waited for.
-
-    `checkpoint` names a file for the state of the training. It is written at each recorded cost, as long as writing
-    takes less than a tenth of the training's time. Gradient descent writes it at least every 30 seconds. The same call
-    continues from the file and returns the same bits as a run that was not interrupted. A call with other arguments or
-    other data raises InputError. The file stays when the run ends.
-
-    A run whose cost stops being finite ends there, warns, and returns the last finite parameters.
-    Raises InputError for input that cannot be used.
+    Examples
+    --------
+    >>> import numpy as np, fastlr
+    >>> X = np.array([[0.0], [1.0], [2.0], [3.0]])
+    >>> run = fastlr.train(X, ["low", "low", "high", "high"], iterations=500, learning_rate=0.5)
+    >>> run.train_accuracy
+    100.0
+    >>> run.model.predict(np.array([[0.2], [2.9]])).tolist()
+    ['low', 'high']
     """
     follow_one = None if callback is None else lambda iteration, costs: callback(iteration, costs[0])
     data = as_dataset(data)
@@ -123,17 +137,44 @@ def sweep(
     callback: Callback | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
 ) -> list[Run]:
-    """Train one model for each learning rate, l2 and seed, all in one pass over the data, and return their runs.
+    """Train one model for each learning rate, l2 and seed, all in one pass over the data.
 
-    The runs are in the order of `learning_rates`, for each of them in that of `l2`, and for each of these in that of
-    `seeds`, which is of use where there are hidden layers. With `folds` each run has the accuracies of a
-    cross-validation: as many models more, each trained without one fold of the examples, in the same pass. `folds` is
-    their number (the fold of an example, and all else that is drawn, comes from `seed`), an array of each example's
-    fold, a scikit-learn splitter, which is given `groups`, or a list of pairs of indices.
+    Parameters
+    ----------
+    data, labels, test, sample_weight, missing_label, test_costs, checkpoint
+        As in `fastlr.train`.
+    learning_rates : sequence of float, default (0.005,)
+        Steps of gradient descent.
+    l2 : sequence of float, default (0.0,)
+        Penalties.
+    seeds : sequence of int, optional
+        Seeds of the initial weights, for hidden layers. By default the `seed` of the settings.
+    folds : int, array (m,), splitter or list of pairs, optional
+        Cross-validate: a number of folds, each sample's fold, a scikit-learn splitter, or pairs of index arrays. For
+        each fold every model is trained once more without it, in the same pass.
+    groups : array (m,), optional
+        Given to the splitter.
+    callback : function, optional
+        Called as `callback(iteration, costs)` with the cost of each model, folds apart, NaN for one that diverged.
 
-    A run that diverges ends with its last finite parameters and a `warning` of its own; the others go on. `seconds` is
-    that of the whole. `callback(iteration, costs)` is given the cost of each model, folds apart, NaN where it diverged.
-    All else is as in `train`.
+    Returns
+    -------
+    list of Run
+        In the order of `learning_rates`, for each of them in that of `l2`, for each of these in that of `seeds`. A run
+        that diverges has a `warning`; the others go on. `seconds` is the time of the whole.
+
+    Raises
+    ------
+    InputError
+        For input that cannot be used, in one line.
+
+    Examples
+    --------
+    >>> import numpy as np, fastlr
+    >>> X = np.array([[0.0], [1.0], [2.0], [3.0]])
+    >>> runs = fastlr.sweep(X, [0, 0, 1, 1], learning_rates=[0.1, 0.01], iterations=100)
+    >>> [run.model.settings["learning_rate"] for run in runs]
+    [0.1, 0.01]
     """
     l2 = several("l2", l2)
     models = candidates(learning_rates, l2, [settings.seed] if seeds is None else seeds)
@@ -160,11 +201,11 @@ class Given(NamedTuple):
 
     def as_numpy_views(self, target: Target) -> Given:
         """Return the same with arrays in the CPU's memory as NumPy sees them, unless a backend or device is named."""
-        examples = examples_of(self.data)
-        if not is_shared(examples, target.backend, target.device):
+        samples = samples_of(self.data)
+        if not is_shared(samples, target.backend, target.device):
             return self
         return self._replace(
-            data=_as_views(self.data), labels=_as_views(self.labels), test=_as_views(self.test), home=examples
+            data=_as_views(self.data), labels=_as_views(self.labels), test=_as_views(self.test), home=samples
         )
 
 
@@ -229,7 +270,7 @@ def _as_views(data: Any) -> Any:
 
 
 def _in_library_of(model: Model, like: Any) -> Model:
-    """Return a model with its arrays in the library of the examples."""
+    """Return a model with its arrays in the library of the samples."""
     layers = tuple(Layer(to_library_of(layer.W, like), to_library_of(layer.b, like)) for layer in model.layers)
     moments = None if model.moments is None else tuple(to_library_of(values, like) for values in model.moments)
     return replace(model, layers=layers, moments=moments)
@@ -253,7 +294,7 @@ def _open(
     each: dict[str, list[Any]] = {name: [getattr(model, name) for model in models] for name in own}
     run: dict[str, Any] = each | {name: value for name, value in settings.as_dict().items() if name not in each}
     run |= {"folds": given.folds if isinstance(given.folds, int | None) else "the caller's own"}
-    run |= {"weights of the examples": None if weightings.values is None else digest_of(weightings.values)}
+    run |= {"weights of the samples": None if weightings.values is None else digest_of(weightings.values)}
     run |= {"scoring": None if given.scoring is None else list(given.scoring.names)}
     run |= {"backend": backend.name, "device": backend.device}
     run |= {"dtype": backend.dtype, "precision": backend.precision, "data": digest(train_data, backend)}
@@ -271,12 +312,12 @@ def _path_of(checkpoint: Any) -> Path:
 def _backend_for(data: Any, target: Target) -> Backend:
     if isinstance(data, str | os.PathLike):
         raise InputError(f"data: {os.fspath(data)!r} is a path; give fastlr.open_dataset of it, or an array")
-    examples = examples_of(data)
-    host_data = isinstance(data, Dataset | list | tuple) and library_of(examples) == "numpy"
-    like = None if host_data else examples
+    samples = samples_of(data)
+    host_data = isinstance(data, Dataset | list | tuple) and library_of(samples) == "numpy"
+    like = None if host_data else samples
     return choose_backend(target.backend, target.device, target.dtype, like=like, precision=target.precision)
 
 
-def examples_of(data: Any) -> Any:
-    """Return the array of examples that a caller gives, in a Dataset or by itself."""
+def samples_of(data: Any) -> Any:
+    """Return the array of samples that a caller gives, in a Dataset or by itself."""
     return data.images if isinstance(data, Dataset) else data

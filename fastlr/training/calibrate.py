@@ -27,7 +27,7 @@ def calibrate() -> list[tuple[Backend, Costs]]:
 def measure(backend: Backend, n: int = 1000, m: int = 6000, few: int = 1000) -> Costs:
     """Return a backend's nanoseconds for each number, on pixels where it reads them.
 
-    The floats are more than a CPU's caches hold, as most data are. K is that of `few` examples.
+    The floats are more than a CPU's caches hold, as most data are. K is that of `few` samples.
     """
     rng = np.random.default_rng(0)
     with backend.scope():

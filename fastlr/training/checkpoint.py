@@ -253,7 +253,7 @@ def _bytes_of(array: Any) -> memoryview:
 
 
 def digest(data: Dataset, backend: Backend) -> str:
-    """Return a digest of examples, labels and class names, in one pass over them."""
+    """Return a digest of samples, labels and class names, in one pass over them."""
     found = hashlib.sha256(repr((data.images.shape, dtype_name(data.images), data.classes)).encode())
     found.update(_bytes_of(data.labels))
     if isinstance(data.rows, Placed):  # of each part, where it lies

@@ -11,7 +11,7 @@ import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import Field, dataclass, field, fields
-from typing import Any, ClassVar, TypeVar, get_type_hints
+from typing import Any, ClassVar, TypeVar, get_args, get_type_hints
 
 from fastlr.training.checks import Check
 
@@ -83,7 +83,9 @@ def spread(function: Callable[..., T]) -> Callable[..., T]:
             parameters[one.name] = inspect.Parameter(
                 one.name, inspect.Parameter.KEYWORD_ONLY, default=one.default, annotation=types[one.name]
             )
-            told[one.name] = f"{one.name} ({one.default!r}): {definition_of(one).help}"
+            kind = types[one.name]
+            kind = getattr(kind, "__name__", str(kind)) if not get_args(kind) else str(kind)
+            told[one.name] = f"{one.name} : {kind}, default {one.default!r}\n    {definition_of(one).help}"
 
     @functools.wraps(function)
     def with_fields(*positional: Any, **named: Any) -> T:
@@ -95,7 +97,9 @@ def spread(function: Callable[..., T]) -> Callable[..., T]:
         left = {name: value for name, value in named.items() if name not in told}
         return function(*positional, **left, **made)
 
+    del with_fields.__wrapped__  # which has other parameters: who documents or inspects the function sees these
     with_fields.__signature__ = inspect.Signature(list(parameters.values()), return_annotation=hints.get("return"))  # type: ignore[attr-defined]
-    settings = "\n".join(f"        {line}" for line in told.values())
-    with_fields.__doc__ = f"{inspect.cleandoc(function.__doc__ or '')}\n\nSettings, with their defaults:\n{settings}\n"
+    # The settings follow the function's own parameters.
+    own, returns, after = inspect.cleandoc(function.__doc__ or "").partition("\n\nReturns\n")
+    with_fields.__doc__ = "\n".join([own, *told.values()]) + returns + after
     return with_fields

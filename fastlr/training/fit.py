@@ -53,7 +53,7 @@ def fit(
     """
     if settings.batch_size is not None and settings.batch_size > len(train_data):
         raise InputError(
-            f"batch size: {settings.batch_size}, but {train_data.source} has {len(train_data)} examples; "
+            f"batch size: {settings.batch_size}, but {train_data.source} has {len(train_data)} samples; "
             "take at most as many"
         )
     if train_data.is_table and settings.layers:
@@ -148,7 +148,7 @@ def _measure(backend: Backend, data: Dataset, objective: DataObjective) -> Measu
 
 
 def _streamed_cost(blocks: Blocks, some: Streamed, state: Any) -> Array:
-    """Return the cost of a state on examples that come in blocks."""
+    """Return the cost of a state on samples that come in blocks."""
     return some.on(blocks).cost(state if isinstance(state, State) else State(*state))
 
 
@@ -173,7 +173,7 @@ def _notes(path: Path, settings: Settings, objective: DataObjective, candidate: 
         notes.append(f"{settings.needs_primal}: the {objective.name} form was taken")
     if dead := objective.dead_layers(path.state):
         notes.append(
-            f"the network is dead: every ReLU of hidden layer {min(dead)} is off for every example, and only what lies "
+            f"the network is dead: every ReLU of hidden layer {min(dead)} is off for every sample, and only what lies "
             f"above it can still learn; the seed was {candidate.seed}, try another, or a smaller learning rate"
         )
     return notes

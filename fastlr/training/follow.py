@@ -18,7 +18,7 @@ from fastlr.training.checkpoint import NONE, Checkpoint
 from fastlr.training.packing import packable
 
 Callback = Callable[[int, list[float]], object]
-Measure = Callable[[Any, Any], Array]  # the cost (k, 1, 1) of a state on examples that it is not trained on
+Measure = Callable[[Any, Any], Array]  # the cost (k, 1, 1) of a state on samples that it is not trained on
 
 
 @packable

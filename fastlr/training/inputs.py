@@ -36,8 +36,8 @@ from fastlr.training.weights import ONE_MODEL, Weightings
 
 LOGITS = 2**26  # bytes: far more than the caches of a CPU
 LITTLE = 2**26  # bytes that are free on any machine
-BLOCK = 2**20  # numbers in a block of examples and its logits, and
-FEWEST, MOST = 64, 2**16  # examples in one
+BLOCK = 2**20  # numbers in a block of samples and its logits, and
+FEWEST, MOST = 64, 2**16  # samples in one
 HALVES = ("float16", "bfloat16")  # dtypes whose copy would be twice as large: converted tile by tile
 
 
@@ -47,7 +47,7 @@ def network_of(settings: Settings, data: Dataset) -> Network:
 
 
 class Choice(NamedTuple):
-    """What is taken where "auto" was asked for, and whether the examples come in blocks."""
+    """What is taken where "auto" was asked for, and whether the samples come in blocks."""
 
     solver: str
     form: str
@@ -71,7 +71,7 @@ def choose(backend: Backend, settings: Settings, size: Size) -> Choice:
 
 
 def measured(backend: Backend, rows: Array, k: int, outputs: int, penalized: bool = True) -> Size:
-    """Return what is counted of k models on examples `rows (m, n)`, and the memory that there is for them."""
+    """Return what is counted of k models on samples `rows (m, n)`, and the memory that there is for them."""
     (m, n), itemsize = rows.shape, np.dtype(backend.dtype).itemsize
     if isinstance(rows, Placed):
         return Size(n, m, k, outputs, itemsize, penalized, elsewhere=True)
@@ -88,7 +88,7 @@ def measured(backend: Backend, rows: Array, k: int, outputs: int, penalized: boo
 
 
 def _is_read(backend: Backend, rows: Array) -> bool:
-    """Return whether the backend reads the examples as they are."""
+    """Return whether the backend reads the samples as they are."""
     return dtype_name(rows) in (*backend.reads, *HALVES, backend.dtype)
 
 
@@ -145,10 +145,10 @@ def assemble(
     sample_weight: SampleWeight | None = None,
     column_of: NDArray[np.int64] | None = None,
 ) -> tuple[DataObjective, list[Layer]]:
-    """Return the objective of k models on the examples `rows (m, n)`, and the layers they start at, on the device.
+    """Return the objective of k models on the samples `rows (m, n)`, and the layers they start at, on the device.
 
-    `labels` are `(m,)`, or a table `(m, L)` of which `column_of (k,)` says which column each model has. The examples,
-    and the logits of all models, are kept in the backend's memory, or the examples come in blocks, as was chosen.
+    `labels` are `(m,)`, or a table `(m, L)` of which `column_of (k,)` says which column each model has. The samples,
+    and the logits of all models, are kept in the backend's memory, or the samples come in blocks, as was chosen.
     """
     k, units = len(models), sum(network.units)
     # Converted once where every step would have to convert all of it; K is computed from what is there.

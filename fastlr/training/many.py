@@ -16,7 +16,7 @@ from fastlr.backends.shared import is_shared, numpy_view, to_library_of
 from fastlr.core import Array
 from fastlr.data.dataset import Dataset
 from fastlr.data.given import training_set
-from fastlr.data.labelled import labelled
+from fastlr.data.labelled import from_arrays
 from fastlr.errors import ConvergenceWarning, InputError, shown
 from fastlr.model.scores import check_scoring
 from fastlr.namespace import array_namespace, dtype_name, library_of, to_host
@@ -41,7 +41,7 @@ class ManyFits:
     converged: NDArray[np.bool_]  # whether they are at most tol
     scale: float
     backend: Backend
-    batched: bool  # whether each problem has examples of its own
+    batched: bool  # whether each problem has samples of its own
 
     def __repr__(self) -> str:
         """Return a summary in one line."""
@@ -52,7 +52,7 @@ class ManyFits:
     def predict_proba(self, X: Any) -> Array:
         """Return the probability of each class, `(problems, values, m, classes)`.
 
-        The examples are `(m, n)`, or, where each problem had its own, `(problems, m, n)`.
+        The samples are `(m, n)`, or, where each problem had its own, `(problems, m, n)`.
         """
         with self.backend.scope():
             proba = self.backend.xp.matrix_transpose(self._probabilities(self._rows(X)))
@@ -61,7 +61,7 @@ class ManyFits:
             return self._at_home(proba, X)
 
     def predict(self, X: Any) -> NDArray[Any]:
-        """Return the most probable class of each example, `(problems, values, m)`, on the host."""
+        """Return the most probable class of each sample, `(problems, values, m)`, on the host."""
         with self.backend.scope():
             A = self._probabilities(self._rows(X))
             chosen = A[..., 0, :] > 0.5 if A.shape[-2] == 1 else self.backend.xp.argmax(A, axis=-2)
@@ -69,7 +69,7 @@ class ManyFits:
             return predicted
 
     def scores(self, X: Any, y: Any, scoring: Any = "accuracy") -> dict[str, NDArray[np.float64]]:
-        """Return scores on labelled examples, by their names, `(problems, values)`; `scoring` is `fastlr.path`'s."""
+        """Return scores on labelled samples, by their names, `(problems, values)`; `scoring` is `fastlr.path`'s."""
         judge = check_scoring(scoring)
         if judge.names == ("accuracy",) and not callable(scoring):
             labels = np.asarray(to_host(y) if hasattr(y, "shape") else y)
@@ -83,7 +83,7 @@ class ManyFits:
 
     def _codes(self, y: Any) -> NDArray[np.int64]:
         labels = np.asarray(to_host(y) if hasattr(y, "shape") else y)
-        data = labelled("y", np.zeros((len(labels), 1)), labels)
+        data = from_arrays("y", np.zeros((len(labels), 1)), labels)
         return data.aligned(self.classes, {}).labels
 
     def _rows(self, X: Any) -> Array:
@@ -99,7 +99,7 @@ class ManyFits:
     def _probabilities(self, rows: Array) -> Array:
         """Return the probabilities of the units, `(problems, values, outputs, m)`."""
         xp, shape = self.backend.xp, self.coef.shape
-        # In float32 where the examples are: what is predicted needs no more.
+        # In float32 where the samples are: what is predicted needs no more.
         dtype = xp.float32 if dtype_name(rows) in ("float32", "float16", "bfloat16") else xp.float64
         alike = library_of(self.coef) in ("numpy", library_of(rows))
         W, b = (part if alike else to_host(part) for part in (self.coef, self.intercept))
@@ -133,16 +133,53 @@ def fit_many(
 ) -> ManyFits:
     """Fit many linear models to their minima: one for each subset or each problem of a batch, and each l2.
 
-    With `subsets` the examples are one data set, `X (m, n)` or images and labels `y (m,)`. A subset is an array of
-    indices or a mask, or all of them are an array of weights `(subsets, m)`; each has all the classes. The objective of
-    a model is the mean loss of its subset plus l2/2 ‖W‖². Without subsets X is a batch `(problems, m, n)`, such as the
-    outputs of a network's layers, with labels `(m,)` for all or `(problems, m)`; all problems have the same classes.
+    The objective of a model is the mean loss of its samples plus l2/2 ‖W‖².
 
-    The models end where the norm of the gradient is at most `tol`, which `converged` says of each, or after
-    `iterations`; `intercept` and `scale` are
-    as in `LogisticRegression` and `fastlr.train`. The arithmetic is in float64 for subsets of NumPy's arrays, else in
-    the backend's dtype: float32 where X is float32 or float16, unless `dtype` says otherwise.
-    Raises InputError for what cannot be used.
+    Parameters
+    ----------
+    X : array
+        With `subsets` one data set: features `(m, n)` or images. Without, a batch `(problems, m, n)`, such as the
+        outputs of a network's layers.
+    y : array
+        Labels `(m,)`; for a batch also `(problems, m)`. All problems have the same classes.
+    subsets : list of arrays, or array (subsets, m), optional
+        Each an array of indices or a mask; or weights of the samples. Each has all the classes.
+    l2 : sequence of float, default (1e-3,)
+        Penalties.
+    scale, intercept
+        As in `fastlr.train` and `fastlr.LogisticRegression`.
+    iterations : int, default 1000
+        The most iterations of a model.
+    tol : float, default 1e-4
+        Norm of the gradient at which a model is done.
+
+    Returns
+    -------
+    ManyFits
+        Coefficients, intercepts, and whether each converged. NumPy's arrays with subsets are fitted in float64; else
+        in float32 for float32 or float16, unless `dtype` says otherwise.
+
+    Raises
+    ------
+    InputError
+        For input that cannot be used, in one line.
+
+    Warns
+    -----
+    ConvergenceWarning
+        Some models did not come down to `tol` within `iterations`.
+
+    Examples
+    --------
+    >>> import numpy as np, fastlr
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(40, 3))
+    >>> y = (X[:, 0] > 0).astype(int)
+    >>> fits = fastlr.fit_many(X, y, subsets=[np.arange(20), np.arange(20, 40)], l2=[0.01, 1.0])
+    >>> fits.coef.shape  # (problems, values, outputs, n)
+    (2, 2, 1, 3)
+    >>> fits.scores(X, y)["accuracy"].shape
+    (2, 2)
     """
     values = [not_negative("l2", value) for value in several("l2", l2)]
     if not values:
@@ -186,12 +223,12 @@ def fit_many(
 
 
 def _batch(X: Any, y: Any) -> tuple[Dataset, list[Problem]]:
-    """Return the examples of all problems `(problems · m, n)` as one data set, and which of them each has."""
+    """Return the samples of all problems `(problems · m, n)` as one data set, and which of them each has."""
     p, m, n = X.shape
     labels = np.asarray(to_host(y) if hasattr(y, "shape") else y)
     if labels.shape not in ((m,), (p, m)):
         raise InputError(f"y: it has shape {labels.shape}; ({m},) or ({p}, {m}) is needed for X {tuple(X.shape)}")
-    data = labelled("X", array_namespace(X).reshape(X, (p * m, n)), np.broadcast_to(labels, (p, m)).reshape(-1))
+    data = from_arrays("X", array_namespace(X).reshape(X, (p * m, n)), np.broadcast_to(labels, (p, m)).reshape(-1))
     codes = data.labels.reshape(p, m)
     for number, of in enumerate(codes):
         _check_classes(f"X: problem {number}", of, data.classes)
@@ -199,10 +236,10 @@ def _batch(X: Any, y: Any) -> tuple[Dataset, list[Problem]]:
 
 
 def _subsets(X: Any, y: Any, subsets: Any) -> tuple[Dataset, list[Problem]]:
-    """Return the examples, and which of them each subset has."""
+    """Return the samples, and which of them each subset has."""
     data = training_set(X, y)
     if data.is_table:
-        raise InputError("y: it is a table of labels; fit_many takes one label for each example")
+        raise InputError("y: it is a table of labels; fit_many takes one label for each sample")
     m, problems = len(data), []
     given = to_host(subsets) if hasattr(subsets, "shape") else subsets
     matrix = isinstance(given, np.ndarray) and given.ndim == 2 and given.shape[1] == m
@@ -218,7 +255,7 @@ def _subsets(X: Any, y: Any, subsets: Any) -> tuple[Dataset, list[Problem]]:
         one = np.asarray(to_host(subset) if hasattr(subset, "shape") else subset)
         weights = None
         if one.ndim == 1 and not one.size:
-            raise InputError(f"{name} is empty; it needs examples of all classes")
+            raise InputError(f"{name} is empty; it needs samples of all classes")
         if matrix and one.dtype.kind == "f":
             if not (np.isfinite(one).all() and (one >= 0).all()):
                 raise InputError(
@@ -233,7 +270,7 @@ def _subsets(X: Any, y: Any, subsets: Any) -> tuple[Dataset, list[Problem]]:
         else:
             rows = np.flatnonzero(one) if one.dtype.kind == "b" else one.astype(np.intp)
         if len(rows) == 0 or rows.min() < -m or rows.max() >= m:
-            raise InputError(f"{name} counts no examples, or names some that are not there; there are {m}")
+            raise InputError(f"{name} counts no samples, or names some that are not there; there are {m}")
         _check_classes(name, data.labels[rows], data.classes)
         problems.append(Problem(rows, weights))
     if not problems:
@@ -244,4 +281,4 @@ def _subsets(X: Any, y: Any, subsets: Any) -> tuple[Dataset, list[Problem]]:
 def _check_classes(name: str, labels: NDArray[Any], classes: Sequence[Any]) -> None:
     missing = np.setdiff1d(np.arange(len(classes)), labels)
     if len(missing):
-        raise InputError(f"{name} has no example of class {shown(classes[missing[0]])}; each needs all the classes")
+        raise InputError(f"{name} has no sample of class {shown(classes[missing[0]])}; each needs all the classes")

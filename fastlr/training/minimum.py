@@ -24,7 +24,7 @@ class Way:
     solvers: tuple[str, ...]
     iterations: int
     tol: float
-    models: int  # which there will be on these examples: what they share is to pay for all of them
+    models: int  # which there will be on these samples: what they share is to pay for all of them
     measure: Callable[[DataObjective], Measure] | None
     checkpoint: Checkpoint
 

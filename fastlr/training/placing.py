@@ -1,4 +1,4 @@
-"""Where the examples of a training are: in this process, or on the workers of a cluster."""
+"""Where the samples of a training are: in this process, or on the workers of a cluster."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def placed(data: Any, cluster: Cluster | None) -> Any:
 
 
 def placed_dataset(data: Dataset, cluster: Cluster | None) -> Dataset:
-    """Return a dataset whose examples lie on the workers of the cluster, if there is one."""
+    """Return a dataset whose samples lie on the workers of the cluster, if there is one."""
     if cluster is None or isinstance(data.images, Placed):
         return data
     return replace(data, images=place(cluster, data.images))

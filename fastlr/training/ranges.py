@@ -1,4 +1,4 @@
-"""Whether the numbers in the examples, and their squares where those are needed, are in the range of a dtype."""
+"""Whether the numbers in the samples, and their squares where those are needed, are in the range of a dtype."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SMALLEST = 1e-150  # whose square is still a number in float64
 
 
 def check_range(name: str, rows: Array, dtype: str, scale: float, *, squares: bool = False) -> None:
-    """Raise InputError where scaled examples `rows (m, n)` overflow the dtype, or sums of their squares do."""
+    """Raise InputError where scaled samples `rows (m, n)` overflow the dtype, or sums of their squares do."""
     if dtype_name(rows) in SMALL or (dtype_name(rows) == "float32" and dtype == "float64" and scale < LARGE):
         return
     with np.errstate(all="ignore"):

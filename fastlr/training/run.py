@@ -37,7 +37,7 @@ class Run:
     solver: str = "gd"
     logits: str = "kept"  # or "recomputed" in each pass, where they and the data do not fit into the memory
     converged: bool | None = None  # whether the gradient came down to `tol`; None where the solver does not look
-    fold_accuracies: tuple[float, ...] = ()  # of cross-validation, each on the examples that its fold left out
+    fold_accuracies: tuple[float, ...] = ()  # of cross-validation, each on the samples that its fold left out
     fold_scores: dict[str, tuple[float, ...]] = field(default_factory=dict)  # the same by the scores asked for
     test_costs: list[float] | None = None  # on the test set, beside `costs`, where they were asked for
     warning: str | None = None  # what went wrong and what to try, where a run diverged

@@ -15,7 +15,7 @@ from fastlr.data.given import both_sets, matching_set, training_set
 from fastlr.data.reading import as_dataset
 from fastlr.errors import InputError, shown
 from fastlr.model.model import Model
-from fastlr.model.scores import Scoring, accuracy, check_scoring, interval
+from fastlr.model.scores import Scoring, check_scoring, interval
 from fastlr.namespace import compared, same_values, to_host
 from fastlr.solvers import AUTO, GD
 from fastlr.training.api import Given, train_all
@@ -33,7 +33,7 @@ PERCENT = 100
 
 @dataclass(frozen=True, eq=False)
 class RegularizationPath:
-    """A run for each l2, all on the training examples; what they were judged by; and the model that is left."""
+    """A run for each l2, all on the training samples; what they were judged by; and the model that is left."""
 
     runs: list[Run]
     scoring: Scoring
@@ -89,11 +89,6 @@ class RegularizationPath:
         each = zip(self.scoring.names, self.scoring.functions, strict=True)
         return {name: interval(function, data.targets, probabilities, draws, seed) for name, function in each}
 
-    def interval_of_accuracy(self) -> tuple[float, float]:
-        """Return a 95 % interval of the test accuracy, whatever the scores are."""
-        data, probabilities = self._tested
-        return interval(accuracy, data.targets, probabilities)
-
     @property
     def _tested(self) -> tuple[Dataset, NDArray[Any]]:
         final = self._final
@@ -143,23 +138,50 @@ def path(
     callback: Callback | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
 ) -> RegularizationPath:
-    """Fit a linear model for each l2 to its minimum, and choose one by examples that it was not fitted to.
+    """Fit a linear model for each l2 to its minimum, and choose one by samples that it was not fitted to.
 
-    `l2` are 96 values from 1e-6 to 1e2 unless given, each of which is fitted from the minimum of the larger one.
-    `folds` says what they are chosen by: the folds of a cross-validation, as in `fastlr.sweep` (`groups` go to a
-    splitter), or a validation set, a Dataset or a pair `(examples, labels)`. With None it is the accuracy on the test
-    set, or, without one, the lowest cost.
+    Each fit starts from the minimum of the next larger l2.
 
-    `scoring` is "accuracy", "balanced_accuracy", "top_5", "roc_auc", "average_precision", "f1", "log_loss", a function
-    of the labels and the probabilities `(m, classes)` whose value is higher where they are better, or a list of these:
-    all are computed, and the first chooses by its mean over the folds that have one, of equal values the first. Scores
-    do not count weights.
+    Parameters
+    ----------
+    data, labels, sample_weight, missing_label, test_costs, callback, checkpoint
+        As in `fastlr.sweep`.
+    l2 : sequence of float, optional
+        By default 96 values from 1e-6 to 1e2.
+    folds : int, array (m,), splitter, list of pairs, Dataset or pair (samples, labels), default 5
+        What they are chosen by: the folds of a cross-validation, as in `fastlr.sweep`, or a validation set. With None
+        it is the accuracy on the test set, or, without one, the lowest cost.
+    groups : array (m,), optional
+        Given to the splitter.
+    scoring : str, function or list of these, default "accuracy"
+        "accuracy", "balanced_accuracy", "top_5", "roc_auc", "average_precision", "f1", "log_loss", or a function of
+        the labels and the probabilities `(m, classes)` that is higher for better ones. The first of a list chooses, by
+        its mean over the folds that have one, the first of equal values. Scores do not count weights.
+    refit : {"train", "train+validation", False}, default "train"
+        The final model: that of the chosen l2; the same fitted once more to training and validation set; none.
+    test : Dataset or pair (samples, labels), optional
+        Data on which the final model is tested.
 
-    `refit` says which final model there is. "train": that of the chosen l2, fitted to the training examples.
-    "train+validation": it is fitted once more, to these and the validation set. False: none. `test` is the data on
-    which the final model is tested.
+    Returns
+    -------
+    RegularizationPath
+        The runs, the scores `(values, folds)`, the chosen value and the final model.
 
-    All other settings are those of `fastlr.sweep`. Raises InputError for what cannot be used.
+    Raises
+    ------
+    InputError
+        For input that cannot be used, in one line.
+
+    Examples
+    --------
+    >>> import numpy as np, fastlr
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(60, 3))
+    >>> path = fastlr.path(X, X[:, 0] > 0, l2=[1e-3, 1e-1, 10.0], folds=3)
+    >>> path.scores["accuracy"].shape
+    (3, 3)
+    >>> path.best_l2 in (1e-3, 1e-1, 10.0)
+    True
     """
     if not settings.converges:
         if reason := settings.needs_descent:
@@ -210,7 +232,7 @@ def mean_scores(scores: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _is_pair(folds: Any) -> bool:
-    """Return whether it is a pair of examples and labels: examples have two axes or more, indices one."""
+    """Return whether it is a pair of samples and labels: samples have two axes or more, indices one."""
     if not isinstance(folds, tuple) or len(folds) != 2:
         return False
     first = folds[0]

@@ -79,18 +79,18 @@ class Settings(Group):
         optional(positive),
     )
     optimizer: str = setting(GD, "gd, momentum, nesterov or adam.", _optimizer)
-    batch_size: int | None = setting(None, "Examples a step looks at; by default all.", optional(at_least(1)))
+    batch_size: int | None = setting(None, "Samples a step looks at; by default all.", optional(at_least(1)))
     standardize: bool = setting(False, "Bring each feature to mean 0 and standard deviation 1.", truth)
     scale: float | str | None = setting(
         AUTO,
-        "What the numbers are multiplied by; auto: 1/255 for uint8, 1 for all else; pixels: 1/255.",
+        "What the features are multiplied by; auto: 1/255 for uint8, 1 for all else; pixels: 1/255.",
         scale_or_auto,
         metavar="F",
         read=texts.scale,
     )
     class_weight: Mapping[str, float] | str | None = setting(
         None,
-        "How much an example of each class counts: balanced (all classes the same sum), or such as cat=1,dog=3.",
+        "How much a sample of each class counts: balanced (all classes the same sum), or such as cat=1,dog=3.",
         class_weights,
         metavar="balanced|NAME=F[,NAME=F]",
         read=texts.class_weights,
@@ -149,9 +149,9 @@ class Settings(Group):
 
         return choose_descent(self.batch_size, self.seed, choose_optimizer(self.optimizer))
 
-    def scale_of(self, examples: Any) -> float:
-        """Return what the examples' numbers are multiplied by."""
-        return scale_of(self.scale, examples)
+    def scale_of(self, samples: Any) -> float:
+        """Return what the features are multiplied by."""
+        return scale_of(self.scale, samples)
 
     @property
     def tolerance(self) -> float:
@@ -196,12 +196,12 @@ class Candidate(Group):
     seed: int = setting(*SEED)
 
 
-def scale_of(scale: float | str | None, examples: Any) -> float:
-    """Return what the examples' numbers are multiplied by: with "auto" 1/255 for uint8, which is pixels, else 1."""
+def scale_of(scale: float | str | None, samples: Any) -> float:
+    """Return what the features are multiplied by: with "auto" 1/255 for uint8, which is pixels, else 1."""
     from fastlr.namespace import dtype_name
 
     if isinstance(scale, str):
-        return PIXEL_SCALE if dtype_name(examples) == "uint8" else 1.0
+        return PIXEL_SCALE if dtype_name(samples) == "uint8" else 1.0
     return 1.0 if scale is None else float(scale)
 
 

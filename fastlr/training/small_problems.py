@@ -1,9 +1,9 @@
 """Many small problems fitted to their minima, those of like sizes together.
 
 On the CPU a compiled loop fits each problem in one thread. Elsewhere, and as its twin, all problems of one shape step
-together, each product a batch. A problem with fewer examples than features is fitted in coordinates of its Gram matrix,
+together, each product a batch. A problem with fewer samples than features is fitted in coordinates of its Gram matrix,
 K = X Xᵀ = L Lᵀ: with X = L Qᵀ, Q having orthonormal columns, the weights W at the minimum lie in the space of the
-examples, W = V Qᵀ, and V is the minimum for the features L. Source: B. Schölkopf and A. Smola, Learning with Kernels,
+samples, W = V Qᵀ, and V is the minimum for the features L. Source: B. Schölkopf and A. Smola, Learning with Kernels,
 2002, §4.2 (the representer theorem).
 """
 
@@ -29,7 +29,7 @@ from fastlr.solvers.iterate import PATIENCE
 from fastlr.solvers.line_search import RULES
 from fastlr.training.converge import converge
 
-NUMBERS = 2**25  # of the examples of problems that are fitted together
+NUMBERS = 2**25  # of the samples of problems that are fitted together
 STEP = 8  # sizes of subsets are brought to multiples of it
 
 
@@ -51,7 +51,7 @@ class Fitted(NamedTuple):
 
 
 class Problem(NamedTuple):
-    """The numbers of its examples among all rows, and how much they count; None is all alike."""
+    """The numbers of its samples among all rows, and how much they count; None is all alike."""
 
     rows: NDArray[np.intp]
     weights: NDArray[np.float64] | None

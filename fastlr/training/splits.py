@@ -1,7 +1,7 @@
 """Cross-validation by weights: what a split does not train on counts nothing for its model.
 
 No data are copied: a model for each split stands beside the others and shares their reading of the data, and its logits
-of the examples that it was not trained on are at hand.
+of the samples that it was not trained on are at hand.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from fastlr.training.checks import whole
 
 @dataclass(frozen=True, eq=False)
 class Splits:
-    """How often each split trains on an example, `counts (splits, m)`, and the indices of those it is tested on."""
+    """How often each split trains on a sample, `counts (splits, m)`, and the indices of those it is tested on."""
 
     counts: NDArray[np.float64]
     tests: tuple[NDArray[np.intp], ...]
@@ -30,12 +30,12 @@ class Splits:
 
 
 def assign(labels: NDArray[np.int64], folds: Any, seed: int) -> NDArray[np.int64]:
-    """Return the fold of each example, (m,): each class is shuffled by RandomState(seed) and dealt out in turn."""
+    """Return the fold of each sample, (m,): each class is shuffled by RandomState(seed) and dealt out in turn."""
     count = whole("folds", folds, 2)
     classes, sizes = np.unique(labels, return_counts=True)
     if count > sizes.min():
         raise InputError(
-            f"folds: {count}, but the smallest class has {sizes.min()} examples; take at most as many folds"
+            f"folds: {count}, but the smallest class has {sizes.min()} samples; take at most as many folds"
         )
     order = np.random.RandomState(seed).permutation(len(labels))
     fold = np.empty(len(labels), dtype=np.int64)
@@ -48,9 +48,9 @@ def assign(labels: NDArray[np.int64], folds: Any, seed: int) -> NDArray[np.int64
 
 
 def make_splits(labels: NDArray[Any], folds: Any, groups: Any, seed: int) -> Splits | None:
-    """Return the splits of examples with labels `(m,)`, or a table of them; None where `folds` is None.
+    """Return the splits of samples with labels `(m,)`, or a table of them; None where `folds` is None.
 
-    `folds` is a number of folds, which have the classes in equal shares; an array of each example's fold, -1 for one
+    `folds` is a number of folds, which have the classes in equal shares; an array of each sample's fold, -1 for one
     that is never tested; an object with scikit-learn's `split(X, y, groups)`; or pairs of arrays of indices, to train
     and to test on. `groups (m,)` go to the splitter, and no group may be on both sides of a split.
     """
@@ -71,8 +71,8 @@ def make_splits(labels: NDArray[Any], folds: Any, groups: Any, seed: int) -> Spl
     elif np.ndim(folds) == 0 and not isinstance(folds, list | tuple):
         if groups is not None:
             raise InputError(
-                f"folds: {shown(folds)} deals out single examples, whatever their groups; give a splitter such as "
-                "scikit-learn's GroupKFold, or an array of each example's fold"
+                f"folds: {shown(folds)} deals out single samples, whatever their groups; give a splitter such as "
+                "scikit-learn's GroupKFold, or an array of each sample's fold"
             )
         order = labels if labels.ndim == 1 else np.zeros(m, np.int64)
         return _of_folds(assign(order, folds, seed))
@@ -103,12 +103,12 @@ def _one_each(name: str, values: Any, m: int) -> NDArray[Any]:
     """Return values as an array `(m,)`, or say that it is of another shape."""
     array: NDArray[Any] = np.asarray(to_host(values) if hasattr(values, "shape") else values)
     if array.shape != (m,):
-        raise InputError(f"{name}: they have shape {array.shape}; one for each of the {m} examples is needed")
+        raise InputError(f"{name}: they have shape {array.shape}; one for each of the {m} samples is needed")
     return array
 
 
 def indices_of(name: str, part: Any, m: int) -> NDArray[np.intp]:
-    """Return the indices of some of m examples, which are given by these or by a mask."""
+    """Return the indices of some of m samples, which are given by these or by a mask."""
     array = np.asarray(to_host(part) if hasattr(part, "shape") else part)
     try:
         chosen: NDArray[np.intp] = np.arange(m)[array if array.size else array.astype(np.intp)]
@@ -130,7 +130,7 @@ def _checked(splits: Splits, labels: NDArray[Any], groups: NDArray[Any] | None) 
         raise InputError("folds: there are none; at least one is needed")
     for number, (counts, test) in enumerate(zip(splits.counts, splits.tests, strict=True)):
         if not counts.any() or not len(test):
-            raise InputError(f"folds: fold {number} has no examples to train on, or none to test on; it needs both")
+            raise InputError(f"folds: fold {number} has no samples to train on, or none to test on; it needs both")
         if labels.ndim == 1 and len(np.unique(labels[counts > 0])) < 2:
             raise InputError(f"folds: fold {number} leaves one class alone to train on; it needs two")
         if groups is not None and len(both := np.intersect1d(groups[counts > 0], groups[test])):

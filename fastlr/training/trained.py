@@ -1,7 +1,7 @@
-"""Models trained side by side, those of the splits of the examples and of the columns of their labels among them.
+"""Models trained side by side, those of the splits of the samples and of the columns of their labels among them.
 
-A candidate has `copies` models, split after split: first those of all examples, one for each column of the labels,
-which is one model where an example has one label.
+A candidate has `copies` models, split after split: first those of all samples, one for each column of the labels,
+which is one model where a sample has one label.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Asked:
 
     @property
     def models(self) -> int:
-        """Return of how many sets of examples a candidate has models: of all, and of each split."""
+        """Return of how many sets of samples a candidate has models: of all, and of each split."""
         return 1 + (0 if self.splits is None else len(self.splits))
 
     @property
@@ -60,12 +60,12 @@ class Asked:
 @packable
 @dataclass(frozen=True)
 class Trained:
-    """What is kept of a candidate: its model of all examples, and scores of the others."""
+    """What is kept of a candidate: its model of all samples, and scores of the others."""
 
     path: Path  # of several columns the mean
     W: Array  # of the first layer, (units, n)
     notes: list[str]
-    accuracy: float  # on the training examples, in percent
+    accuracy: float  # on the training samples, in percent
     by_fold: tuple[float, ...]  # in percent, on what each split left out
     scores: dict[str, tuple[float, ...]]  # the same by what was asked for
 
@@ -172,7 +172,7 @@ def _of_all_columns(paths: Sequence[Any]) -> Any:
 def _judged(
     data: Dataset, asked: Asked, predicted: NDArray[Any], objective: DataObjective, states: Sequence[State]
 ) -> tuple[float, tuple[float, ...], dict[str, tuple[float, ...]]]:  # fmt: skip
-    """Return the accuracy of a candidate's model of all examples, and those and the scores of its splits."""
+    """Return the accuracy of a candidate's model of all samples, and those and the scores of its splits."""
     columns, tests = asked.columns, () if asked.splits is None else asked.splits.tests
     chosen = predicted.reshape(asked.models, columns, -1).transpose(0, 2, 1)
     chosen = chosen if data.is_table else chosen[..., 0]

@@ -1,4 +1,4 @@
-"""Linear models fitted to their minimum: one, or those of many l2 and many weightings of the examples.
+"""Linear models fitted to their minimum: one, or those of many l2 and many weightings of the samples.
 
 The data are made ready once for all of them. They are fitted a few l2 at a time, from the largest down, and each starts
 from the minimum of the l2 before: that is near, and the matrix products are those of many models at once.
@@ -49,7 +49,7 @@ class Fit:
 
     @functools.cached_property
     def predicted(self) -> NDArray[Any]:
-        """Return the most probable class of each example by each model, `(values · weightings, m)`."""
+        """Return the most probable class of each sample by each model, `(values · weightings, m)`."""
         return self.objective.predicted([path.state for path in self.paths])
 
 
@@ -71,11 +71,11 @@ def fit_each(
     measure: Callable[[DataObjective], Measure] | None = None,
     checkpoint: Checkpoint = NONE,
 ) -> Iterator[Fit]:
-    """Fit to the examples `rows (m, n)`, within the backend's scope, the models of `l2 (values, copies)`.
+    """Fit to the samples `rows (m, n)`, within the backend's scope, the models of `l2 (values, copies)`.
 
     `labels (m,)` are from 0 to outputs − 1, or 0 and 1 for one output. With a table `(m, L)` of zeros and ones there is
     one output, and `column_of (copies,)` says which column each copy is fitted to. `weightings (c, m)` count the
-    examples, each with a mean of 1; `weighting_of (copies,)` says which a copy has, by default each its own. None is
+    samples, each with a mean of 1; `weighting_of (copies,)` says which a copy has, by default each its own. None is
     one that counts them alike. The first models start at zero, or at `initial`, `W (outputs, n)` and `b (outputs, 1)`,
     or one such for each copy. `watch(numbers, iteration, costs)` is given the cost of each of these values' first
     models; `measure` makes, of the objective, what is recorded beside each cost.

@@ -15,7 +15,7 @@ from fastlr.training.many import fit_many
 
 
 def warm_up() -> None:
-    """Train on the smallest examples of every dtype, in every form and working dtype; the compiled kernels are kept."""
+    """Train on the smallest samples of every dtype, in every form and working dtype; the compiled kernels are kept."""
     for dtype in DTYPES:
         settings: dict[str, Any] = {"backend": "numba", "dtype": dtype}
         # The last has so many pixels that the Gram matrix is kept in float64.

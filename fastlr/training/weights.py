@@ -1,4 +1,4 @@
-"""How much each example counts: weights of examples, of classes, and of splits, as weightings with a mean of 1."""
+"""How much each sample counts: weights of samples, of classes, and of splits, as weightings with a mean of 1."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ BALANCED = "balanced"
 
 
 class Weightings(NamedTuple):
-    """The models of one candidate: of each split, the first of them on all examples, one for each column of labels."""
+    """The models of one candidate: of each split, the first of them on all samples, one for each column of labels."""
 
-    values: NDArray[np.float64] | None  # (c, m), each with a mean of 1; None is one that counts all examples alike
+    values: NDArray[np.float64] | None  # (c, m), each with a mean of 1; None is one that counts all samples alike
     of: NDArray[np.int64]  # (copies,): which of them each model has
     column_of: NDArray[np.int64] | None  # (copies,): the column of its labels, where they are a table
 
@@ -34,13 +34,13 @@ ONE_MODEL = Weightings(None, np.zeros(1, np.int64), None)
 def weightings_of(
     data: Dataset, sample_weight: Any, class_weight: Mapping[str, float] | str | None, splits: Splits | None
 ) -> Weightings:
-    """Return the weightings of the examples, and which of them each model of a candidate has.
+    """Return the weightings of the samples, and which of them each model of a candidate has.
 
-    `sample_weight (m,)` says how much an example counts, else the data's own weights do; `class_weight` how much each
+    `sample_weight (m,)` says how much a sample counts, else the data's own weights do; `class_weight` how much each
     class, by its name: "balanced" counts them so that all classes have the same sum. Raises InputError for weights that
     cannot be used.
     """
-    each = _of_examples(data, sample_weight, class_weight)
+    each = _of_samples(data, sample_weight, class_weight)
     columns = data.labels.shape[1] if data.is_table else 1
     models = 1 + (0 if splits is None else len(splits))
     column_of = np.tile(np.arange(columns), models) if data.is_table else None
@@ -53,18 +53,18 @@ def weightings_of(
     if not totals.all():
         number = int(totals.argmin())
         split, column = divmod(number, len(each))
-        where = f"what fold {split - 1} trains on has" if split else "the examples have"
+        where = f"what fold {split - 1} trains on has" if split else "the samples have"
         raise InputError(
             f"weights: {where} none{f' for column {column} of the labels' if len(each) > 1 else ''}; "
-            "some examples must count"
+            "some samples must count"
         )
     values *= len(data) / totals
     of = np.arange(models * columns) if len(each) == columns else np.repeat(np.arange(models), columns)
     return Weightings(values, of, column_of)
 
 
-def _of_examples(data: Dataset, sample_weight: Any, class_weight: Any) -> NDArray[np.float64] | None:
-    """Return how much each example counts, `(1, m)`, or for each column of labels, `(L, m)`; None where all alike."""
+def _of_samples(data: Dataset, sample_weight: Any, class_weight: Any) -> NDArray[np.float64] | None:
+    """Return how much each sample counts, `(1, m)`, or for each column of labels, `(L, m)`; None where all alike."""
     given = data.weights if sample_weight is None else check_weights("sample_weight", sample_weight, len(data))
     if class_weight is None and data.known is None:
         return None if given is None else given[np.newaxis]
@@ -82,7 +82,7 @@ def _of_examples(data: Dataset, sample_weight: Any, class_weight: Any) -> NDArra
 
 
 def balanced(labels: NDArray[Any], counts: NDArray[np.float64], classes: int) -> NDArray[np.float64]:
-    """Return by what to multiply the examples of each class, `(classes,)`, so that all classes count the same."""
+    """Return by what to multiply the samples of each class, `(classes,)`, so that all classes count the same."""
     sums = np.bincount(labels, counts, minlength=classes)
     return np.asarray(np.divide(sums.sum(), classes * sums, out=np.zeros(classes), where=sums > 0))
 
@@ -90,7 +90,7 @@ def balanced(labels: NDArray[Any], counts: NDArray[np.float64], classes: int) ->
 def _class_weights(
     class_weight: Mapping[str, float] | str, classes: tuple[Any, ...], labels: NDArray[Any], counts: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Return how much an example of each class counts, `(classes,)`."""
+    """Return how much a sample of each class counts, `(classes,)`."""
     if class_weight == BALANCED:
         return balanced(labels, counts, len(classes))
     assert not isinstance(class_weight, str)

@@ -18,7 +18,7 @@ def draw_curve(
     """Return the curve in `height` lines of at most `width` columns, and a line of iterations below them.
 
     The first cost stands to the left of where the curve begins, the last to the right of where it ends. Lines of
-    braille dots, or of "*" without `unicode`. Nothing where the width leaves no room.
+    braille dots, or of "*" without `unicode`. Nothing where the width leaves no available.
     """
     first, last = short_cost(costs[0]), short_cost(costs[-1])
     columns = width - len(first) - len(last) - 3

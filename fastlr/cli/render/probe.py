@@ -23,16 +23,16 @@ BAR = 30  # columns
 def summary(data: Dataset, found: RegularizationPath, results: dict[str, Any], as_json: bool = False) -> str:
     """Return the table of scores, what was chosen, the test scores, and what it took."""
     stream = sys.stderr if as_json else sys.stdout
-    count = f": {results['n_train']} examples of {results['n_features']} numbers"
+    count = f": {results['n_train']} samples of {results['n_features']} features"
     lines = [shown(data.source, WIDTH - len(count), stream) + count, *_table(found, can_print("█", stream))]
     lines.append(f"l2 {results['chosen_l2']:.3g} was chosen by {results['chosen_by']}")
     if results["test_scores"] is not None:
         for name, score in results["test_scores"].items():
             low, high = results["test_intervals"][name]
             if score is None:
-                lines.append(f"test {name.replace('_', ' ')}: not defined on {results['n_test']} examples of one class")
+                lines.append(f"test {name.replace('_', ' ')}: not defined on {results['n_test']} samples of one class")
                 continue
-            of = f"of {results['n_test']} examples, 95 % interval {_value(name, low)} to {_value(name, high)}"
+            of = f"of {results['n_test']} samples, 95 % interval {_value(name, low)} to {_value(name, high)}"
             lines.append(f"test {name.replace('_', ' ')}: {_value(name, score)} {of}")
     where = f"{results['backend']} on {results['device']}, {results['dtype']}"
     lines.append(

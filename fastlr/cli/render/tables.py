@@ -23,7 +23,7 @@ BAR = 20  # columns of a probability of 1
 def summary(data: Dataset, run: Run, as_json: bool = False) -> str:
     """Return what was trained on what, in how long, and how well it does, in lines of 80 columns at the most."""
     stream = sys.stderr if as_json else sys.stdout
-    count = f": {run.n_train} examples of {run.n_features} numbers"
+    count = f": {run.n_train} samples of {run.n_features} features"
     source = shown(data.source, WIDTH - len(count), stream) + count
     classes = listed("classes", [shown(name, LONGEST, stream) for name in run.model.classes], WIDTH)
     together = f"{source}; {classes[0]}"
@@ -37,7 +37,7 @@ def summary(data: Dataset, run: Run, as_json: bool = False) -> str:
     if run.layers:
         lines.insert(0, f"hidden layers of {', '.join(map(str, run.layers))} units, drawn from seed {run.seed}")
     if run.test_accuracy is not None:
-        lines.append(f"test accuracy: {run.test_accuracy} % of {run.n_test} examples")
+        lines.append(f"test accuracy: {run.test_accuracy} % of {run.n_test} samples")
     lines += [f"note: {note}" for note in run.notes]
     wrapped = [
         part for line in lines for part in textwrap.wrap(line, WIDTH, subsequent_indent="  ", break_on_hyphens=False)
@@ -52,18 +52,18 @@ def print_predictions(rows: list[dict[str, Any]], as_json: bool = False) -> None
     Where rows hold a "top", the other labels follow: below the first on a terminal, beside it elsewhere.
     """
     stream = sys.stderr if as_json else sys.stdout
-    room = columns(stream)
-    if room is None:
+    available = columns(stream)
+    if available is None:
         names = [shown(row["image"], stream=stream) for row in rows]
         width = max(map(cells, names))
         for name, row in zip(names, rows, strict=True):
             line = "  ".join(f"{shown(one['label'], stream=stream)}  {one['probability']:.4f}" for one in _top(row))
             say(f"{padded(name, width)}  {line}", as_json)
         return
-    bar = BAR if room >= 60 else BAR // 2
-    labels = [[shown(one["label"], room // 3, stream) for one in _top(row)] for row in rows]
+    bar = BAR if available >= 60 else BAR // 2
+    labels = [[shown(one["label"], available // 3, stream) for one in _top(row)] for row in rows]
     wide = max(cells(label) for found in labels for label in found)
-    names = [shown(row["image"], room - wide - bar - 11, stream) for row in rows]
+    names = [shown(row["image"], available - wide - bar - 11, stream) for row in rows]
     width, blocks = max(map(cells, names)), can_print("█▏", stream)
     for name, row, found in zip(names, rows, labels, strict=True):
         for place, (label, one) in enumerate(zip(found, _top(row), strict=True)):
@@ -86,16 +86,16 @@ def print_confusion(classes: Sequence[Any], results: Results, as_json: bool) -> 
     That is a matrix, or on a terminal that is too narrow for it the most frequent mistakes.
     """
     stream = sys.stderr if as_json else sys.stdout
-    room = columns(stream)
-    names = [shown(name, None if room is None else room // 4, stream) for name in classes]
+    available = columns(stream)
+    names = [shown(name, None if available is None else available // 4, stream) for name in classes]
     width, column = max(map(cells, names)), max(8, len(str(results.matrix.max())))
     shares = ["-" if accuracy is None else f"{accuracy:.1f} %" for accuracy in results.class_accuracy]
-    if room is not None and width + 20 + len(names) * (column + 1) > room:
+    if available is not None and width + 20 + len(names) * (column + 1) > available:
         for i, (name, share, row) in enumerate(zip(names, shares, results.matrix.tolist(), strict=True)):
             wrong = sorted((-count, j) for j, count in enumerate(row) if count and j != i)
             mistakes = [f"{names[j]} {-count}" for count, j in wrong]
             first = f"{padded(name, width)} {share:>8}"
-            say("\n".join(listed(f"{first} taken for", mistakes, room, 2) if wrong else [first]), as_json)
+            say("\n".join(listed(f"{first} taken for", mistakes, available, 2) if wrong else [first]), as_json)
         return
     heads = [padded(shown(name, column, stream), column, right=True) for name in classes]
     say(" " * (width + 10) + "taken for " + " ".join(heads), as_json)
@@ -109,8 +109,8 @@ def print_label_scores(
 ) -> None:
     """Print a line for each label of a table, with its scores in percent, and their means."""
     stream = sys.stderr if as_json else sys.stdout
-    room = columns(stream)
-    names = [shown(name, None if room is None else room // 4, stream) for name in (*classes, "mean")]
+    available = columns(stream)
+    names = [shown(name, None if available is None else available // 4, stream) for name in (*classes, "mean")]
     heads = [f"{name.replace('_', ' '):>8}" for name in means]
     width = max(map(cells, names))
     say(" " * width + "  " + "  ".join(heads), as_json)

@@ -88,7 +88,7 @@ def print_timings(machine: dict[str, Any], rows: list[dict[str, Any]], as_json: 
     """Print what was timed on what, and a line for each backend and form."""
     first = rows[0]
     lines = [
-        f"{first['problem']}: {first['m']} examples of {first['n']} {first['pixels']} pixels, {first['steps']} steps",
+        f"{first['problem']}: {first['m']} samples of {first['n']} {first['pixels']} pixels, {first['steps']} steps",
         f"{machine['cpu']}, {machine['threads']} threads; copies {first['copy_bytes_per_second'] / 1e9:.1f} GB/s",
         f"textbook: {_seconds(first['textbook_step_seconds']['median'])} a step",
         f"{'backend':8} {'form':7} {'dtype':8} {'set-up':>9} {'step':>9} {'of copy':>8}   times the textbook's speed",
@@ -136,24 +136,24 @@ def print_curve(costs: Sequence[float], recorded_at: Sequence[int]) -> None:
             print(line)
 
 
-def shown(text: object, room: int | None = None, stream: TextIO | None = None) -> str:
+def shown(text: object, available: int | None = None, stream: TextIO | None = None) -> str:
     """Return text from outside as it may be printed: what a terminal would act on is written out.
 
-    At most `room` columns are taken, if that is given. On a terminal, right-to-left text keeps to its place.
+    At most `available` columns are taken, if that is given. On a terminal, right-to-left text keeps to its place.
     """
     stream = stream or sys.stdout
     encoding = stream.encoding or "utf-8"
     printable = escaped(str(text)).encode(encoding, "backslashreplace").decode(encoding)
-    if room is not None:
-        printable = shortened(printable, room, "…" if can_print("…", stream) else "...")
+    if available is not None:
+        printable = shortened(printable, available, "…" if can_print("…", stream) else "...")
     return isolated(printable) if stream.isatty() and can_print("\u2068", stream) else printable
 
 
 def fitted(text: object, beside: int, as_json: bool = False) -> str:
     """Return text from outside as it may be printed in a line with `beside` other columns; a pipe gets it whole."""
     stream = sys.stderr if as_json else sys.stdout
-    room = columns(stream)
-    return shown(text, None if room is None else room - beside, stream)
+    available = columns(stream)
+    return shown(text, None if available is None else available - beside, stream)
 
 
 def can_print(characters: str, stream: TextIO) -> bool:

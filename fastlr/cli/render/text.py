@@ -32,13 +32,13 @@ def padded(text: str, width: int, right: bool = False) -> str:
     return space + text if right else text + space
 
 
-def shortened(text: str, room: int, ellipsis: str = "…") -> str:
-    """Return the text in at most `room` columns, its middle left out where it is longer."""
-    if cells(text) <= room:
+def shortened(text: str, available: int, ellipsis: str = "…") -> str:
+    """Return the text in at most `available` columns, its middle left out where it is longer."""
+    if cells(text) <= available:
         return text
-    room = max(room - len(ellipsis), 2)
-    head = _start(text, room // 2)
-    tail = _start(text[::-1], room - cells(head))[::-1]
+    available = max(available - len(ellipsis), 2)
+    head = _start(text, available // 2)
+    tail = _start(text[::-1], available - cells(head))[::-1]
     return f"{head}{ellipsis}{tail}"
 
 
@@ -78,9 +78,9 @@ def _filled(first: str, names: Sequence[str], last: str, width: int) -> list[str
     return lines
 
 
-def _start(text: str, room: int) -> str:
+def _start(text: str, available: int) -> str:
     """Return as much of the beginning as fits."""
-    text = text[: 8 * room]  # a letter under a heap of accents takes one column
-    while cells(text) > room:
+    text = text[: 8 * available]  # a letter under a heap of accents takes one column
+    while cells(text) > available:
         text = text[:-1]
     return text

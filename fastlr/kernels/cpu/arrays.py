@@ -183,5 +183,5 @@ def _writable(*arrays: Array) -> list[Array]:
 
 
 def readable(X: Array) -> bool:
-    """Return whether the kernels read X: its examples are contiguous rows of a dtype they know, bytes in its order."""
+    """Return whether the kernels read X: its samples are contiguous rows of a dtype they know, bytes in its order."""
     return X.dtype in NATIVE and X.flags.f_contiguous

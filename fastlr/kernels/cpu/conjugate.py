@@ -20,7 +20,7 @@ def gram_conjugate_gradients(
 
     Of one model of one unit whose initial weights are zero: `r`, `mean_W`, `mean_Z`, `d_W` and its logits `d_Z` are
     (m,), `S (m,)` the second derivatives of the losses; `b (2,)` are r's intercept, and 1 where there is one, else 0,
-    in whose place d's comes. K is unscaled, `scale` its factor. C (1, M), Z (m,), `parts` and `going (1,)` are room.
+    in whose place d's comes. K is unscaled, `scale` its factor. C (1, M), Z (m,), `parts` and `going (1,)` are scratch.
     The first member does what is not a product with K. Twin: `newton_cg.direction`.
     """
     m, count = S.shape[0], parts.shape[0]

@@ -1,4 +1,4 @@
-"""A kernel for the CPU that takes the conjugate gradients of one Newton step on the examples themselves."""
+"""A kernel for the CPU that takes the conjugate gradients of one Newton step on the samples themselves."""
 
 from __future__ import annotations
 

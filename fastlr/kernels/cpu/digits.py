@@ -98,7 +98,7 @@ def dots(rows: Any, i: int, last: int, digits: Any, like: Any) -> Any:
 def add_block(rows: Any, first: int, last: int, d: Any, digits: Any, pairs: Any, sums: Any, like: Any, g: Any) -> None:
     """Add rows first … last − 1, each times its number in d, to g. Beyond them d must be zero.
 
-    The rest is room for work: digits as many as d, those of two rows beside each other as int32 in
+    The rest is scratch for work: digits as many as d, those of two rows beside each other as int32 in
     `pairs (rows / 2, 2 or 3)`, and `sums (2 or 3, n)`, int32.
     """
     count, n = sums.shape

@@ -13,9 +13,9 @@ from fastlr.kernels.cpu import starting
 from fastlr.kernels.cpu.arrays import readable
 from fastlr.kernels.cpu.matrix import GramMatrix, pad
 
-PART_ROWS = 64  # examples in a part of a primal step at least: its gradient is n numbers to be added up
-BATCH_PARTS, BATCH_ROWS = 8, 32  # parts of a batch at most, and examples in one at least
-DEEPER = 2**12  # numbers above a network's first layer, up to which the kernels take them one example after another
+PART_ROWS = 64  # samples in a part of a primal step at least: its gradient is n numbers to be added up
+BATCH_PARTS, BATCH_ROWS = 8, 32  # parts of a batch at most, and samples in one at least
+DEEPER = 2**12  # numbers above a network's first layer, up to which the kernels take them one sample after another
 
 
 Layers = Sequence[tuple[Array, Array]]  # W (k, units, inputs) and b (k, units, 1) of each layer above the first
@@ -100,7 +100,7 @@ def batch_steps(
     X: Array, scale: float, Y: Array, rates: Array, l2: Array, units: Sequence[int],
     W: Array, b: Array, deeper: Layers, Z: Array, batches: Array, counts: Array | None = None,
 ) -> Moved | None:  # fmt: skip
-    """Take a step on each row of `batches (count, size)`, indices of examples. Twin: `minibatch.step`."""
+    """Take a step on each row of `batches (count, size)`, indices of samples. Twin: `minibatch.step`."""
     if not readable(X) or not _is_small(units):
         return None
     return _steps_on(batches, len(batches), BATCH_PARTS, X, scale, Y, counts, rates, l2, units, W, b, deeper)
@@ -110,7 +110,7 @@ def _steps_on(
     batches: Array, steps: int, most: int, X: Array, scale: float, Y: Array, counts: Array | None, rates: Array,
     l2: Array, units: Sequence[int], W: Array, b: Array, deeper: Layers,
 ) -> Moved:  # fmt: skip
-    """Take steps on these examples in turn, each cut into at most so many parts."""
+    """Take steps on these samples in turn, each cut into at most so many parts."""
     W, b = W.copy(), b[..., 0].copy()
     flat = _flat(deeper, b)
     operations = 2 * W.size * batches.shape[1]
@@ -135,7 +135,7 @@ def _advance(kernel: str, count: int, operations: int, steps: int, *arguments: A
 def _settings(
     Y: Array, counts: Array | None, rates: Array, l2: Array, units: Sequence[int]
 ) -> tuple[Array, ...]:  # fmt: skip
-    """Return Y, what the examples count, the learning rates and l2 (k,), each layer's units, and which numbers of the
+    """Return Y, what the samples count, the learning rates and l2 (k,), each layer's units, and which numbers of the
     deeper are weights.
     """
     weighted = [np.repeat([1.0, 0.0], [size * below, size]) for below, size in pairwise(units)]
@@ -146,7 +146,7 @@ def _settings(
 
 
 def _weights(counts: Array | None, like: Array) -> Array:
-    """Return how much the examples count, `(1 or k, m)`, in the dtype of `like`; without rows where all count alike."""
+    """Return how much the samples count, `(1 or k, m)`, in the dtype of `like`; without rows where all count alike."""
     return np.empty((0, 0), like.dtype) if counts is None else np.require(counts[:, 0, :], like.dtype, ("C", "W"))
 
 

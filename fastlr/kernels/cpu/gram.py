@@ -112,7 +112,7 @@ def gram_steps(
 ) -> None:  # fmt: skip
     """Advance C, s, b (k,) and Z (k, m) in place by `steps` steps. Twin: `descent.step` on a GramForm.
 
-    K is unscaled, `scale` is its factor. `weights (1 or k, m)` say how much the examples count; without rows all count
+    K is unscaled, `scale` is its factor. `weights (1 or k, m)` say how much the samples count; without rows all count
     alike. The work is cut into parts, whose results `parts (count, k, …)` and
     `sums (count, k)` take; members share the parts, so the numbers do not depend on how many members there are.
     """

@@ -12,7 +12,7 @@ from fastlr.kernels.cpu.vector import exp_of_negative
 def sigmoid_losses(member: int, size: int, counter: Any, Z: Any, Y: Any, weights: Any, D: Any, J: Any) -> None:
     """D (k, m) ← w (σ(Z) − Y), J (k,) ← the mean of the weighted losses, model after model.
 
-    `Y (1 or k, m)`, `weights (1 or k, m)` or of no examples. Twin: `core.losses_and_residuals`.
+    `Y (1 or k, m)`, `weights (1 or k, m)` or of no samples. Twin: `core.losses_and_residuals`.
     """
     k, m = Z.shape
     for q in range(member, k, size):

@@ -25,8 +25,8 @@ def many_fits(
 ) -> None:  # fmt: skip
     """W (p, values, units, n) and b (p, values, units) ← the minima for `rows (p, m, n)`, a problem after another.
 
-    `Y (p, units, m)` are one-hot labels, `weights (p, m)` how much the examples count, with a mean of 1, or of no
-    examples; l2 (values,) the penalties: the first starts at what W and b hold, each other at the minimum before. A fit
+    `Y (p, units, m)` are one-hot labels, `weights (p, m)` how much the samples count, with a mean of 1, or of no
+    samples; l2 (values,) the penalties: the first starts at what W and b hold, each other at the minimum before. A fit
     ends as in `converge`: at a norm of at most tol, after `most` steps, or after so many (`patience`) that led nowhere.
     `found (p, values, 4)` ← its steps, the norm of its gradient, its objective, and how many steps led nowhere, in the
     end; `passed (p, values, 1 + most or 0, 2)` ← the cost and the objective of each point. `rules` are those of
@@ -163,7 +163,7 @@ def _curvatures(A: Any, w: Any, eigenvalues: Any, l2: float, curvatures: Any) ->
 
 @inlined
 def _precondition(v: Any, mean: Any, V: Any, curvatures: Any, turned: Any, out: Any) -> None:
-    """Set out to what `Preconditioner` makes of v; turned is scratch."""
+    """Set out to what `Preconditioner` makes of v; `turned` is a scratch buffer."""
     n = len(mean)
     units, middle, c = len(v) // (n + 1), 0.0, 1.0
     inside = units * n

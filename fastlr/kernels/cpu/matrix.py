@@ -85,7 +85,7 @@ def gram_conjugate_gradients(
 ) -> tuple[Array, Array, Array]:  # fmt: skip
     """Return a direction's coordinates, intercept and logits (1, 1, …), for `S (1, 1, m)` from weights of zero.
 
-    `mean` holds the coefficients and the logits of the examples' mean, W and b the gradient. Twin:
+    `mean` holds the coefficients and the logits of the samples' mean, W and b the gradient. Twin:
     `newton_cg.direction`.
     """
     m, dtype = S.shape[-1], S.dtype
@@ -107,7 +107,7 @@ def gram_conjugate_gradients(
 def gram_solve(K: GramMatrix, h: Array, l2: Array, right: Array) -> Array:
     """Return (h K h + l2 I)⁻¹ right. Twin: `core.gram_solve`."""
     M, m = K.diagonal.shape[0], h.shape[-1]
-    R = _room((h.shape[0], M, M), h.dtype)
+    R = _scratch((h.shape[0], M, M), h.dtype)
     starting.run("gram_hessian", R.size, *K, h, l2, R)
     solved = _solve(R, right)
     if solved is None:
@@ -135,7 +135,7 @@ def _solve(R: Array, right: Array) -> Array | None:
     return x[..., :d].swapaxes(1, 2)
 
 
-def _room(shape: tuple[int, ...], dtype: Any) -> Array:
+def _scratch(shape: tuple[int, ...], dtype: Any) -> Array:
     """Return memory of whatever content; the thread keeps a small one, as new pages cost more than what is done there.
 
     It is this thread's until it asks again.

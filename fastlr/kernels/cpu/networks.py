@@ -1,6 +1,6 @@
 """Kernels for the CPU that take many steps of gradient descent on networks, a softmax without hidden layers among them.
 
-The first layer goes through the rows or the Gram matrix. All above it is done one example after another, from the
+The first layer goes through the rows or the Gram matrix. All above it is done one sample after another, from the
 logits of the first layer to their derivatives, in numbers that stay in the cache. What lies above is `deeper (k, P)`:
 layer by layer the weights, one unit's after the other's, and then the intercepts. `units` counts each layer's units.
 The work is cut into parts, whose sums are added up in their order: the same bits for any number of threads.
@@ -27,15 +27,15 @@ def batch_steps(
 ) -> None:  # fmt: skip
     """Advance W (k, units, n), b (k, units) and the deeper layers in place by `steps` steps. Twin: `minibatch.step`.
 
-    Each row of `batches` holds the examples of a step, of which `done` were done before, and after the last comes the
-    first again: with one row of all examples the twin is `descent.step`. Four examples at a time are fetched,
+    Each row of `batches` holds the samples of a step, of which `done` were done before, and after the last comes the
+    first again: with one row of all samples the twin is `descent.step`. Four samples at a time are fetched,
     converted once, multiplied with all the weights and added to all the gradients, `parts (count, k, units, n)`;
     `sums (count, k, units + P)` are those of b and of the deeper layers, of which `weighted (P,)` is 1 for weights
     and 0 for intercepts; `weights` are as in `gram_steps`.
     """
     (k, first, n), m, count = W.shape, batches.shape[1], parts.shape[0]
     left, right = share(member, size, n, 8)
-    tile, d, room = np.empty((TILE, n), W.dtype), np.empty((first, TILE), W.dtype), _room(units, W)
+    tile, d, scratch = np.empty((TILE, n), W.dtype), np.empty((first, TILE), W.dtype), _scratch(units, W)
     own_b, own_deeper = b.copy(), deeper.copy()  # the same in every member
     own_sums = np.empty(sums.shape[1:], sums.dtype)  # not shared: two members must not write to one line of a cache
     reached = 0
@@ -55,7 +55,7 @@ def batch_steps(
                         for r in range(TILE):
                             d[u, r] = scale * d[u, r] + own_b[q, u]
                     y, w = Y[q % Y.shape[0]], of_model(weights, q)
-                    _backward(d, y, w, some, units, own_deeper[q], own_sums[q], room)
+                    _backward(d, y, w, some, units, own_deeper[q], own_sums[q], scratch)
                     d[:, some.shape[0] :] = 0
                     add_tile(tile, d, parts[p, q])
             assign(sums[p], own_sums)
@@ -83,11 +83,11 @@ def gram_network_steps(
 ) -> None:  # fmt: skip
     """Advance C (k · units, M), s and b (k, units), the deeper layers and Z (k, units, m) in place by `steps` steps.
 
-    K is as in `fastlr.kernels.cpu.gram`, `scale` its factor; `columns (m,)` counts the examples. The rest is as in
+    K is as in `fastlr.kernels.cpu.gram`, `scale` its factor; `columns (m,)` counts the samples. The rest is as in
     `batch_steps`, with `parts (count, k · units, M)` for the products with K. Twin: `descent.step` on a GramForm.
     """
     (k, first, m), count = Z.shape, parts.shape[0]
-    room, like = _room(units, Z), Z.dtype.type(0)
+    scratch, like = _scratch(units, Z), Z.dtype.type(0)
     own_s, own_b, own_deeper = s.copy(), b.copy(), deeper.copy()  # the same in every member
     own_sums = np.empty(sums.shape[1:], sums.dtype)  # not shared, as above
     reached = 0
@@ -107,7 +107,7 @@ def gram_network_steps(
                     assign(d[u], z)
                 if step < steps:
                     y, w = Y[q % Y.shape[0]], of_model(weights, q)
-                    _backward(d, y, w, columns[start:stop], units, own_deeper[q], own_sums[q], room)
+                    _backward(d, y, w, columns[start:stop], units, own_deeper[q], own_sums[q], scratch)
                     for u in range(first):
                         c, e = C[q * first + u, start:stop], d[u]
                         for i in range(stop - start):
@@ -136,15 +136,15 @@ def gram_network_steps(
 
 
 @inlined
-def _room(units: Any, like: Any) -> Any:
-    """Return room for each layer's logits and derivatives of one example."""
+def _scratch(units: Any, like: Any) -> Any:
+    """Return scratch buffers for each layer's logits and derivatives of one sample."""
     return np.empty((2, units.shape[0], units.max()), like.dtype)
 
 
 @inlined
-def _backward(z: Any, Y: Any, w: Any, picked: Any, units: Any, deeper: Any, sums: Any, room: Any) -> None:
-    """z (units, …) ← D₁, for the examples that were picked; add theirs to `sums`. Twin: `Network.backward`."""
-    first, layers, logits, D = z.shape[0], units.shape[0], room[0], room[1]
+def _backward(z: Any, Y: Any, w: Any, picked: Any, units: Any, deeper: Any, sums: Any, scratch: Any) -> None:
+    """z (units, …) ← D₁, for the samples that were picked; add theirs to `sums`. Twin: `Network.backward`."""
+    first, layers, logits, D = z.shape[0], units.shape[0], scratch[0], scratch[1]
     for r in range(picked.shape[0]):
         for u in range(first):
             logits[0, u] = z[u, r]
@@ -180,17 +180,17 @@ def _backward(z: Any, Y: Any, w: Any, picked: Any, units: Any, deeper: Any, sums
 
 
 @inlined
-def _set_residuals(z: Any, outputs: int, Y: Any, example: int, d: Any) -> None:
+def _set_residuals(z: Any, outputs: int, Y: Any, sample: int, d: Any) -> None:
     """d ← σ(z) − y for one output, softmax(z) − y for more."""
     if outputs == 1:
-        d[0] = sigmoid(z[0]) - Y[0, example]
+        d[0] = sigmoid(z[0]) - Y[0, sample]
         return
     highest, total = z[:outputs].max(), 0.0
     for u in range(outputs):
         d[u] = exp_of_negative(z[u] - highest)
         total += d[u]
     for u in range(outputs):
-        d[u] = d[u] / total - Y[u, example]
+        d[u] = d[u] / total - Y[u, sample]
 
 
 @inlined

@@ -22,8 +22,8 @@ def newton_steps(
 ) -> None:  # fmt: skip
     """Advance `V (k, units, d)` by some steps; Z (k, units, m) and G (k, units, d) ← its logits and gradient.
 
-    `X (m, d)` are the examples, with a column of ones where there is an intercept, and of zeros up to whole vectors; V
-    and G have the same columns. `Y (1, units, m)` are one-hot labels, `weights (1 or k, 1, m)` or of no examples.
+    `X (m, d)` are the samples, with a column of ones where there is an intercept, and of zeros up to whole vectors; V
+    and G have the same columns. `Y (1, units, m)` are one-hot labels, `weights (1 or k, 1, m)` or of no samples.
     l2 (k,) is the penalty of the first coordinates of a unit, so many. The rules of the line search are those of
     `line_search`: trials, fall, flat, farthest and margin. `found (k, most, 4)` ← for each step J, the objective, the
     gradient's norm, and whether it was taken: 1, or 0 where it led nowhere. `steps (k,)` ← how many they are: the last

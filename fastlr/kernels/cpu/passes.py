@@ -1,4 +1,4 @@
-"""A kernel for the CPU that makes the loss of a softmax and its gradient in one reading of the examples."""
+"""A kernel for the CPU that makes the loss of a softmax and its gradient in one reading of the samples."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def loss_and_gradient(
     member: int, size: int, counter: Any, rows: Any, scale: float, W: Any, b: Any, labels: Any, weights: Any,
     every: int, parts: Any, sums: Any, losses: Any, curvatures: Any,
 ) -> None:  # fmt: skip
-    """Add up, for each part of the examples, the gradient by W and b, the losses, and Σ a (1 − a) of every so many.
+    """Add up, for each part of the samples, the gradient by W and b, the losses, and Σ a (1 − a) of every so many.
 
     `W (k, units, n)`, `b (k, units)`, `labels (m,)` are the indices of the units, `weights (1 or k, m)`; without
     weights their m is 0. What is added up: `parts (count, k, units, n)`, `sums (count, k, units)`, `losses (count, k)`,

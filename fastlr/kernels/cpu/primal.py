@@ -1,4 +1,4 @@
-"""Kernels for the CPU that take many steps of gradient descent on the examples themselves in one call."""
+"""Kernels for the CPU that take many steps of gradient descent on the samples themselves in one call."""
 
 from __future__ import annotations
 

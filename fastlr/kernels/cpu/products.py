@@ -1,4 +1,4 @@
-"""Kernels for the CPU, in Numba: the core's functions on examples as rows, uint8 or floating point, read as they are.
+"""Kernels for the CPU, in Numba: the core's functions on samples as rows, uint8 or floating point, read as they are.
 
 `rows (m, n)` is X transposed, C-contiguous. Each kernel does one member's part of the work of a team, and names in its
 docstring the function of `core` that is its plain twin. Sums run over vectors and parts, so results agree with the
@@ -14,7 +14,7 @@ import numpy as np
 from fastlr.kernels.cpu.compiling import inlined, kernel
 from fastlr.kernels.cpu.vector import number
 
-TILE = 4  # examples that are converted at a time, where several models read them: they stay in the first cache
+TILE = 4  # samples that are converted at a time, where several models read them: they stay in the first cache
 
 
 @inlined
@@ -156,7 +156,7 @@ def combine(member: int, size: int, counter: Any, rows: Any, C: Any, parts: Any)
 
 @inlined
 def of_model(weights: Any, q: int) -> Any:
-    """Return what the examples count for model q: a row of `weights (1 or k, m)`; of no examples where it has none."""
+    """Return what the samples count for model q: a row of `weights (1 or k, m)`; of no samples where it has none."""
     return weights[q % weights.shape[0]] if weights.shape[0] > 0 else weights.reshape(weights.size)
 
 

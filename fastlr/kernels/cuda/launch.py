@@ -110,7 +110,7 @@ def primal_steps(
 
 
 def without_weights(kernel: Callable[..., Moved | None]) -> Callable[..., Moved | None]:
-    """Return the kernel for examples that all count alike: where they do not the plain way is taken."""
+    """Return the kernel for samples that all count alike: where they do not the plain way is taken."""
 
     def steps(*arguments: Any, counts: Array | None) -> Moved | None:
         return None if counts is not None else kernel(*arguments)

@@ -23,7 +23,7 @@ ROWS = 4  # rows of a warp at a time
 @cuda.jit
 def predict(rows: Any, W: Any, b: Any, scale: float, A: Any) -> None:
     """A (k, m) ← σ(scale · W rowsᵀ + b) for rows (m, n), read as they are, once a model. Twin: `core.predict`."""
-    room = cuda.shared.array((WARPS, LANES), float64)
+    scratch = cuda.shared.array((WARPS, LANES), float64)
     lane, warp = cuda.threadIdx.x, cuda.threadIdx.y
     (k, m), n = A.shape, rows.shape[1]
     for base in range(cuda.blockIdx.x * WARPS, m, cuda.gridDim.x * WARPS):
@@ -33,7 +33,7 @@ def predict(rows: Any, W: Any, b: Any, scale: float, A: Any) -> None:
             if i < m:
                 for j in range(lane, n, LANES):
                     dot += rows[i, j] * W[q, j]
-            dot = warp_sum(dot, room)
+            dot = warp_sum(dot, scratch)
             if lane == 0 and i < m:
                 A[q, i] = sigmoid(scale * dot + b[q])
 
@@ -109,7 +109,7 @@ def _predict_pixels(kind: Any) -> Any:
 
         `weights (k, chunks, CHUNK)` holds W in the order in which a warp reads it: first the first weight of each lane.
         """
-        room = cuda.shared.array((WARPS, LANES), float64)
+        scratch = cuda.shared.array((WARPS, LANES), float64)
         words = cuda.local.array((ROWS, QUADS), uint32)
         sums = cuda.local.array(ROWS, kind)
         lane, warp = cuda.threadIdx.x, cuda.threadIdx.y
@@ -130,7 +130,7 @@ def _predict_pixels(kind: Any) -> Any:
                             for r in range(ROWS):
                                 sums[r] += w * pixel(words[r, p // 4], p % 4, kind)
                 for r in range(ROWS):
-                    z = scale * warp_sum(sums[r], room) + b[q]
+                    z = scale * warp_sum(sums[r], scratch) + b[q]
                     if lane == 0 and first + r < m:
                         e = math.exp(-abs(z))
                         A[q, first + r] = (one if z >= zero else e) / (one + e)

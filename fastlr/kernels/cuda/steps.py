@@ -26,21 +26,21 @@ PER_LANE = FEATURES // LANES
 if SIMULATED:
 
     @cuda.jit(device=True)
-    def warp_sum(value: Any, room: Any) -> Any:
-        """Return the sum over the warp, in every lane; all threads of the block must call it. `room` is (WARPS, 32)."""
+    def warp_sum(value: Any, scratch: Any) -> Any:
+        """Return the sum over the warp, in every lane; all threads of a block call it. `scratch` is (WARPS, 32)."""
         lane, warp = cuda.threadIdx.x, cuda.threadIdx.y
-        room[warp, lane] = value
+        scratch[warp, lane] = value
         cuda.syncthreads()
         total = 0.0
         for other in range(LANES):
-            total += room[warp, other]
+            total += scratch[warp, other]
         cuda.syncthreads()
         return total
 
 else:
 
     @cuda.jit(device=True)
-    def warp_sum(value: Any, room: Any) -> Any:
+    def warp_sum(value: Any, scratch: Any) -> Any:
         """Return the sum over the warp, in every lane."""
         offset = LANES // 2
         while offset > 0:
@@ -68,7 +68,7 @@ def gram_steps(
     the launch gives it the shared memory for them, K is read once.
     """
     kept = cuda.shared.array(0, K.dtype)  # as much as the launch gives
-    room = cuda.shared.array((WARPS, LANES), float64)
+    scratch = cuda.shared.array((WARPS, LANES), float64)
     sums = cuda.shared.array((WARPS, MODELS), float64)
     own_s = cuda.shared.array(MODELS, float64)
     own_b = cuda.shared.array(MODELS, float64)
@@ -120,7 +120,7 @@ def gram_steps(
                     else:
                         for j in range(lane, m, LANES):
                             dot += K[i, j] * C[then, q, j]
-                dot = warp_sum(dot, room)
+                dot = warp_sum(dot, scratch)
                 if lane == 0 and i < m:
                     Z[q, i] = scale * dot + own_s[q] * Z0[q, i] + own_b[q]
         cuda.syncthreads()
@@ -138,7 +138,7 @@ def primal_steps(
     A warp holds a row in its registers from the product with W to the row's part in the gradient, so the data are
     read once a step. `parts (blocks, n)` and `sums (blocks,)` take the blocks' gradients and sums of residuals.
     """
-    room = cuda.shared.array((WARPS, LANES), float64)
+    scratch = cuda.shared.array((WARPS, LANES), float64)
     whole = cuda.shared.array(FEATURES, float64)
     total = cuda.shared.array(1, float64)
     x = cuda.local.array(PER_LANE, float64)
@@ -160,7 +160,7 @@ def primal_steps(
                 j = r * LANES + lane
                 x[r] = rows[i, j] if i < m and j < n else 0.0
                 dot += x[r] * w[r]
-            dot = warp_sum(dot, room)
+            dot = warp_sum(dot, scratch)
             if i < m:
                 d = sigmoid(scale * dot + b[0]) - Y[0, i]
                 own += d

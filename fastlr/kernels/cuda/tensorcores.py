@@ -61,7 +61,7 @@ def _padded(rows: Array) -> Array:
 def _products(V: Array) -> Array:
     """Return the products of all rows of V (m, n), int8, with each other: (m, m), int32.
 
-    To cuBLAS, which counts down columns, the memory of V is V' (n, m) with one example per column: the product is
+    To cuBLAS, which counts down columns, the memory of V is V' (n, m) with one sample per column: the product is
     V'ᵀ V', the one order in which it has tensor cores for int8.
     """
     import cupy

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def rows_for(model: Model, images: Any) -> Array:
-    """Return the examples as `(m, n)` of what the model was trained on, or say what differs."""
+    """Return the samples as `(m, n)` of what the model was trained on, or say what differs."""
     source = images.source if isinstance(images, Dataset) else "images"
     images = images.images if isinstance(images, Dataset) else images
     check_mask(source, images)
@@ -40,7 +40,7 @@ def rows_for(model: Model, images: Any) -> Array:
         raise InputError(f"{source}: they have shape {tuple(images.shape)}; (m, {_wanted(model)}) is needed")
     rows: Array = as_rows(numpy_view(images) if is_shared(images) else images)
     if rows.shape[1] != model.n_features:
-        raise InputError(f"{source}: they have {rows.shape[1]} numbers each; (m, {_wanted(model)}) is needed")
+        raise InputError(f"{source}: they have {rows.shape[1]} features each; (m, {_wanted(model)}) is needed")
     check_finite(source, rows)
     return rows
 
