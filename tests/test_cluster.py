@@ -52,8 +52,16 @@ def parameters(run):
     return np.concatenate([np.asarray(part).reshape(-1) for layer in run.model.layers for part in layer])
 
 
-@pytest.mark.parametrize("solver", ["lbfgs", "newton-cg", "auto"])
-@pytest.mark.parametrize("more", [{}, {"standardize": True}, {"class_weight": "balanced"}])
+@pytest.mark.parametrize(
+    ("solver", "more"),
+    [
+        ("auto", {}),
+        ("lbfgs", {}),
+        ("lbfgs", {"standardize": True}),
+        ("newton-cg", {"standardize": True}),
+        ("newton-cg", {"class_weight": "balanced"}),
+    ],
+)
 def test_solvers_end_at_the_same_minimum(client, solver, more):
     here = fastlr.train(X, Y, solver="newton-cg", form="primal", **EXACT, **more)
     there = fastlr.train(X, Y, solver=solver, cluster=client, **EXACT, **more)
@@ -144,8 +152,9 @@ def test_arrays_of_dask(client):
         assert (lazy.shape, lazy.dtype) == (expected.shape, expected.dtype)
         np.testing.assert_allclose(lazy.compute(), expected, rtol=1e-12)
     assert there.score(features, Y) == here.score(X, Y)
-    run = fastlr.train(features, Y, solver="lbfgs", **EXACT)
-    np.testing.assert_allclose(parameters(run), parameters(fastlr.train(X, Y, solver="lbfgs", **EXACT)), atol=1e-7)
+    settings = {"form": "primal", "iterations": 20, "record_every": 10}
+    costs = fastlr.train(X, Y, **settings).costs
+    np.testing.assert_allclose(fastlr.train(features, Y, **settings).costs, costs, rtol=1e-12)
     with pytest.raises(ValueError, match="LogisticRegressionCV takes no array of Dask"):
         fastlr.LogisticRegressionCV().fit(features, Y)
     assert fastlr.path(features, Y, l2=[1e-3, 1e-1], folds=2).best_l2 in (1e-3, 1e-1)
@@ -172,7 +181,7 @@ def test_a_worker_that_is_killed_costs_time_alone(nanny):
 
 
 def _killed(address, processes):
-    settings = {"iterations": 120, "record_every": 10, "learning_rate": 0.05}
+    settings = {"iterations": 40, "record_every": 5, "learning_rate": 0.05}
     with Client(address) as client:
         client.wait_for_workers(2, timeout=60)
         whole = fastlr.train(X, Y, cluster=client, **settings)
@@ -180,13 +189,13 @@ def _killed(address, processes):
 
         def kill(iteration, cost):
             seen.append(iteration)
-            if iteration == 50:
+            if iteration == 15:
                 os.kill(victim, signal.SIGKILL)
 
         broken = fastlr.train(X, Y, cluster=client, callback=kill, **settings)
     assert broken.costs == whole.costs
     assert (parameters(broken) == parameters(whole)).all()
-    assert seen[-1] == 110
+    assert seen[-1] == 35
 
 
 def test_the_command_line(fastlr_command, client, shards, tmp_path):
@@ -284,7 +293,8 @@ def test_arrays_of_dask_that_cannot_be_used(client, broken, says):
 
 def test_empty_chunks_are_no_parts(client):
     features = da.from_array(X, chunks=(500, -1)).rechunk(((0, 500, 0, 1000, 0), (12,)))
-    here, there = fastlr.LogisticRegression(tol=1e-9).fit(X, Y), fastlr.LogisticRegression(tol=1e-9).fit(features, Y)
+    settings = {"solver": "newton-cg", "tol": 1e-9}
+    here, there = (fastlr.LogisticRegression(**settings).fit(some, Y) for some in (X, features))
     np.testing.assert_allclose(there.coef_, here.coef_, atol=1e-7)
     assert there.predict_proba(features).compute().shape == (1500, 3)
     with pytest.raises(ValueError, match=r"of shape \(1500, 5\); \(m, 12\) is needed"):
