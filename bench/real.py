@@ -139,7 +139,8 @@ def gain(row: dict[str, Any], quality: str, ours: Sequence[str] = ("scikit-learn
     others = {name: cell for name, cell in cells.items() if name != "fastlr" and name.startswith(tuple(ours))}
     if not others:
         return None
-    name = min(others, key=lambda other: statistics.median(others[other]["seconds"]))
+    in_turn = {name: cell for name, cell in others.items() if len(cell["seconds"]) > 1} or others
+    name = min(in_turn, key=lambda other: statistics.median(in_turn[other]["seconds"]))
     return others[name]["ratio"]["median"], name
 
 

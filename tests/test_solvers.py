@@ -285,7 +285,7 @@ def test_what_did_not_converge_says_how_far_it_came():
         ({"solver": "newton", "layers": (3,)}, "solver: 'newton' is not for hidden layers; leave it out, or take 'gd'"),
         ({"solver": "lbfgs", "batch_size": 5}, "solver: 'lbfgs' is not for mini-batches"),
         ({"solver": "lbfgs", "optimizer": "adam"}, "solver: 'lbfgs' is not for the optimizer adam"),
-        ({"tol": 1e-4}, "tol: 0.0001, but 'gd' does as many iterations as it is told to; take another solver"),
+        ({"tol": 1e-4}, "tol: 0.0001, but 'gd' always makes all its iterations; take another solver"),
         ({"solver": "newton", "tol": -1}, "tol: -1; a positive number is needed"),
         ({"solver": "lbfgs", "form": "gram"}, "solver: without l2 the Gram form does not determine its coefficients"),
         ({"solver": "newton", "form": "gram", "l2": 1}, "solver: newton has no Gram form for more than two classes"),

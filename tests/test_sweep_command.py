@@ -133,7 +133,7 @@ def test_lists_of_seeds():
         (["--folds", "20"], "folds: 20, but the smallest class has 12 samples"),
         (["--model", "m.txt"], "m.txt: its name must end in .safetensors"),
         (["--layers", "0"], "--layers: '0'"),
-        (["--optimizer", "adam", "--form", "gram"], "form: 'gram' cannot be had"),
+        (["--optimizer", "adam", "--form", "gram"], "form: 'gram' is not possible"),
     ],
 )
 def test_what_a_sweep_refuses(folder, refused, tmp_path, options, says):

@@ -17,7 +17,7 @@ def bench(
     ] = None,
     as_json: Json = False,
 ) -> int:
-    """Check the costs against the textbook's loop, and if they are its own, time the backends beside it."""
+    """Check that each backend follows the textbook's costs, then time it beside the textbook's loop."""
     from fastlr.backends import choose_backend, survey
     from fastlr.benchmark import measure
     from fastlr.benchmark.cases import open_problem

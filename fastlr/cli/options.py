@@ -35,24 +35,25 @@ DATA_HELP = (
 )
 DataPath = Annotated[Path, typer.Argument(metavar="DATA", help=DATA_HELP)]
 ModelPath = Annotated[Path, typer.Argument(metavar="MODEL", help="A model file that `fastlr train` wrote.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON value on standard output, nothing else there.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON value on standard output, and nothing else there.")]
 Quiet = Annotated[
-    bool, typer.Option("--quiet", "-q", callback=hush, help="Print no progress and no summary, only what is wrong.")
+    bool,
+    typer.Option("--quiet", "-q", callback=hush, help="Print no progress and no summary, only errors and warnings."),
 ]
-Size = Annotated[int, typer.Option(help="Side in pixels to which picture files are brought.")]
+Size = Annotated[int, typer.Option(help="Side in pixels to which picture files are resized.")]
 Resample = Annotated[str, typer.Option(help="nearest, box, bilinear, hamming, bicubic or lanczos.")]
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave out files that are not pictures, and count them.")]
 MaxExpansion = Annotated[
     str | None,
     typer.Option(
         metavar="RATIO[,SIZE]",
-        help="How many times its size a file may expand to when it is read, or how many bytes (4G); "
+        help="Limit of what a file may expand to: times its size, or bytes (4G); "
         "by default 100 times its size or 128 MiB, whichever is larger.",
     ),
 ]
 MissingLabel = Annotated[
     float | None,
-    typer.Option(metavar="-1|nan", help="What stands for a label that is not known, in a table of labels."),
+    typer.Option(metavar="-1|nan", help="Value of the labels that are not known, in a table of labels."),
 ]
 Report = Annotated[Path | None, typer.Option(metavar="DIR", help="Folder for a report: report.html and its figures.")]
 TestPath = Annotated[Path | None, typer.Option(help="Data to test on; by default DATA's own test split.")]

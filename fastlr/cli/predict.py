@@ -30,11 +30,11 @@ def predict(
         int | None, typer.Option(metavar="N", help="Show the N most probable classes; by default the first.")
     ] = None,
     annotate: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Write each picture with its label here.")
+        Path | None, typer.Option(metavar="DIR", help="Folder for the pictures, each with its label below.")
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Write the probabilities for each file of a folder of arrays here, as .npy."),
+        typer.Option(metavar="DIR", help="Folder for the probabilities of each file of a folder of arrays, as .npy."),
     ] = None,
     max_expansion: MaxExpansion = None,
     cluster: ClusterName = None,
@@ -42,7 +42,7 @@ def predict(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Say what pictures show; for a folder of arrays, write the probabilities of each of its files."""
+    """Predict the classes of pictures, or write the probabilities for each file of a folder of arrays."""
     from fastlr.cli.render.tables import print_predictions
     from fastlr.data.expansion import as_expansion
     from fastlr.data.named import pictures_named

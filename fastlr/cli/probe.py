@@ -50,7 +50,7 @@ def probe(
     checkpoint: CheckpointFile = None,
     *,
     l2: Annotated[
-        str, typer.Option(metavar="F[,F]", help="Values of l2, or FIRST:LAST:COUNT for a geometric row.")
+        str, typer.Option(metavar="F[,F]", help="Values of l2, or FIRST:LAST:COUNT for values on a logarithmic scale.")
     ] = VALUES,
     folds: Annotated[
         int | None, typer.Option(help="Folds to choose l2 by, where there are no validation data; by default 5.")
@@ -67,7 +67,7 @@ def probe(
         str | None,
         typer.Option(
             metavar="WHICH",
-            help="What the final model is fitted to: train or train+validation; by default both, where both are.",
+            help="Data for the final fit: train or train+validation; by default both if there are validation data.",
         ),
     ] = None,
     settings: PathSettings,

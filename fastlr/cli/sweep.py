@@ -38,12 +38,15 @@ def sweep(
         str, typer.Option("--lr", "--learning-rate", metavar="F[,F]", help="Learning rates, such as 0.01,0.001.")
     ] = "0.005",
     l2: Annotated[
-        str, typer.Option(metavar="F[,F]", help="Weight decays, such as 0,0.01, or 1e-6:1e2:9 for a geometric row.")
+        str,
+        typer.Option(
+            metavar="F[,F]", help="Values of l2, such as 0,0.01, or 1e-6:1e2:9 for nine on a logarithmic scale."
+        ),
     ] = "0",
     seed_list: Annotated[
         str | None, typer.Option("--seeds", metavar="N-N", help="Networks from several seeds, such as 0-7.")
     ] = None,
-    folds: Annotated[int | None, typer.Option(help="Cross-validate: leave each of so many parts out once.")] = None,
+    folds: Annotated[int | None, typer.Option(help="Number of folds of a cross-validation.")] = None,
     settings: Settings,
     target: Target,
     reading: Reading,

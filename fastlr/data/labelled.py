@@ -43,7 +43,7 @@ def from_arrays(
         samples, labels = samples if as_it_is else np.asarray(samples), to_host(labels)
     except ValueError:
         raise InputError(
-            f"{source}: the rows of the samples or labels have different lengths; give each row as many"
+            f"{source}: the rows of the samples or labels have different lengths; all must be alike"
         ) from None
     if labels.ndim == 2 and 1 in labels.shape:
         labels = labels.reshape(-1)  # the tutorials keep labels as (1, m)

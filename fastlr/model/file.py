@@ -182,4 +182,4 @@ def _check_range(model: Model) -> None:
         for layer in model.layers:
             largest = float((np.abs(layer.W).sum(axis=1, dtype=np.float64) * largest + np.abs(layer.b[:, 0])).max())
     if not largest < np.finfo(model.layers[0].W.dtype).max:
-        raise ValueError("its weights are so large that what they make of a sample overflows")
+        raise ValueError("its weights are so large that predictions overflow")

@@ -41,7 +41,7 @@ def predict_folder(model: Model, folder: Path, out: Path, cluster: Cluster | Non
         raise InputError(f"{folder}: holds no arrays (.npy, .npz, .safetensors, .h5) to predict for")
     names = [file.with_suffix(".npy").name for file in files]
     if twice := {name for name in names if names.count(name) > 1}:
-        raise InputError(f"{folder}: several of its files would be answered in {min(twice)}; rename one")
+        raise InputError(f"{folder}: several of its files would get the name {min(twice)}; rename one")
     make_folder(out, "--out")
     targets = [(out / name).absolute() for name in names]
     for target in targets:

@@ -49,7 +49,8 @@ class Scoring:
         """Return the number of the best of some values' first scores `(values,)`; a NaN is worse than any other."""
         if np.isnan(means).all():
             raise InputError(
-                f"scoring: {self.names[0]} has no value, for any l2; what is chosen by needs samples of two classes"
+                f"scoring: {self.names[0]} has no value, for any l2; the score that chooses needs samples of "
+                "two classes"
             )
         signed = -means if self.names[0] in LOWER else means
         return int(np.argmax(np.where(np.isnan(signed), -np.inf, signed)))

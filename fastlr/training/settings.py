@@ -57,14 +57,14 @@ def _form(name: str, value: Any) -> Any:
     return choose_form_name(value)
 
 
-SEED = (0, "Seed of all that is drawn: initial weights, shuffles.", _seed)  # a model's is the training's, or its own
+SEED = (0, "Seed of the random numbers: initial weights, shuffles.", _seed)  # a model's is the training's, or its own
 
 
 @dataclass(frozen=True)
 class Settings(Group):
     """How models are trained. The model file holds them, with those of its `Candidate`."""
 
-    iterations: int = setting(2000, "Updates, or the most steps of a solver that goes to the minimum.", at_least(0))
+    iterations: int = setting(2000, "Updates; for solvers that go to the minimum, the most iterations.", at_least(0))
     layers: tuple[int, ...] = setting(
         (),
         "Units of hidden ReLU layers, such as 4,3,2; by default none.",
@@ -79,18 +79,18 @@ class Settings(Group):
         optional(positive),
     )
     optimizer: str = setting(GD, "gd, momentum, nesterov or adam.", _optimizer)
-    batch_size: int | None = setting(None, "Samples a step looks at; by default all.", optional(at_least(1)))
-    standardize: bool = setting(False, "Bring each feature to mean 0 and standard deviation 1.", truth)
+    batch_size: int | None = setting(None, "Samples in a mini-batch; by default all.", optional(at_least(1)))
+    standardize: bool = setting(False, "Scale each feature to mean 0 and standard deviation 1.", truth)
     scale: float | str | None = setting(
         AUTO,
-        "What the features are multiplied by; auto: 1/255 for uint8, 1 for all else; pixels: 1/255.",
+        "Factor for all features; auto: 1/255 for uint8, 1 for all else; pixels: 1/255.",
         scale_or_auto,
         metavar="F",
         read=texts.scale,
     )
     class_weight: Mapping[str, float] | str | None = setting(
         None,
-        "How much a sample of each class counts: balanced (all classes the same sum), or such as cat=1,dog=3.",
+        "Weight of each class: balanced (the same sum for all classes), or such as cat=1,dog=3.",
         class_weights,
         metavar="balanced|NAME=F[,NAME=F]",
         read=texts.class_weights,
@@ -111,11 +111,10 @@ class Settings(Group):
             raise InputError("iterations: 0; a whole number of at least 1 is needed")
         if self.tol is not None and not self.converges:
             raise InputError(
-                f"tol: {self.tol}, but {GD!r} does as many iterations as it is told to; take another solver, "
-                f"such as {AUTO!r}"
+                f"tol: {self.tol}, but {GD!r} always makes all its iterations; take another solver, such as {AUTO!r}"
             )
         if self.form not in (AUTO, PRIMAL) and (reason := self.needs_primal):
-            raise InputError(f"form: {self.form!r} cannot be had: {reason}; take {PRIMAL!r}, or leave it out")
+            raise InputError(f"form: {self.form!r} is not possible: {reason}; take {PRIMAL!r}, or leave it out")
 
     @property
     def needs_primal(self) -> str | None:
@@ -168,7 +167,7 @@ class PathSettings(Settings):
     """Those of `fastlr.path`, which goes to the minimum."""
 
     not_offered: ClassVar[frozenset[str]] = frozenset({"layers", "optimizer", "batch_size", "record_every"})
-    iterations: int = setting(200, "The most steps of a solver.", at_least(1))
+    iterations: int = setting(200, "The most iterations of the solver.", at_least(1))
     solver: str = setting(AUTO, "newton, newton-cg, lbfgs, auto (the least work).", _solver)
 
 

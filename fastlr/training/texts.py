@@ -21,7 +21,8 @@ def numbers(option: str, text: str) -> list[float]:
                 found.append(float(part))
         except ValueError:
             raise InputError(
-                f"{option}: {text!r}; numbers are needed, such as 0.1,0.01, or FIRST:LAST:COUNT for a geometric row"
+                f"{option}: {text!r}; numbers are needed, such as 0.1,0.01, or FIRST:LAST:COUNT for values on a "
+                "logarithmic scale"
             ) from None
     return found
 
