@@ -16,7 +16,7 @@ from fastlr.errors import InputError
 from fastlr.namespace import dtype_name, library_of, to_host
 from fastlr.objectives import FORMS
 
-pytestmark = pytest.mark.quick
+pytestmark = pytest.mark.broad
 
 TOLERANCE = {"float64": 1e-9, "float32": 1e-4}
 

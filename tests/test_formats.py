@@ -13,7 +13,7 @@ from conftest import draw_images, write_folder, write_idx, write_source
 from fastlr import InputError, open_dataset
 from fastlr.data import cifar, from_arrays, splits_of
 
-pytestmark = pytest.mark.quick
+pytestmark = pytest.mark.broad
 
 
 @pytest.mark.parametrize("kind", ["hdf5", "npz", "npy"])

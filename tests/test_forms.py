@@ -20,7 +20,7 @@ from fastlr.solvers.optimizers import OPTIMIZERS
 descent = choose_descent()
 
 
-pytestmark = pytest.mark.quick
+pytestmark = pytest.mark.broad
 
 NAMESPACES = {"strict": array_api_strict, "numpy": np}
 

@@ -1,6 +1,7 @@
 """What an import brings along, in a process of its own."""
 
 import ast
+import functools
 import json
 import subprocess
 import sys
@@ -88,6 +89,7 @@ OPENED_WHEN_CALLED = {
 }
 
 
+@functools.cache
 def parsed(path: Path) -> ast.Module:
     """Return the source of a module, without what is imported for types alone."""
     tree = ast.parse(path.read_text())
@@ -97,6 +99,7 @@ def parsed(path: Path) -> ast.Module:
     return tree
 
 
+@functools.cache
 def imports() -> dict[str, set[str]]:
     """Return the modules of the package, without "fastlr.", and those of it that each imports."""
     root = Path(fastlr.__file__).parent
@@ -154,3 +157,11 @@ def test_who_imports_a_library(library, place):
         names |= {n.module or "" for n in modules if isinstance(n, ast.ImportFrom)}
         if library in {name.partition(".")[0] for name in names}:
             assert path.relative_to(root).parts[0] == place or path == root / "model" / "handover.py", path
+
+
+def test_modules_are_short():
+    """At most 300 lines each, and the first line says what it is for."""
+    for path in Path(fastlr.__file__).parent.rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        assert len(text.splitlines()) <= 300, path
+        assert text.startswith('"""'), path

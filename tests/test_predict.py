@@ -19,7 +19,7 @@ from fastlr.data.picture import Encoded
 from fastlr.model import pictures as predictions
 from fastlr.model.pictures import predict_pictures
 
-pytestmark = pytest.mark.quick
+pytestmark = pytest.mark.broad
 
 
 @pytest.fixture

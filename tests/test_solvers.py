@@ -19,7 +19,7 @@ from fastlr.objectives.protocol import Vector, plus
 from fastlr.objectives.resident import Resident
 from fastlr.solvers import SOLVERS
 
-pytestmark = pytest.mark.quick
+pytestmark = pytest.mark.broad
 
 
 class Host:

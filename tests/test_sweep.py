@@ -9,7 +9,7 @@ from fastlr.training.run import best_of
 from fastlr.training.splits import assign, make_splits
 from fastlr.training.weights import weightings_of
 
-pytestmark = pytest.mark.quick
+pytestmark = pytest.mark.broad
 
 RATES, L2 = [0.1, 0.01, 0.001], [0.0, 0.05]
 

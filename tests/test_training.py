@@ -9,7 +9,7 @@ from fastlr import textbook
 from fastlr.backends import REGISTRY, choose_backend
 from fastlr.objectives import FORMS
 
-pytestmark = pytest.mark.quick
+pytestmark = pytest.mark.broad
 
 TOLERANCE = {"float64": 1e-9, "float32": 1e-4}
 

@@ -28,7 +28,7 @@ def convert(
 ) -> None:
     """Write any data that fastlr reads as one HDF5 or npz file."""
     from fastlr.data import arrays, hdf5, open_dataset, splits_of
-    from fastlr.data.dataset import check_finite
+    from fastlr.data.finite import check_finite
     from fastlr.files import whole_file
 
     writer = {".h5": hdf5.write, ".hdf5": hdf5.write, ".npz": arrays.write}.get(out.suffix.lower())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 from fastlr import core
 from fastlr.data.label_table import LabelTable
 from fastlr.errors import InputError, shown
-from fastlr.namespace import array_namespace, as_rows, compared, is_lazy, library_of, same_values, to_host
+from fastlr.namespace import as_rows, compared, library_of, same_values, to_host
 
 Array = Any  # of NumPy where it comes from files, else of the library that the caller uses
 Name = Any  # a class name: text from files, whatever the labels held from arrays
-PIECE = 2**20  # numbers of the samples that are looked at together
 MOST_CLASSES, MOST_NAME = 100_000, 1000  # class names that a file may hold, and characters of one
 
 
@@ -24,10 +23,29 @@ MOST_CLASSES, MOST_NAME = 100_000, 1000  # class names that a file may hold, and
 class Dataset:
     """Labelled samples, samples first.
 
-    `images` is uint8 `(m, height, width, channels)`, or a matrix `(m, n)`: of pixels where it is uint8, of
-    features where it is anything else; in the library, and on the device, that the caller has it in. `labels (m,)`
-    are indices into `classes`, or a table `(m, L)` of zeros and ones, a column for each of the L classes. `class_of`
-    maps each class name of the source to its index here: with `--positive` several names share one.
+    Attributes
+    ----------
+    images : array
+        `uint8` pictures `(m, height, width, channels)`, or a matrix `(m, n)` of pixels (`uint8`) or features; in the
+        library, and on the device, that the caller has it in.
+    labels : array
+        Indices `(m,)` into `classes`, or a table `(m, L)` of zeros and ones, a column for each of the L classes.
+    classes : tuple
+        Names of the classes.
+    source : str
+        Where the samples come from, for messages.
+    resample : str or None
+        The filter that resized picture files.
+    skipped : tuple of str
+        Files that are not pictures, and why.
+    class_of : dict
+        Each class name of the source and its index here: with `positive` several names share one.
+    known : array (m, L) or None
+        Which labels of a table are known; None if all are.
+    weights : array (m,) or None
+        How much each sample counts in training; None if all count the same.
+    files : tuple of str
+        The file of each picture; empty for other data.
     """
 
     images: Array
@@ -37,9 +55,9 @@ class Dataset:
     resample: str | None = None
     skipped: tuple[str, ...] = ()
     class_of: Mapping[Name, int] = field(default_factory=dict)
-    known: NDArray[np.bool_] | None = None  # which labels of a table are known, `(m, L)`; None where all are
-    weights: NDArray[np.float64] | None = None  # how much each sample counts in training, `(m,)`; None is all alike
-    files: tuple[str, ...] = field(default=(), repr=False, compare=False)  # of pictures, each in a file of its own
+    known: NDArray[np.bool_] | None = None
+    weights: NDArray[np.float64] | None = None
+    files: tuple[str, ...] = field(default=(), repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Check what every reader owes."""
@@ -238,48 +256,3 @@ def check_seed(seed: Any) -> int:
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**32:
         raise InputError(f"seed: {shown(seed)}; a whole number from 0 to {2**32 - 1} is needed")
     return int(seed)
-
-
-def is_real(samples: Array) -> bool:
-    """Return whether the numbers are real, whole, or true and false."""
-    return bool(array_namespace(samples).isdtype(samples.dtype, ("bool", "integral", "real floating")))
-
-
-def check_finite(source: str, samples: Array) -> None:
-    """Raise InputError that names the first number of samples `(m, n)` that is NaN or infinite."""
-    if not array_namespace(samples).isdtype(samples.dtype, "real floating"):
-        return
-    before = 0
-    for count, found in over_parts(samples, _first_strange):
-        if found is not None:
-            row, column, value = found
-            raise InputError(
-                f"{source}: sample {before + row} holds {value} at feature {column}; finite numbers are needed"
-            )
-        before += count
-
-
-def over_parts(samples: Array, function: Callable[..., Any]) -> list[Any]:
-    """Call a function with the samples, or, on a cluster, with each part on its worker; return the results."""
-    return samples.over_parts(function) if is_lazy(samples) else [function(samples)]
-
-
-def _first_strange(samples: Array) -> tuple[int, tuple[int, int, float] | None]:
-    """Return how many samples there are, and row, feature and value of the first number that is not finite."""
-    xp = array_namespace(samples)
-    for start, some in in_pieces(samples):
-        with np.errstate(over="ignore", invalid="ignore"):
-            total = xp.sum(some, dtype=xp.float64 if xp is np else None)
-        # The sum is finite only if every number is; only a sum that is not makes the mask worth its memory.
-        if not xp.isfinite(total) and (strange := xp.nonzero(~xp.isfinite(some)))[0].shape[0]:
-            row, column = int(strange[0][0]), int(strange[1][0])
-            return samples.shape[0], (start + row, column, float(some[row, column]))
-    return samples.shape[0], None
-
-
-def in_pieces(samples: Array) -> Iterator[tuple[int, Array]]:
-    """Give NumPy's samples `(m, n)` some at a time, each with its number, so that what is on a disk is read once."""
-    m, n = samples.shape
-    step = max(1, PIECE // max(1, n)) if library_of(samples) == "numpy" else max(1, m)
-    for start in range(0, m, step):
-        yield start, samples[start : start + step, ...]

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastlr.data.dataset import Array, Dataset, Name, check_finite, check_mask, class_names, is_real
+from fastlr.data.dataset import Array, Dataset, Name, check_mask, class_names
+from fastlr.data.finite import check_finite, is_real
 from fastlr.data.label_table import LabelTable
 from fastlr.errors import InputError, shown
 from fastlr.namespace import as_rows, dtype_name, is_lazy, library_of, to_host

@@ -2,37 +2,30 @@
 
 from __future__ import annotations
 
-import inspect
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn import get_config
-from sklearn.metrics import get_scorer, make_scorer
+from sklearn.metrics import get_scorer
 from sklearn.model_selection import check_cv
 from sklearn.utils.metadata_routing import UNUSED, MetadataRouter, MethodMapping, _raise_for_params, process_routing
 
-from fastlr import core
-from fastlr.backends import Backend
 from fastlr.core import Array
 from fastlr.estimators.classifier import LinearClassifier, score_by
 from fastlr.estimators.inputs import Home, backend_for, check_training, is_table
-from fastlr.estimators.logistic_regression import LogisticRegression
+from fastlr.estimators.judge import Judge, best_of, with_all_classes
 from fastlr.estimators.parameters import check_liblinear, given, positive, scale_for, settings_of, warn
 from fastlr.estimators.problem import class_codes, sample_weights
-from fastlr.namespace import library_of
 from fastlr.objectives.network import outputs_for
 from fastlr.solvers import AUTO
 from fastlr.training.checks import whole
 from fastlr.training.placing import is_dask
 from fastlr.training.splits import indices_of
 from fastlr.training.warm_start import fit_each
-
-TIE = 1e-14  # of a score: a smaller difference is rounding
 
 
 class LogisticRegressionCV(LinearClassifier):
@@ -163,8 +156,8 @@ class LogisticRegressionCV(LinearClassifier):
         if not totals.all():
             raise ValueError(f"cv: the samples without fold {totals.argmin() - 1} have no weight; take fewer folds")
         backend, scale = backend_for(self, X), scale_for(self, X)
-        scorer = None if given(self.scoring) in (None, "accuracy") else _with_all_classes(self._get_scorer(), classes)
-        judge = _Judge(scorer, backend, X, y, classes, splits, to_scorer)
+        scorer = None if given(self.scoring) in (None, "accuracy") else with_all_classes(self._get_scorer(), classes)
+        judge = Judge(scorer, backend, X, y, classes, splits, to_scorer)
         outputs = outputs_for(len(classes))
         check_liblinear(self, Cs.max(), outputs)
         scores = np.empty((len(splits), len(Cs)))
@@ -189,7 +182,7 @@ class LogisticRegressionCV(LinearClassifier):
             if scorer is not None:  # in scikit-learn's order
                 for fold, number in np.ndindex(scores.shape):
                     scores[fold, number] = judge(fold, found[number][1 + fold, ...])
-            best, of_folds = _best(scores.mean(axis=0)), [_best(row) for row in scores]
+            best, of_folds = best_of(scores.mean(axis=0)), [best_of(row) for row in scores]
             chosen = [found[number][1 + fold, ...] for fold, number in enumerate(of_folds)]
             both = found[best][0, ...] if self.refit else sum(chosen[1:], chosen[0]) / len(chosen)
             paths = backend.xp.stack([found[number][1:, ...] for number in range(len(Cs))], axis=1)
@@ -259,58 +252,3 @@ class LogisticRegressionCV(LinearClassifier):
 def _show(Cs: NDArray[Any], numbers: Sequence[int], iteration: int, costs: list[float]) -> None:
     said = ", ".join(f"{cost:.6f} for C={Cs[number]:.4g}" for number, cost in zip(numbers, costs, strict=True))
     print(f"iteration {iteration}: cost {said}", file=sys.stderr)
-
-
-def _best(scores: NDArray[Any]) -> int:
-    """Return the number of the best score; of those that differ by rounding, the first."""
-    return int((scores >= scores.max() - TIE * abs(scores.max())).argmax())
-
-
-def _with_all_classes(scorer: Any, classes: NDArray[Any]) -> Any:
-    """Return the scorer with all classes as its labels, where its function takes labels: a fold may lack a class."""
-    function = getattr(scorer, "_score_func", None)
-    takes = () if function is None else inspect.signature(function).parameters
-    if "labels" not in takes:
-        return scorer
-    more = {"labels": classes} | ({"pos_label": classes[-1]} if len(classes) == 2 and "pos_label" in takes else {})
-    return make_scorer(
-        function,
-        greater_is_better=scorer._sign == 1,
-        response_method=scorer._response_method,
-        **more | getattr(scorer, "_kwargs", {}),
-    )
-
-
-@dataclass(frozen=True)
-class _Judge:
-    """What scores a fit on the samples that it was not fitted to."""
-
-    scorer: Any  # None is accuracy
-    backend: Backend
-    X: Array
-    y: NDArray[Any]
-    classes: NDArray[Any]
-    splits: Sequence[tuple[NDArray[Any], ...]]
-    params: Mapping[str, Any]  # of the scorer; what there is for each sample is given for those that are scored
-
-    def accuracy(self, fold: int, predicted: NDArray[Any]) -> float:
-        """Return the accuracy of predicted classes `(m,)` on what a fold left out."""
-        test = self.splits[fold][1]
-        right = self.classes[predicted[test]] == self.y[test]
-        return float(np.average(right, weights=self._params(test).get("sample_weight")))
-
-    def __call__(self, fold: int, parameters: Array) -> float:
-        """Return the score of parameters on what a fold left out."""
-        test = self.splits[fold][1]
-        fitted = LogisticRegression(backend=self.backend.name, device=self.backend.device)
-        fitted.n_features_in_ = self.X.shape[1]
-        fitted.classes_ = self.classes
-        on_host = library_of(self.X) == "numpy"  # as are those of a library that has no backend
-        parameters = self.backend.to_host(parameters) if on_host else parameters
-        fitted.coef_, fitted.intercept_ = parameters[:, :-1], parameters[:, -1]
-        samples = self.X[test] if on_host else core.rows(self.backend.asarray(self.X), self.backend.asarray(test))
-        return score_by(self.scorer, fitted, samples, self.y[test], **self._params(test))
-
-    def _params(self, test: NDArray[Any]) -> dict[str, Any]:
-        m = len(self.y)
-        return {name: np.asarray(v)[test] if np.shape(v)[:1] == (m,) else v for name, v in self.params.items()}

@@ -40,23 +40,42 @@ BLOCK = 2**24  # numbers of samples that are predicted at a time
 class Model:
     """A trained classifier: layers of `W (units, inputs)` and `b (units, 1)`, ReLU between them.
 
-    The last has one unit for two classes, of which it scores the second, or one for each of more.
+    The last layer has one unit for two classes, of which it scores the second, or one for each of more.
+
+    Attributes
+    ----------
+    layers : tuple of Layer
+        Weights and intercepts, in the library of the training data.
+    classes : tuple
+        Names of the classes.
+    scale : float
+        Multiplies the input: 1/255 for `uint8` pixels, 1 for features, unless another was asked for.
+    image_shape : tuple of int or None
+        Height, width, channels; None for features.
+    resample : str or None
+        The filter that resizes pictures.
+    settings : dict or None
+        How it was trained.
+    costs, recorded_at : tuple
+        The cost curve of the training.
+    multi_label : bool
+        Whether a sample has any number of labels, each with a unit of its own.
     """
 
     layers: tuple[Layer, ...]
     classes: tuple[Name, ...]
-    scale: float  # multiplies the input: 1/255 for uint8 pixels, 1 for features, unless another was asked for
-    image_shape: tuple[int, int, int] | None = None  # height, width, channels; None for features
+    scale: float
+    image_shape: tuple[int, int, int] | None = None
     resample: str | None = None
     class_of: Mapping[Name, int] | None = None  # the training data's own class names to indices of `classes`
-    settings: Mapping[str, Any] | None = None  # how it was trained
+    settings: Mapping[str, Any] | None = None
     costs: tuple[float, ...] = ()
     recorded_at: tuple[int, ...] = ()
     # Mean and deviation `(1, n)` of the training set's features, where they were standardized. The first layer has
     # them in it: it takes features as they are.
     moments: tuple[Array, ...] | None = None
     pixels: bool | None = None  # whether the input is uint8; None is what the scale says
-    multi_label: bool = False  # whether a sample has any number of labels, each with a unit of its own
+    multi_label: bool = False
 
     def __eq__(self, other: object) -> bool:
         """Return whether the other is the same model: weights, classes and how it was trained."""

@@ -8,26 +8,24 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from fastlr.backends import Backend, choose_backend
-from fastlr.backends.shared import is_shared, numpy_view, to_library_of
-from fastlr.data.dataset import Dataset, check_finite
+from fastlr.backends import Backend
+from fastlr.data.dataset import Dataset
+from fastlr.data.finite import check_finite
 from fastlr.data.given import matching_set, training_set
 from fastlr.data.placed import Placed
 from fastlr.data.reading import as_dataset
 from fastlr.data.workers import Cluster
 from fastlr.errors import ConvergenceWarning, DivergenceWarning, InputError, shown
 from fastlr.files import check_writable
-from fastlr.model.model import Model
-from fastlr.model.scores import Scoring
-from fastlr.namespace import is_lazy, library_of
-from fastlr.objectives.network import Layer
+from fastlr.namespace import is_lazy
 from fastlr.training.checkpoint import NONE, Checkpoint, digest, digest_of
 from fastlr.training.checks import several
 from fastlr.training.definition import spread
 from fastlr.training.fit import fit
 from fastlr.training.follow import Callback
+from fastlr.training.given import Given, backend_for, in_library_of
 from fastlr.training.placing import cluster_for, in_memory, placed, placed_dataset
 from fastlr.training.run import Run
 from fastlr.training.settings import Candidate, Settings, Target, candidates
@@ -186,29 +184,6 @@ def sweep(
     return train_all(given, target, settings, models, checkpoint, test_costs=test_costs, callback=callback)
 
 
-class Given(NamedTuple):
-    """What a caller gives beside the settings."""
-
-    data: Any
-    labels: Any
-    sample_weight: Any = None
-    missing_label: Any = None
-    test: Any = None
-    folds: Any = None
-    groups: Any = None
-    scoring: Scoring | None = None  # of the folds; None is accuracy in percent alone
-    home: Any = None  # an array in whose library the models are to be, where that is not the data's
-
-    def as_numpy_views(self, target: Target) -> Given:
-        """Return the same with arrays in the CPU's memory as NumPy sees them, unless a backend or device is named."""
-        samples = samples_of(self.data)
-        if not is_shared(samples, target.backend, target.device):
-            return self
-        return self._replace(
-            data=_as_views(self.data), labels=_as_views(self.labels), test=_as_views(self.test), home=samples
-        )
-
-
 def train_all(
     given: Given,
     target: Target,
@@ -225,7 +200,7 @@ def train_all(
         check_writable(_path_of(checkpoint))  # before the data are read
     with cluster_for(given.data, target) as cluster:
         given = given._replace(data=placed(given.data, cluster), labels=in_memory(given.labels))
-        backend = _backend_for(given.data, target)
+        backend = backend_for(given.data, target)
         with backend.scope():
             return _train_all(given, backend, cluster, settings, models, checkpoint, test_costs, callback)
 
@@ -257,23 +232,7 @@ def _train_all(
         runs = [replace(run, train_set=None if isinstance(here.images, Placed) else here) for run in runs]
     seconds = time.perf_counter() - started
     runs = [replace(run, seconds=seconds) for run in runs]
-    return runs if given.home is None else [replace(run, model=_in_library_of(run.model, given.home)) for run in runs]
-
-
-def _as_views(data: Any) -> Any:
-    """Return arrays in the CPU's memory, in a Dataset or a pair too, as NumPy sees them; all else as it is."""
-    if isinstance(data, Dataset):
-        return replace(data, images=_as_views(data.images))
-    if isinstance(data, tuple):
-        return tuple(map(_as_views, data))
-    return numpy_view(data) if is_shared(data) else data
-
-
-def _in_library_of(model: Model, like: Any) -> Model:
-    """Return a model with its arrays in the library of the samples."""
-    layers = tuple(Layer(to_library_of(layer.W, like), to_library_of(layer.b, like)) for layer in model.layers)
-    moments = None if model.moments is None else tuple(to_library_of(values, like) for values in model.moments)
-    return replace(model, layers=layers, moments=moments)
+    return runs if given.home is None else [replace(run, model=in_library_of(run.model, given.home)) for run in runs]
 
 
 def _open(
@@ -307,17 +266,3 @@ def _path_of(checkpoint: Any) -> Path:
     if not isinstance(checkpoint, str | os.PathLike) or not os.fspath(checkpoint):
         raise InputError(f"checkpoint: {shown(checkpoint)}; the name of a file is needed")
     return Path(checkpoint)
-
-
-def _backend_for(data: Any, target: Target) -> Backend:
-    if isinstance(data, str | os.PathLike):
-        raise InputError(f"data: {os.fspath(data)!r} is a path; give fastlr.open_dataset of it, or an array")
-    samples = samples_of(data)
-    host_data = isinstance(data, Dataset | list | tuple) and library_of(samples) == "numpy"
-    like = None if host_data else samples
-    return choose_backend(target.backend, target.device, target.dtype, like=like, precision=target.precision)
-
-
-def samples_of(data: Any) -> Any:
-    """Return the array of samples that a caller gives, in a Dataset or by itself."""
-    return data.images if isinstance(data, Dataset) else data

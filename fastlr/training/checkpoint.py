@@ -23,7 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastlr.backends import Backend
-from fastlr.data.dataset import Dataset, in_pieces
+from fastlr.data.dataset import Dataset
+from fastlr.data.finite import in_pieces
 from fastlr.data.placed import Placed
 from fastlr.errors import InputError, escaped
 from fastlr.files import UnwrittenError, check_writable, whole_file

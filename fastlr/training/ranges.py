@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from fastlr.core import Array
-from fastlr.data.dataset import in_pieces, over_parts
+from fastlr.data.finite import in_pieces, over_parts
 from fastlr.errors import InputError
 from fastlr.namespace import array_namespace, dtype_name
 

@@ -16,7 +16,37 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """A finished training: the model, its cost curve, its accuracies in percent, and what it ran on."""
+    """A finished training: the model, its cost curve, its accuracies in percent, and what it ran on.
+
+    Attributes
+    ----------
+    model : Model
+        The trained classifier.
+    costs, recorded_at : list of float, list of int
+        The cost at each recording, without the l2 term, and the iterations of the recordings.
+    train_accuracy, test_accuracy : float
+        Percent of the samples; None without a test set. For a table of labels the mean over its columns.
+    fold_accuracies, fold_scores : tuple of float, dict
+        Of each fold of a cross-validation, on the samples that it left out.
+    test_costs : list of float or None
+        The cost on the test set at each recording, if it was asked for.
+    converged : bool or None
+        Whether the gradient came down to `tol`; None for gradient descent.
+    warning : str or None
+        What went wrong, and what to try, in a run that diverged.
+    notes : tuple of str
+        What else is worth knowing.
+    seconds : float
+        Time of the whole call.
+    form, solver, backend, device, dtype, precision, logits : str
+        What was used; `logits` are "kept" in memory or "recomputed" in each pass.
+    n_train, n_test, n_features : int
+        Samples and features.
+    layers, seed : tuple of int, int
+        Units of the hidden layers, and the seed of their initial weights.
+    train_set, test_set : Dataset or None
+        The data.
+    """
 
     model: Model
     costs: list[float]
@@ -32,16 +62,16 @@ class Run:
     n_train: int
     n_test: int
     n_features: int
-    layers: tuple[int, ...] = ()  # the units of the hidden layers
+    layers: tuple[int, ...] = ()
     seed: int = 0
     solver: str = "gd"
-    logits: str = "kept"  # or "recomputed" in each pass, where they and the data do not fit into the memory
-    converged: bool | None = None  # whether the gradient came down to `tol`; None where the solver does not look
-    fold_accuracies: tuple[float, ...] = ()  # of cross-validation, each on the samples that its fold left out
-    fold_scores: dict[str, tuple[float, ...]] = field(default_factory=dict)  # the same by the scores asked for
-    test_costs: list[float] | None = None  # on the test set, beside `costs`, where they were asked for
-    warning: str | None = None  # what went wrong and what to try, where a run diverged
-    notes: tuple[str, ...] = ()  # what else is worth knowing, a line each
+    logits: str = "kept"
+    converged: bool | None = None
+    fold_accuracies: tuple[float, ...] = ()
+    fold_scores: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    test_costs: list[float] | None = None
+    warning: str | None = None
+    notes: tuple[str, ...] = ()
     train_set: Dataset | None = field(default=None, repr=False, compare=False)
     test_set: Dataset | None = field(default=None, repr=False, compare=False)
 

@@ -18,10 +18,11 @@ from fastlr.model.model import Model
 from fastlr.model.scores import Scoring, check_scoring, interval
 from fastlr.namespace import compared, same_values, to_host
 from fastlr.solvers import AUTO, GD
-from fastlr.training.api import Given, train_all
+from fastlr.training.api import train_all
 from fastlr.training.checks import several
 from fastlr.training.definition import spread
 from fastlr.training.follow import Callback
+from fastlr.training.given import Given
 from fastlr.training.placing import cluster_for, in_memory, placed
 from fastlr.training.run import Run, best_of
 from fastlr.training.settings import Candidate, PathSettings, Target, candidates
@@ -33,13 +34,29 @@ PERCENT = 100
 
 @dataclass(frozen=True, eq=False)
 class RegularizationPath:
-    """A run for each l2, all on the training samples; what they were judged by; and the model that is left."""
+    """A run for each l2, all on the training samples; their scores; and the final model.
+
+    Attributes
+    ----------
+    runs : list of Run
+        One for each l2.
+    scoring : Scoring
+        What they were judged by.
+    scores : dict of arrays (values, folds)
+        By the names of the scores; empty without folds or validation set.
+    chosen : int
+        The number of the value that was taken.
+    final : Run or None
+        The run of the final model; None if none was asked for.
+    validation : Dataset or None
+        The validation set.
+    """
 
     runs: list[Run]
     scoring: Scoring
-    scores: dict[str, NDArray[np.float64]]  # by name, (values, folds); empty without folds or validation set
-    chosen: int  # the number of the value that is taken
-    final: Run | None  # None where no model was asked for
+    scores: dict[str, NDArray[np.float64]]
+    chosen: int
+    final: Run | None
     validation: Dataset | None = None
 
     def __eq__(self, other: object) -> bool:
