@@ -173,6 +173,7 @@ def test_the_python_of_a_page_runs(page, tmp_path, monkeypatch, registries):
     if page == "docs/getting-started.md":  # a folder without splits
         shutil.rmtree(tmp_path / "photos")
         write_folder(tmp_path / "photos", *draw_images(48, 16), names=("airplane", "bike"))
+        shutil.copy(tmp_path / "photos" / "bike" / "picture_001.png", tmp_path / "photos" / "bike" / "c.jpg")
     monkeypatch.chdir(tmp_path)
     run_blocks(page, monkeypatch, compare=not page.startswith("docs/tutorials"))
 

@@ -85,7 +85,7 @@ def test_labels_that_are_not_known(tmp_path, fastlr_command, refused, kind, miss
     data = open_dataset(file, missing_label=missing)
     np.testing.assert_array_equal(data.known, WITH_GAPS >= 0)
     np.testing.assert_array_equal(data.labels[data.known], Y[data.known])
-    refused("train", file, says=(f"missing_label={labels[WITH_GAPS < 0][0]} leaves such labels out",))
+    refused("train", file, says=(f"missing_label={missing} (--missing-label {missing}) leaves such labels out",))
     model = tmp_path / "m.safetensors"
     options = ("--missing-label", str(missing))
     done = fastlr_command("train", file, *options, "--solver", "auto", "--l2", "1e-2", "--model", model, "-q")
@@ -99,13 +99,21 @@ def test_labels_that_are_not_known(tmp_path, fastlr_command, refused, kind, miss
 
 def test_converting_keeps_what_is_not_known(tmp_path, fastlr_command, refused):
     np.savez(tmp_path / "x.npz", X=X, y=WITH_GAPS)
-    for name in ("y.npz", "y.h5"):
-        done = fastlr_command("convert", tmp_path / "x.npz", tmp_path / name, "--missing-label", "-1")
-        assert done.status == 0, done.err
-        kept = open_dataset(tmp_path / name, missing_label=-1)
-        np.testing.assert_array_equal(kept.labels_with(-1), WITH_GAPS)
+    np.savez(tmp_path / "nan.npz", X=X, y=np.where(WITH_GAPS < 0, np.nan, WITH_GAPS))
+    for source, missing in (("x.npz", "-1"), ("nan.npz", "nan")):
+        for name in ("y.npz", "y.h5"):
+            done = fastlr_command("convert", tmp_path / source, tmp_path / name, "--missing-label", missing)
+            assert done.status == 0, done.err
+            kept = open_dataset(tmp_path / name, missing_label=float(missing))
+            np.testing.assert_array_equal(kept.labels_with(-1), WITH_GAPS)
     np.savez(tmp_path / "one.npz", X=X, y=Y[:, 0])
-    refused("train", tmp_path / "one.npz", "--missing-label", "-1", says=("one.npz are no table; leave it out",))
+    refused(
+        "train",
+        tmp_path / "one.npz",
+        "--missing-label",
+        "-1",
+        says=("one.npz has one label for each sample, no table; remove",),
+    )
 
 
 def test_shards_with_tables_of_two_widths(tmp_path, refused):
@@ -153,7 +161,7 @@ def test_train_evaluate_and_probe(fastlr_command, files, tmp_path):
     model = tmp_path / "m.safetensors"
     trained = fastlr_command("train", train, "--test", test, "--solver", "auto", "--l2", "1e-2", "--model", model)
     assert trained.status == 0
-    assert "classes sun, rain, wind, fog" in trained.out
+    assert "labels sun, rain, wind, fog" in trained.out
     run = fastlr.train(X[:150], Y[:150], test=(X[150:], Y[150:]), solver="auto", l2=1e-2)
     assert f"test accuracy: {run.test_accuracy} % of 50 samples" in trained.out
     found = json.loads(fastlr_command("evaluate", model, test, "--json").out)
@@ -183,7 +191,7 @@ def test_what_is_not_there_for_tables(refused, files, tmp_path, fastlr_command):
     np.savez(few, X=X, y=Y, classes=NAMES[:2])
     model = tmp_path / "m.safetensors"
     assert fastlr_command("train", train, "--iterations", 2, "--model", model, "-q").status == 0
-    refused("train", train, "--missing-label", "5", says=("missing_label: 5.0; -1 or NaN is needed",))
+    refused("train", train, "--missing-label", "5", says=("missing_label: 5; -1 or NaN is needed",))
     refused("evaluate", model, three, says=("its table of labels has 3 columns", "4"))
     np.savez(tmp_path / "other.npz", X=X, y=Y, classes=NAMES[::-1])
     refused(
@@ -196,3 +204,44 @@ def test_what_is_not_there_for_tables(refused, files, tmp_path, fastlr_command):
     refused("evaluate", tmp_path / "one.safetensors", test, says=("has a table of labels, but", "one label for each"))
     with pytest.raises(fastlr.InputError, match="scores_by_label: the model has one label for each sample"):
         run.model.scores_by_label((X, Y[:, 0]), "f1")
+
+
+def test_no_label_is_known(fastlr_command, files, tmp_path):
+    """What is not defined is null in JSON and said to be so."""
+    train, _ = files
+    none, model = tmp_path / "none.npz", tmp_path / "m.safetensors"
+    np.savez(none, X=X[:20], y=np.full_like(Y[:20], -1), classes=NAMES)
+    options = ("--test", none, "--missing-label", "-1", "--iterations", 5)
+    assert fastlr_command("train", train, *options, "--json", "--model", model).json["test_accuracy"] is None
+    assert (
+        "test accuracy: not defined, no label is known, of 20 samples" in fastlr_command("train", train, *options).out
+    )
+    swept = fastlr_command("sweep", train, "--lr", "0.1,0.01", *options, "--json").json
+    assert [run["test_accuracy"] for run in swept["runs"]] == [None, None]
+    judged = fastlr_command("evaluate", model, none, "--missing-label", "-1", "--json").json
+    assert judged["accuracy"] is None
+    assert set(judged["scores"].values()) == {None}
+
+
+def test_tables_without_columns_and_other_wrong_ones(refused, tmp_path):
+    np.savez(tmp_path / "zero.npz", X=X, y=Y[:, :0])
+    np.savez(tmp_path / "deep.npz", X=X, y=Y[..., np.newaxis])
+    np.savez(tmp_path / "column.npz", X=X, y=np.where(np.arange(4) == 1, -1, Y))
+    for command in ("train", "sweep", "probe"):
+        refused(command, tmp_path / "zero.npz", says=("the table of labels has no columns; one or more are needed",))
+    refused("train", tmp_path / "deep.npz", "--missing-label", "-1", says=("labels have shape (200, 4, 1)",))
+    says = ("column.npz: the samples have no known label of weight above 0 in column 1; leave the column out",)
+    refused("train", tmp_path / "column.npz", "--missing-label", "-1", says=says)
+    refused("train", tmp_path / "column.npz", "--missing-label", "7", says=("missing_label: 7; -1 or NaN is needed",))
+    with pytest.raises(fastlr.InputError, match="has no columns"):
+        fastlr.path(X, Y[:, :0])
+
+
+def test_what_is_refused_leaves_no_report_folder(refused, files, tmp_path):
+    train, _ = files
+    before = sorted(tmp_path.iterdir())
+    for command, given in (("train", ()), ("sweep", ()), ("probe", ()), ("evaluate", (train,))):
+        refused(
+            command, tmp_path / "nothing", *given, "--report", tmp_path / "a" / "report", says=("nothing: no such",)
+        )
+    assert sorted(tmp_path.iterdir()) == before

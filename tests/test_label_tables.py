@@ -183,7 +183,7 @@ def test_columns_of_one_value_are_said():
     ("given", "settings", "says"),
     [
         (Y * 2, {}, "row 0 holds 2 in column"),
-        (np.where(Y == 1, -1, Y), {}, "missing_label=-1 leaves such labels out"),
+        (np.where(Y == 1, -1, Y), {}, r"missing_label=-1 \(--missing-label -1\) leaves such labels out"),
         (Y.astype(str), {}, "zeros and ones are needed"),
         (Y[:10], {}, "10 rows of labels for 200 samples"),
         (Y, {"missing_label": 7}, "missing_label: 7; -1 or NaN is needed"),

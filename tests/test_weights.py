@@ -182,7 +182,7 @@ def test_a_checkpoint_knows_the_weights(tmp_path):
         ({"class_weight": {0: -1}}, "class weight of 0: -1"),
         ({"class_weight": {1: 2.0, "1": 5.0}}, "name a class twice"),
         ({"class_weight": {0: 0, 1: 0}}, "class weight: all are 0"),
-        ({"missing_label": -1}, "missing_label: -1, but the labels of data are no table"),
+        ({"missing_label": -1}, "missing_label: -1, but data has one label for each sample, no table"),
     ],
 )
 def test_weights_that_cannot_be_used_are_said(given, says):
@@ -198,8 +198,12 @@ def test_weights_that_cannot_be_used_are_said(given, says):
         (TABLE, {"test": (TABLE_X, TABLE[:, 0])}, "both must be tables of labels, or neither"),
         (TABLE, {"test": (TABLE_X, TABLE[:, :3])}, "its table of labels has 3 columns, that of the training data 4"),
         (TABLE, {"missing_label": 2}, "missing_label: 2; -1 or NaN is needed"),
-        (TABLE - 1, {}, "row 0 holds -1 in column .; .*missing_label=-1 leaves such labels out"),
-        (np.full_like(TABLE, -1), {"missing_label": -1}, "weights: the samples have none for column 0 of the labels"),
+        (TABLE - 1, {}, "row 0 holds -1 in column .; .*missing_label=-1 .* leaves such labels out"),
+        (
+            np.full_like(TABLE, -1),
+            {"missing_label": -1},
+            "data: the samples have no known label of weight above 0 in column 0",
+        ),
     ],
 )
 def test_tables_that_cannot_be_used_are_said(labels, given, says):

@@ -47,7 +47,7 @@ def convert(
         check_finite(part.source, part.rows)
         parts[split] = part.aligned(first.classes, first.class_of)
     with whole_file(out) as beside:
-        writer(beside, parts)
+        writer(beside, parts, -1 if missing_label is None else missing_label)
     for split, part in parts.items():
         print_skipped(part.skipped)
         if not quiet:

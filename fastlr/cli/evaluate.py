@@ -96,7 +96,7 @@ def _evaluate_table(
     model: Model, samples: Dataset, given: dict[str, Any], page: Path | None, as_json: bool, quiet: bool
 ) -> None:
     """Print the scores of a model of many labels, their means, and those of each label."""
-    from fastlr.cli.render.tables import print_label_scores
+    from fastlr.cli.render.tables import in_percent, print_label_scores
     from fastlr.model.scores import plain
 
     results = model.label_results(samples)
@@ -105,7 +105,7 @@ def _evaluate_table(
                             "scores": plain(results.means), "label_scores": plain(results.each),
                             "skipped": len(samples.skipped), "report": page and str(page)})  # fmt: skip
     if not (as_json and quiet):
-        say(f"accuracy: {results.accuracy} % of {len(samples)} samples, each label by itself", as_json)
+        say(f"accuracy: {in_percent(results.accuracy)} of {len(samples)} samples, each label by itself", as_json)
     if not quiet:
         print_label_scores(model.classes, results.means, results.each, as_json)
         if page is not None:

@@ -64,13 +64,13 @@ def read(path: Path, split: str | None, pictures: Pictures) -> Dataset:
     return replace(data, weights=weights)
 
 
-def write(path: Path, parts: dict[str, Dataset]) -> None:
+def write(path: Path, parts: dict[str, Dataset], missing_label: float = -1) -> None:
     """Write datasets by split in the layout that `read` takes; the key "" stands for an undivided one."""
     arrays: dict[str, NDArray[Any]] = {"classes": np.array(next(iter(parts.values())).classes)}
     for split, data in parts.items():
         prefix = TEST if split == "test" else ""
         samples, labels = (SAMPLES[0], LABELS[0]) if data.images.dtype == np.uint8 else (SAMPLES[1], LABELS[1])
-        arrays |= {prefix + samples: data.images, prefix + labels: data.labels_with(-1)}
+        arrays |= {prefix + samples: data.images, prefix + labels: data.labels_with(missing_label)}
         if data.weights is not None:
             arrays[prefix + WEIGHTS] = data.weights
     with path.open("wb") as file:  # an open file, or NumPy would add its suffix to the name

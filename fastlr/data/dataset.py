@@ -85,6 +85,13 @@ class Dataset:
         """Return whether the other has the same samples, labels and names."""
         return isinstance(other, Dataset) and same_values(compared(self), compared(other))
 
+    def __repr__(self) -> str:
+        """Return a summary in one line."""
+        many = "labels" if self.is_table else "classes"
+        return (
+            f"Dataset({len(self)} samples of {self.n_features} features, {len(self.classes)} {many}, {self.source!r})"
+        )
+
     def __len__(self) -> int:
         """Return m, the number of samples."""
         return len(self.labels)

@@ -60,7 +60,7 @@ def read(path: Path, split: str | None, pictures: Pictures) -> Dataset:
     return from_arrays(str(path), samples, labels, classes, missing_label=pictures.missing_label)
 
 
-def write(path: Path, parts: dict[str, Dataset]) -> None:
+def write(path: Path, parts: dict[str, Dataset], missing_label: float = -1) -> None:
     """Write datasets by split in the layout that `read` takes; the key "" stands for an undivided one."""
     import h5py
 
@@ -70,7 +70,7 @@ def write(path: Path, parts: dict[str, Dataset]) -> None:
             for split, data in parts.items():
                 samples, labels = (f"{split}_set_x", f"{split}_set_y") if split else ("images", "labels")
                 file.create_dataset(samples, data=data.images, track_times=False)
-                file.create_dataset(labels, data=data.labels_with(-1), track_times=False)
+                file.create_dataset(labels, data=data.labels_with(missing_label), track_times=False)
             classes = next(iter(parts.values())).classes
             names = np.array([str(name).encode("utf-8", "surrogateescape") for name in classes], dtype=bytes)
             file.create_dataset(CLASSES, data=names, track_times=False)

@@ -28,7 +28,11 @@ class LabelTable:
         Raises InputError, which names the first label that is none of these.
         """
         if missing is not None and missing != -1 and not _is_nan(missing):
-            raise InputError(f"missing_label: {shown(missing)}; {MISSING} is needed, or None where all are known")
+            raise InputError(
+                f"missing_label: {plain_number(missing)}; {MISSING} is needed; leave it out if all are known"
+            )
+        if labels.shape[1] == 0:
+            raise InputError(f"{name}: the table of labels has no columns; one or more are needed")
         if labels.dtype.kind not in "biuf":
             raise InputError(f"{name}: the table of labels is {labels.dtype}; zeros and ones are needed")
         unknown = None
@@ -40,9 +44,12 @@ class LabelTable:
         if wrong.any():
             row, column = np.argwhere(wrong)[0]
             value = labels[row, column]
-            hint = f"; missing_label={value} leaves such labels out" if value == -1 or _is_nan(value) else ""
+            marks = missing is None and (value == -1 or _is_nan(value))
+            number = plain_number(value)
+            hint = f"; missing_label={number} (--missing-label {number}) leaves such labels out" if marks else ""
             raise InputError(
-                f"{name}: row {row} holds {value} in column {column}; a table of labels holds zeros and ones{hint}"
+                f"{name}: row {row} holds {value} in column {column}; a table of labels holds "
+                f"{'zeros and ones' if missing is None else f'zeros, ones and {plain_number(missing)}'}{hint}"
             )
         if unknown is None or not unknown.any():
             return cls(labels.astype(np.int8))
@@ -70,6 +77,11 @@ class LabelTable:
         ones = (self.codes * known).sum(axis=0, dtype=np.int64)
         found: list[int] = np.flatnonzero(known.any(axis=0) & ((ones == 0) | (ones == known.sum(axis=0)))).tolist()
         return found
+
+
+def plain_number(value: Any) -> str:
+    """Return a number without the zeros behind its point: -1 for -1.0."""
+    return f"{value:g}" if isinstance(value, int | float | np.number) else shown(value)
 
 
 def _is_nan(value: Any) -> bool:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fastlr.data.dataset import Array, Dataset, Name, check_mask, class_names
 from fastlr.data.finite import check_finite, is_real
-from fastlr.data.label_table import LabelTable
+from fastlr.data.label_table import LabelTable, plain_number
 from fastlr.errors import InputError, shown
 from fastlr.namespace import as_rows, dtype_name, is_lazy, library_of, to_host
 
@@ -50,7 +50,8 @@ def from_arrays(
         labels = labels.reshape(-1)  # the tutorials keep labels as (1, m)
     if labels.ndim == 2 and labels.shape[0] == samples.shape[0]:
         return _with_table(source, samples, LabelTable.of(f"{source}: labels", labels, missing_label), names)
-    refuse_missing(source, missing_label)
+    if labels.ndim == 1:
+        refuse_missing(source, missing_label)
     if labels.ndim != 1:
         raise InputError(f"{source}: labels have shape {labels.shape}; one number or name for each sample is needed")
     if samples.ndim not in (2, 3, 4) or 0 in samples.shape:
@@ -100,7 +101,8 @@ def refuse_missing(source: str, missing_label: Any) -> None:
     """Raise InputError if a label of a table may be missing, but there is one label for each sample."""
     if missing_label is not None:
         raise InputError(
-            f"missing_label: {shown(missing_label)}, but the labels of {source} are no table; leave it out"
+            f"missing_label: {plain_number(missing_label)}, but {source} has one label for each sample, no table; "
+            "remove the samples whose label is not known, and leave missing_label out"
         )
 
 

@@ -68,14 +68,18 @@ def report_on_model(model: Model, data: Dataset, path: str | os.PathLike[str]) -
 
 
 def check_folder(path: str | os.PathLike[str], option: str, inputs: Iterable[Path | None] = ()) -> Path:
-    """Make the folder of a report, or say why it cannot be; ask before long work, not after it."""
+    """Return the folder of a report, or say why it cannot be made; ask before long work. It is left as it was."""
     folder = Path(path)
+    new = [one for one in (folder, *folder.parents) if not os.path.lexists(one)]
     for given in inputs:
         # Its pictures could take the place of others, and would be read as data the next time.
         if given is not None and Path(os.path.realpath(given)) in Path(os.path.realpath(folder)).parents:
             raise InputError(f"{folder}: lies within {given}, which is read; give another folder with {option}")
     make_folder(folder, option)
     check_writable(folder / PAGE, inputs)
+    with contextlib.suppress(OSError):
+        for one in new:
+            one.rmdir()
     return folder
 
 
@@ -84,6 +88,7 @@ def _write(subject: Subject, folder: Path) -> Path:
     from fastlr.reporting.sections import whole_page
 
     text, figures = whole_page(subject)
+    make_folder(folder, "report")
     page = folder / PAGE
     ours = _is_ours(page)
     with contextlib.ExitStack() as files:  # which take their places when all are written, the page last

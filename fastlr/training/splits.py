@@ -34,9 +34,8 @@ def assign(labels: NDArray[np.int64], folds: Any, seed: int) -> NDArray[np.int64
     count = whole("folds", folds, 2)
     classes, sizes = np.unique(labels, return_counts=True)
     if count > sizes.min():
-        raise InputError(
-            f"folds: {count}, but the smallest class has {sizes.min()} samples; take at most as many folds"
-        )
+        there = f"the smallest class has {sizes.min()}" if len(sizes) > 1 else f"there are {sizes.min()}"
+        raise InputError(f"folds: {count}, but {there} samples; take at most as many folds")
     order = np.random.RandomState(seed).permutation(len(labels))
     fold = np.empty(len(labels), dtype=np.int64)
     start = 0

@@ -54,10 +54,11 @@ def weightings_of(
         number = int(totals.argmin())
         split, column = divmod(number, len(each))
         where = f"what fold {split - 1} trains on has" if split else "the samples have"
-        raise InputError(
-            f"weights: {where} none{f' for column {column} of the labels' if len(each) > 1 else ''}; "
-            "some samples must count"
-        )
+        if len(each) > 1:
+            raise InputError(
+                f"{data.source}: {where} no known label of weight above 0 in column {column}; leave the column out"
+            )
+        raise InputError(f"weights: {where} none; some samples must count")
     values *= len(data) / totals
     of = np.arange(models * columns) if len(each) == columns else np.repeat(np.arange(models), columns)
     return Weightings(values, of, column_of)

@@ -30,7 +30,7 @@ def summary(data: Dataset, found: RegularizationPath, results: dict[str, Any], a
         for name, score in results["test_scores"].items():
             low, high = results["test_intervals"][name]
             if score is None:
-                lines.append(f"test {name.replace('_', ' ')}: not defined on {results['n_test']} samples of one class")
+                lines.append(f"test {name.replace('_', ' ')}: not defined on these {results['n_test']} samples")
                 continue
             of = f"of {results['n_test']} samples, 95 % interval {_value(name, low)} to {_value(name, high)}"
             lines.append(f"test {name.replace('_', ' ')}: {_value(name, score)} {of}")

@@ -101,4 +101,4 @@ def _line(iteration: int, costs: list[float]) -> str:
 
 
 def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f} %"
+    return "-" if value is None or math.isnan(value) else f"{value:.2f} %"

@@ -20,24 +20,30 @@ LONGEST = 30  # columns that a class's name may take in a list of them
 BAR = 20  # columns of a probability of 1
 
 
+def in_percent(value: float) -> str:
+    """Return an accuracy in percent; that of a table in which no label is known is not defined."""
+    return "not defined, no label is known," if math.isnan(value) else f"{value} %"
+
+
 def summary(data: Dataset, run: Run, as_json: bool = False) -> str:
     """Return what was trained on what, in how long, and how well it does, in lines of 80 columns at the most."""
     stream = sys.stderr if as_json else sys.stdout
     count = f": {run.n_train} samples of {run.n_features} features"
     source = shown(data.source, WIDTH - len(count), stream) + count
-    classes = listed("classes", [shown(name, LONGEST, stream) for name in run.model.classes], WIDTH)
+    many = "labels" if run.model.multi_label else "classes"
+    classes = listed(many, [shown(name, LONGEST, stream) for name in run.model.classes], WIDTH)
     together = f"{source}; {classes[0]}"
     tf32 = "" if run.precision == "full" else f" with {run.precision} products"
     lines = [
         f"trained in {run.seconds:.2f} s ({run.backend} on {run.device}, {run.dtype}{tf32}, {run.form} form)",
         *([] if run.solver == "gd" else [f"{run.solver}: {run.recorded_at[-1]} iterations"]),
         *([] if run.logits == "kept" else ["logits recomputed in each pass over the data, see FASTLR_MEMORY"]),
-        f"train accuracy: {run.train_accuracy} %",
+        f"train accuracy: {in_percent(run.train_accuracy)}",
     ]
     if run.layers:
         lines.insert(0, f"hidden layers of {', '.join(map(str, run.layers))} units, drawn from seed {run.seed}")
     if run.test_accuracy is not None:
-        lines.append(f"test accuracy: {run.test_accuracy} % of {run.n_test} samples")
+        lines.append(f"test accuracy: {in_percent(run.test_accuracy)} of {run.n_test} samples")
     lines += [f"note: {note}" for note in run.notes]
     wrapped = [
         part for line in lines for part in textwrap.wrap(line, WIDTH, subsequent_indent="  ", break_on_hyphens=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import shutil
 import sys
@@ -104,8 +105,16 @@ def print_timings(machine: dict[str, Any], rows: list[dict[str, Any]], as_json: 
 
 
 def print_json(value: Any) -> None:
-    """Print one JSON value on standard output."""
-    print(json.dumps(value, allow_nan=False))
+    """Print one JSON value on standard output; a number that is not defined, NaN, is null."""
+    print(json.dumps(_defined(value), allow_nan=False))
+
+
+def _defined(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _defined(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_defined(one) for one in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def say(text: str, as_json: bool) -> None:
