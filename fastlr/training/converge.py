@@ -152,7 +152,7 @@ def findings(path: Convergence, separates: bool, tol: float) -> list[str]:
     if not path.norm <= tol and path.stalled:
         words = (
             f"the rounding of the dtype ends it: the gradient's norm is {path.norm:.1e}, tol is {tol:.1e}; "
-            "take a larger tol, or float64"
+            "take a larger tol, or float64 instead of float32"
         )
         said.append(words if path.norm > FAR else RoundingNote(words))
     elif not path.norm <= tol:
