@@ -29,36 +29,8 @@ def files(tmp_path):
     return tmp_path / "train.npz", tmp_path / "test.npz"
 
 
-@pytest.mark.parametrize("suffix", ["npz", "npy", "safetensors", "h5"])
-def test_readers_take_a_table(tmp_path, suffix):
-    file = tmp_path / f"x.{suffix}"
-    if suffix == "npz":
-        np.savez(file, X=X, y=Y)
-    elif suffix == "npy":
-        np.save(file, X)
-        np.save(tmp_path / "y.npy", Y)
-    elif suffix == "h5":
-        import h5py
-
-        with h5py.File(file, "w") as there:
-            there["images"], there["labels"] = X, Y
-    else:
-        from safetensors.numpy import save_file
-
-        save_file({"X": X, "y": Y}, file)
-    data = open_dataset(file)
-    assert data.is_table
-    np.testing.assert_array_equal(data.labels, Y)
-    assert data.classes == (0, 1, 2, 3)
-
-
-WITH_GAPS = np.where(np.random.default_rng(1).random(Y.shape) < 0.2, -1, Y)
-
-
-@pytest.mark.parametrize("kind", ["npz", "npy", "safetensors", "h5", "shards", "shards of npz"])
-@pytest.mark.parametrize("missing", [-1, np.nan])
-def test_labels_that_are_not_known(tmp_path, fastlr_command, refused, kind, missing):
-    labels = np.where(WITH_GAPS < 0, missing, WITH_GAPS)
+def write_table(tmp_path, kind, labels):
+    """Write the samples with a table of labels in a format, and return where they are."""
     file = tmp_path / f"x.{kind}"
     if kind == "npz":
         np.savez(file, X=X, y=labels)
@@ -82,6 +54,26 @@ def test_labels_that_are_not_known(tmp_path, fastlr_command, refused, kind, miss
                 np.save(file / f"part-{number}.labels.npy", labels[rows])
             else:
                 np.savez(file / f"part-{number}.npz", X=X[rows], y=labels[rows])
+    return file
+
+
+@pytest.mark.parametrize("suffix", ["npz", "npy", "safetensors", "h5"])
+def test_readers_take_a_table(tmp_path, suffix):
+    file = write_table(tmp_path, suffix, Y)
+    data = open_dataset(file)
+    assert data.is_table
+    np.testing.assert_array_equal(data.labels, Y)
+    assert data.classes == (0, 1, 2, 3)
+
+
+WITH_GAPS = np.where(np.random.default_rng(1).random(Y.shape) < 0.2, -1, Y)
+
+
+@pytest.mark.parametrize("kind", ["npz", "npy", "safetensors", "h5", "shards", "shards of npz"])
+@pytest.mark.parametrize("missing", [-1, np.nan])
+def test_labels_that_are_not_known(tmp_path, fastlr_command, refused, kind, missing):
+    labels = np.where(WITH_GAPS < 0, missing, WITH_GAPS)
+    file = write_table(tmp_path, kind, labels)
     data = open_dataset(file, missing_label=missing)
     np.testing.assert_array_equal(data.known, WITH_GAPS >= 0)
     np.testing.assert_array_equal(data.labels[data.known], Y[data.known])
