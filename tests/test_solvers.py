@@ -320,3 +320,34 @@ def test_auto_follows_descent_where_nothing_else_can():
 )
 def test_the_choice_is_by_counted_work(shape, expected):
     assert choose_solver_and_form("auto", "auto", shape, choose_backend("numba").costs) == expected
+
+
+@pytest.mark.parametrize("solver", ["lbfgs", "newton-cg"])
+def test_steep_features_in_float32_reach_the_minimum_of_float64(solver):
+    """Variances from 1 to 2e-6, which float32 still tells from nothing, and an l2 that is too small to matter."""
+    rng = np.random.default_rng(0)
+    deviation = np.geomspace(1, 1.4e-3, 64)
+    turn, _ = np.linalg.qr(rng.normal(size=(64, 64)))
+    plain = rng.normal(size=(20_000, 64)) * deviation
+    weights = rng.normal(size=(64, 10)) / deviation[:, None] / 8
+    y = (plain @ weights + rng.gumbel(size=(20_000, 10))).argmax(axis=1)
+    X = (plain @ turn).astype(np.float32)
+    more = {"solver": solver, "l2": 1e-9, "form": "primal"}
+    single = fastlr.train(X, y, dtype="float32", tol=1e-3, **more)
+    double = fastlr.train(X.astype(float), y, tol=1e-6, **more)
+    assert single.costs[-1] == pytest.approx(double.costs[-1], rel=2e-5)
+
+
+def test_an_eigenvalue_that_rounding_hides_is_negative():
+    rng = np.random.default_rng(0)
+    A = rng.normal(size=(5000, 20)).astype(np.float32) * np.float32(0.01)
+    X = np.concatenate([A, A, 1 + rng.normal(size=(5000, 1)).astype(np.float32)], axis=1)  # 20 directions have nothing
+    mean = X.mean(axis=0, keepdims=True)
+    for centred in (False, True):
+        _, eigenvalues = preconditioner.eigen(X.T @ X / np.float32(5000), mean, None, centred)
+        np.testing.assert_array_equal(eigenvalues < 0, np.arange(41) < 20)
+        one = np.ones((1, 1, 1), np.float32)
+        for l2, hidden in ((0, eigenvalues[-1]), (1, 1)):  # the largest stands for them without l2, else l2 alone
+            found = preconditioner.curvatures(eigenvalues, one, one * np.float32(l2))[0, 0]
+            np.testing.assert_allclose(found[:20], hidden, rtol=1e-4)
+            np.testing.assert_allclose(found[20:], eigenvalues[20:] + l2, rtol=1e-4)

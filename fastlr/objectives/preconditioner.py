@@ -20,6 +20,7 @@ LEAST = 1e-6  # curvature
 PASSES = 150  # over the data, that knowing the covariance is thought to save
 EIGEN = 10  # n³ operations that its eigenvectors take
 ENOUGH = 8  # samples for each feature, from which the covariance is known well enough, but for rare features
+ULPS = 4  # of the largest eigenvalue, to which the others are known
 CHEAP = 8  # products with the second derivatives, for the price of which more samples are looked at
 
 
@@ -58,10 +59,11 @@ class Preconditioner(NamedTuple):
 def eigen(
     square: Array, mean: Array, standardized: tuple[Array, Array] | None, centred: bool
 ) -> tuple[Array, Array]:  # fmt: skip
-    """Return the eigenvectors and eigenvalues of the features' covariance, the latter at least its rounding.
+    """Return the eigenvectors and eigenvalues of the features' covariance.
 
-    It is made of the mean of x xᵀ (n, n) and that of x (1, n). Where it is not centred, it is the second moments. Mean
-    and deviation, where there are any, standardize the features.
+    An eigenvalue that rounding hides is given as −r, where r is about as large as the rounding. The covariance is made
+    of the mean of x xᵀ (n, n) and that of x (1, n). Where it is not centred, it is the second moments. Mean and
+    deviation, where there are any, standardize the features.
     """
     xp = array_namespace(square)
     given, deviation = standardized or (xp.zeros_like(mean), xp.ones_like(mean))
@@ -70,7 +72,9 @@ def eigen(
     eigenvalues, V = xp.linalg.eigh(covariance)
     largest = xp.max(eigenvalues)
     largest = xp.where(largest > 0, largest, xp.ones_like(largest))
-    return V, xp.maximum(eigenvalues, core.rounding(V.dtype) * largest)
+    # A covariance has no negative eigenvalue: one that was found says how much the subtraction of the mean rounds.
+    rounding = xp.maximum(ULPS * xp.finfo(V.dtype).eps * largest, -2 * xp.min(eigenvalues))
+    return V, xp.where(eigenvalues > rounding, eigenvalues, -rounding)
 
 
 def curvatures(eigenvalues: Array, c: Array, l2: Array) -> Array:
@@ -80,9 +84,9 @@ def curvatures(eigenvalues: Array, c: Array, l2: Array) -> Array:
     largest stands for it there, so that what rounding brings of the gradient does not grow.
     """
     xp = array_namespace(eigenvalues)
-    all_rounding = eigenvalues <= xp.min(eigenvalues)
-    lost = l2 < c * xp.finfo(eigenvalues.dtype).eps * xp.max(eigenvalues)
-    return c * xp.where(all_rounding & lost, xp.max(eigenvalues), eigenvalues) + l2
+    largest = xp.max(eigenvalues)
+    without_l2 = l2 < c * xp.finfo(eigenvalues.dtype).eps * largest
+    return c * xp.where(without_l2 & (eigenvalues < 0), largest, xp.abs(eigenvalues)) + l2
 
 
 def every(n: int, m: int, units: int) -> int:

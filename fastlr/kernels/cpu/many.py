@@ -152,12 +152,12 @@ def _curvatures(A: Any, w: Any, eigenvalues: Any, l2: float, curvatures: Any) ->
         for i in range(m):
             c += A[u, i] * (1 - A[u, i]) * (w[i] if w.shape[0] > 0 else 1.0)
     c = max(c / (units * m), LEAST)
-    largest = lowest = eigenvalues[0]
+    largest = eigenvalues[0]
     for j in range(n):
-        largest, lowest = max(largest, eigenvalues[j]), min(lowest, eigenvalues[j])
-    lost = l2 < c * np.finfo(eigenvalues.dtype).eps * largest
+        largest = max(largest, eigenvalues[j])
+    without_l2 = l2 < c * np.finfo(eigenvalues.dtype).eps * largest
     for j in range(n):
-        curvatures[j] = c * (largest if lost and eigenvalues[j] <= lowest else eigenvalues[j]) + l2
+        curvatures[j] = c * (largest if without_l2 and eigenvalues[j] < 0 else abs(eigenvalues[j])) + l2
     curvatures[n] = c
 
 
