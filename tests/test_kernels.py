@@ -10,7 +10,7 @@ from fastlr import core, textbook
 from fastlr.backends import choose_backend
 from fastlr.kernels.cpu import arrays, matrix, starting
 from fastlr.kernels.cpu import dispatch as steps
-from fastlr.objectives import FORMS
+from fastlr.objectives import FORMS, preconditioner
 from fastlr.objectives.network import Layer, Network, one_hot
 from fastlr.objectives.primal import PrimalForm
 from fastlr.objectives.protocol import Vector
@@ -261,19 +261,40 @@ def test_loss_and_gradient(team, k, units, m, n, dtype, work):
             for array, twin in zip(found, expected, strict=True):
                 assert array.dtype == work
                 assert array.shape == twin.shape
-                np.testing.assert_allclose(array, twin, rtol=RTOL[work], atol=RTOL[work] * np.abs(twin).max())
+                least = 2 * np.finfo(work).eps if array is found[-1] else 0  # 1 − a is known to the rounding of 1
+                np.testing.assert_allclose(array, twin, rtol=RTOL[work], atol=RTOL[work] * np.abs(twin).max() + least)
 
 
 def test_a_pass_takes_what_the_kernel_does_not_read_and_keeps_what_is_no_number():
     X, labels = np.asfortranarray(samples(9, 5, np.float64)), np.arange(9) % 3
     x = Vector(np.ones((1, 3, 5)), np.zeros((1, 3, 1)))
-    assert arrays.loss_and_gradient(*x[:2], X.T, labels, 1.0, None, 8) is None
+    assert arrays.loss_and_gradient(*x[:2], X.T, labels, 1.0, None, 8, 1) is None
     form = PrimalForm(X.T, x.W, 1.0, {"loss_and_gradient": arrays.loss_and_gradient}, None)
     plain = PrimalForm(X.T, x.W, 1.0, {}, None)
     for found, expected in zip(form.loss_and_gradient(x, labels), plain.loss_and_gradient(x, labels), strict=True):
         np.testing.assert_array_equal(found, expected)
-    J, dW, db, _ = arrays.loss_and_gradient(*x[:2], np.full((5, 9), np.nan, order="F"), labels, 1.0, None, 8)
+    J, dW, db, _ = arrays.loss_and_gradient(*x[:2], np.full((5, 9), np.nan, order="F"), labels, 1.0, None, 8, 1)
     assert all(np.isnan(array).all() for array in (J, dW, db))
+
+
+@pytest.mark.parametrize("units", [2, 3, 10, 32])
+@pytest.mark.parametrize("spread", [0.0, 3.0, 300.0])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_axes_of_the_curvature(units, spread, weighted):
+    from fastlr.kernels.cpu.many import _axes
+
+    rng = np.random.default_rng(units)
+    A = core.softmax(spread * rng.normal(size=(1, units, 500)))
+    w = rng.uniform(0, 2, 500) if weighted else np.empty(0)
+    U, d = preconditioner.axes_of(preconditioner.class_curvature(A, w if weighted else None))
+    exactly = np.mean([(w[i] if weighted else 1) * (np.diag(a) - np.outer(a, a)) for i, a in enumerate(A[0].T)], axis=0)
+    exactly += np.trace(exactly) / units**2  # of what shifts all units alike
+    C, own, found = (np.empty(shape) for shape in ((units, units), (units, units), units))
+    _axes(A[0], w, C, own, found)
+    for axes, values in ((U[0], d[0, :, 0]), (own, found)):
+        assert (values >= preconditioner.LEAST).all()
+        np.testing.assert_allclose(axes.T @ axes, np.eye(units), atol=1e-13)
+        np.testing.assert_allclose((axes * values) @ axes.T, exactly, atol=1.01e-6 if spread == 300 else 1e-14)
 
 
 @pytest.mark.parametrize("work", [np.float64, np.float32])

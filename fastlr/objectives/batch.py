@@ -10,7 +10,7 @@ from fastlr import core
 from fastlr.backends.record import NO_KERNELS, Kernels
 from fastlr.core import Array
 from fastlr.namespace import array_namespace
-from fastlr.objectives.preconditioner import Preconditioner
+from fastlr.objectives.preconditioner import Axes, Preconditioner
 from fastlr.objectives.protocol import Evaluation, Passed, Vector
 
 
@@ -71,8 +71,8 @@ class BatchForm:
         """Return None: the kernel takes the whole batch, see `training.many`."""
 
     def conjugate_gradients(
-        self, A: Array, counts: Array | None, l2: Array, preconditioner: Preconditioner, c: Array, gradient: Vector,
-        longest: int, share: float,
+        self, A: Array, counts: Array | None, l2: Array, preconditioner: Preconditioner, axes: Axes | None,
+        gradient: Vector, longest: int, share: float,
     ) -> None:  # fmt: skip
         """Return None: there is no kernel for it."""
 

@@ -20,7 +20,7 @@ from fastlr import core
 from fastlr.backends.record import NO_KERNELS, Kernels
 from fastlr.core import Array
 from fastlr.namespace import array_namespace
-from fastlr.objectives.preconditioner import Preconditioner
+from fastlr.objectives.preconditioner import Axes, Preconditioner
 from fastlr.objectives.protocol import Compiled, Evaluation, Passed, Vector
 
 SOME = 8  # rows of a product, and
@@ -93,12 +93,12 @@ class Form(Protocol):
         """Return what `Objective.lbfgs_fit` does; None without a kernel for it."""
 
     def conjugate_gradients(
-        self, A: Array, counts: Array | None, l2: Array, preconditioner: Preconditioner, c: Array, gradient: Vector,
-        longest: int, share: float,
+        self, A: Array, counts: Array | None, l2: Array, preconditioner: Preconditioner, axes: Axes | None,
+        gradient: Vector, longest: int, share: float,
     ) -> Vector | None:  # fmt: skip
         """Return what a kernel finds of that direction by conjugate gradients; None where there is no kernel.
 
-        A are the probabilities, `c (k, 1, 1)` their mean curvature.
+        A are the probabilities, `axes` those of their mean curvature, where there is a spectrum.
         """
 
     def rows(self, models: Sequence[int]) -> Self:

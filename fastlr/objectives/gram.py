@@ -25,7 +25,7 @@ from fastlr.backends.record import NO_KERNELS, Kernels
 from fastlr.core import Array
 from fastlr.namespace import array_namespace
 from fastlr.objectives.form import Data, in_rows, in_units
-from fastlr.objectives.preconditioner import Preconditioner
+from fastlr.objectives.preconditioner import Axes, Preconditioner
 from fastlr.objectives.protocol import Vector
 
 EPSILON = float(np.finfo(np.float64).eps)
@@ -159,8 +159,8 @@ class GramForm(Data):
         """Return None: what is small is fitted in the primal form."""
 
     def conjugate_gradients(
-        self, A: Array, counts: Array | None, l2: Array, preconditioner: Preconditioner, c: Array, gradient: Vector,
-        longest: int, share: float,
+        self, A: Array, counts: Array | None, l2: Array, preconditioner: Preconditioner, axes: Axes | None,
+        gradient: Vector, longest: int, share: float,
     ) -> Vector | None:  # fmt: skip
         """Return the direction that a kernel finds for one model of one unit that starts at zero; else None."""
         kernel, xp = self.kernels.get("gram_conjugate_gradients"), array_namespace(A)

@@ -1,14 +1,22 @@
 """A change of variables in which the objective is rounder.
 
 The intercept is taken where the mean of the logits is zero: b = b' − W μ with μ the mean of the samples, so that what
-all samples share does not couple W to b. Where the features' covariance was worked out, Σ = V Λ Vᵀ, and c is
-the mean curvature of the loss, ∇²f is close to  V (c Λ + l2) Vᵀ  for W and to c for b'; that is divided out.
+all samples share does not couple W to b. Where the features' covariance was worked out, Σ = V Λ Vᵀ, and C = U d Uᵀ
+is the mean over the samples of the second derivatives of the loss by the logits, diag(a) − a aᵀ, ∇²f is close to
+C ⊗ Σ + l2  for W and to C for b', as if a sample's probabilities did not depend on its features. That is divided out:
+
+    W ← U ((Uᵀ W V) / (d Λ + l2)) Vᵀ,    b' ← U ((Uᵀ b') / d)
+
+Source: the approximation of J. Martens and R. Grosse, Optimizing neural networks with Kronecker-factored approximate
+curvature (2015), for one layer.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import NamedTuple
+
+from array_api_compat import device
 
 from fastlr import core
 from fastlr.backends.record import NO_KERNELS, Kernels
@@ -17,11 +25,15 @@ from fastlr.namespace import array_namespace
 from fastlr.objectives.protocol import Vector
 
 LEAST = 1e-6  # curvature
+CLASSES = 128  # up to which C is worked out; for more its mean eigenvalue c stands for all
 PASSES = 150  # over the data, that knowing the covariance is thought to save
 EIGEN = 10  # n³ operations that its eigenvectors take
 ENOUGH = 8  # samples for each feature, from which the covariance is known well enough, but for rare features
 ULPS = 4  # of the largest eigenvalue, to which the others are known
 CHEAP = 8  # products with the second derivatives, for the price of which more samples are looked at
+
+
+Axes = tuple[Array | None, Array]  # U and d; see `axes_of`
 
 
 class Preconditioner(NamedTuple):
@@ -31,17 +43,27 @@ class Preconditioner(NamedTuple):
     spectrum: tuple[Array, Array] | None = None  # eigenvectors (n, n) and eigenvalues (n,)
 
     def __call__(
-        self, c: Array, l2: Array, r: Vector, dot: Callable[[Array, Vector], Array], kernels: Kernels = NO_KERNELS
+        self,
+        axes: Axes | None,
+        l2: Array,
+        r: Vector,
+        dot: Callable[[Array, Vector], Array],
+        kernels: Kernels = NO_KERNELS,
     ) -> Vector:
-        """Return M r, M close to the inverse of ∇²f where the mean curvature is c `(k, 1, 1)`; without logits."""
+        """Return M r, M close to the inverse of ∇²f, without logits."""
         W, b = r.W, r.b
         if self.mean is not None:
             W = W - b * self.mean.W
-        if self.spectrum is not None:
-            V, eigenvalues = self.spectrum
+        if self.spectrum is not None and axes is not None:
+            (V, eigenvalues), (U, d) = self.spectrum, axes
             multiply = kernels.get("multiply", core.multiply)
-            W = multiply(multiply(W, V) / curvatures(eigenvalues, c, l2), V.T)
-            b = b / c
+            W = multiply(W, V)
+            if U is None:
+                W, b = W / curvatures(eigenvalues, d, l2), b / d
+            else:
+                down = array_namespace(U).matrix_transpose(U)
+                W, b = U @ ((down @ W) / curvatures(eigenvalues, d, l2)), U @ ((down @ b) / d)
+            W = multiply(W, V.T)
         if self.mean is not None:
             b = b - dot(W, self.mean)
         if b.shape[1] > 1:
@@ -49,11 +71,18 @@ class Preconditioner(NamedTuple):
             b = b - array_namespace(b).mean(b, axis=1, keepdims=True)
         return Vector(W, b)
 
-    def of_one(self, model: int, c: Array, l2: Array) -> tuple[Array | None, tuple[Array, Array] | None]:
-        """Return the mean (n,) for one of the models, and the eigenvectors with the curvatures (n,) along them."""
+    def of_one(self, model: int, axes: Axes | None, l2: Array) -> tuple[Array | None, tuple[Array, ...] | None]:
+        """Return what kernels are told for one of the models: the mean (n,), and V, U, d and the curvatures.
+
+        U is of no units where it is not known; d (units,) and the curvatures `(units, n)` then have one row.
+        """
         mean = None if self.mean is None else self.mean.W[model % self.mean.W.shape[0], 0, :]
-        turned = None if self.spectrum is None else (self.spectrum[0], curvatures(self.spectrum[1], c, l2)[0, :])
-        return mean, turned
+        if self.spectrum is None or axes is None:
+            return mean, None
+        V, eigenvalues = self.spectrum
+        xp, U, d = array_namespace(V), axes[0], axes[1][model, :, :]
+        U = xp.zeros((0, 0), dtype=V.dtype) if U is None else U[model, :, :]
+        return mean, (V, U, d[:, 0], curvatures(eigenvalues, d, l2[model, :, :]))
 
 
 def eigen(
@@ -77,16 +106,16 @@ def eigen(
     return V, xp.where(eigenvalues > rounding, eigenvalues, -rounding)
 
 
-def curvatures(eigenvalues: Array, c: Array, l2: Array) -> Array:
-    """Return c λ + l2 `(k, 1, n)`, close to the second derivatives along the eigenvectors.
+def curvatures(eigenvalues: Array, d: Array, l2: Array) -> Array:
+    """Return d λ + l2 for d `(…, units or 1, 1)`, close to the second derivatives along the eigenvectors.
 
     Features that say the same have directions along which there is neither a gradient nor, without l2, a curvature. The
     largest stands for it there, so that what rounding brings of the gradient does not grow.
     """
     xp = array_namespace(eigenvalues)
     largest = xp.max(eigenvalues)
-    without_l2 = l2 < c * xp.finfo(eigenvalues.dtype).eps * largest
-    return c * xp.where(without_l2 & (eigenvalues < 0), largest, xp.abs(eigenvalues)) + l2
+    without_l2 = l2 < d * xp.finfo(eigenvalues.dtype).eps * largest
+    return d * xp.where(without_l2 & (eigenvalues < 0), largest, xp.abs(eigenvalues)) + l2
 
 
 def every(n: int, m: int, units: int) -> int:
@@ -117,11 +146,34 @@ def _looked_at(n: int, m: int, units: int) -> int:
     return min(m, max(ENOUGH * n, CHEAP * 2 * units * m // n))
 
 
-def mean_curvature(S: Array) -> Array:
-    """Return c `(k, 1, 1)`, the mean of the loss's second derivatives A (1 − A), as counted, `S (k, units, m)`.
+def classes(units: int) -> int:
+    """Return for how many classes, these or 1, the curvature is worked out."""
+    return units if units <= CLASSES else 1
 
-    One for all units: what shifts all of them alike, a softmax does not see, and it must stay so.
+
+def class_curvature(A: Array, counts: Array | None) -> Array:
+    """Return the mean of diag(a) − a aᵀ, as counted, `(k, units, units)` for probabilities `A (k, units, m)`.
+
+    For one unit, and for more than `CLASSES`, it is the mean of a (1 − a), `(k, 1, 1)`.
     """
-    xp = array_namespace(S)
-    c = xp.mean(S, axis=(1, 2), keepdims=True)
-    return xp.maximum(c, xp.full_like(c, LEAST))
+    xp, (_, units, m) = array_namespace(A), A.shape
+    counted = A if counts is None else A * counts
+    S = xp.mean(counted * (1 - A), axis=2, keepdims=True)
+    if classes(units) == 1:
+        return xp.mean(S, axis=1, keepdims=True)
+    same = xp.eye(units, dtype=A.dtype, device=device(A))
+    return same * S - (1 - same) * (counted @ xp.matrix_transpose(A) / m)
+
+
+def axes_of(C: Array) -> Axes:
+    """Return the eigenvectors U `(k, units, units)` and eigenvalues d `(k, units, 1)`, at least `LEAST`, of C.
+
+    U is None where C is one number for all units. What shifts all units alike, a softmax does not see: it has the mean
+    curvature, so that it stays apart.
+    """
+    xp, units = array_namespace(C), C.shape[-1]
+    if units == 1:
+        return None, xp.maximum(C, xp.full_like(C, LEAST))
+    C = xp.where(xp.isfinite(C), C, xp.zeros_like(C))
+    d, U = xp.linalg.eigh(C + xp.sum(core.diagonal(C), axis=-1, keepdims=True) / units**2)
+    return U, xp.maximum(d, xp.full_like(d, LEAST))[..., None]

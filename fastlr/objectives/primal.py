@@ -18,10 +18,10 @@ from fastlr.machine import blas_before_kernels
 from fastlr.namespace import array_namespace, itemsize_of
 from fastlr.objectives import gram_factor, preconditioner
 from fastlr.objectives.form import Data
-from fastlr.objectives.preconditioner import Preconditioner
+from fastlr.objectives.preconditioner import Axes, Preconditioner
 from fastlr.objectives.protocol import Compiled, Evaluation, Passed, Vector
 
-EVERY = 8  # samples of which one is looked at for the mean curvature
+EVERY = 8  # samples of which one is looked at for the curvature by classes
 VECTOR = 8  # numbers of a vector of the CPU
 SMALL = 2**23  # multiply-adds of the second derivatives, up to which one compiled step is faster than a BLAS
 CACHE = 2**20  # bytes of samples that stay in it, which models may read one after another
@@ -81,7 +81,7 @@ class PrimalForm(Data):
     def loss_and_gradient(
         self, x: Vector, labels: Array, counts: Array | None = None
     ) -> tuple[Array, Array, Array, Array]:
-        """Return J, dW, db and the mean curvature (k, 1, 1) at weights and intercepts, from labels `(m,)` or `(k, m)`.
+        """Return J, dW, db and `class_curvature` at weights and intercepts, from labels `(m,)` or `(k, m)`.
 
         Labels are 0 and 1 for one unit, else the indices of the units, `(m,)`. A kernel reads X once for all of it.
         """
@@ -89,10 +89,12 @@ class PrimalForm(Data):
         if fuses(kernels, units, n, itemsize_of(x.W)):
             W = x.W if self.moments is None else x.W / self.moments[1]
             b = x.b if self.moments is None else x.b - W @ self.moments[0].T
-            if (found := kernels["loss_and_gradient"](W, b, self.X, labels, self.scale, counts, EVERY)) is not None:
-                J, dW, db, c = found
+            classes = preconditioner.classes(units)
+            found = kernels["loss_and_gradient"](W, b, self.X, labels, self.scale, counts, EVERY, classes)
+            if found is not None:
+                J, dW, db, C = found
                 dW = dW if self.moments is None else (dW - db * self.moments[0]) / self.moments[1]
-                return J, dW, db, xp.maximum(c, xp.full_like(c, preconditioner.LEAST))
+                return J, dW, db, C
         if labels.ndim == 2:
             Y = xp.astype(labels, x.W.dtype)[:, None, :]
         else:
@@ -104,9 +106,8 @@ class PrimalForm(Data):
         J, D = core.losses_and_residuals(Z, Y, counts)
         some = Z[..., ::EVERY]
         A = core.sigmoid(some) if units == 1 else core.softmax(some)
-        S = A * (1 - A) if counts is None else A * (1 - A) * counts[..., ::EVERY]
-        c = preconditioner.mean_curvature(S)
-        return J, self.gradient(D), core.intercept_gradient(D), c
+        C = preconditioner.class_curvature(A, None if counts is None else counts[..., ::EVERY])
+        return J, self.gradient(D), core.intercept_gradient(D), C
 
     def dot(self, u: Array, v: Vector) -> Array:
         """Return the inner products of the coordinates: they are the weights."""
@@ -259,8 +260,8 @@ class PrimalForm(Data):
         return down * core.solve_positive(H * scale * down + ridge, right * down)
 
     def conjugate_gradients(
-        self, A: Array, counts: Array | None, l2: Array, preconditioner: Preconditioner, c: Array, gradient: Vector,
-        longest: int, share: float,
+        self, A: Array, counts: Array | None, l2: Array, preconditioner: Preconditioner, axes: Axes | None,
+        gradient: Vector, longest: int, share: float,
     ) -> Vector | None:  # fmt: skip
         """Return the direction that a kernel finds, model after model; None without it, or where a BLAS is faster."""
         kernel, (k, units, n), X = self.kernels.get("primal_conjugate_gradients"), gradient.W.shape, self.X
@@ -270,7 +271,7 @@ class PrimalForm(Data):
         for q in range(k):
             made = kernel(
                 X, self.scale, self.moments, A[q], None if counts is None else counts[q], float(l2[q, 0, 0]),
-                float(c[q, 0, 0]), *preconditioner.of_one(q, c[q], l2[q]), gradient.W[q], gradient.b[q, :, 0],
+                *preconditioner.of_one(q, axes, l2), gradient.W[q], gradient.b[q, :, 0],
                 longest, share,
             )  # fmt: skip
             if made is None:

@@ -19,7 +19,7 @@ from fastlr.namespace import array_namespace, to_host
 from fastlr.objectives.form import Form
 from fastlr.objectives.line import ResidentLine, total
 from fastlr.objectives.network import Deeper, Network, classes_of
-from fastlr.objectives.preconditioner import Preconditioner, mean_curvature
+from fastlr.objectives.preconditioner import Preconditioner, axes_of, class_curvature
 from fastlr.objectives.protocol import Compiled, Evaluation, Passed, State, Vector, rows_of
 
 LOGISTIC_REGRESSION = Network()
@@ -107,11 +107,13 @@ class Resident:
         return self.evaluated(x, D, J, J + self.l2 / 2 * total(self.form.dot(x.W, x)))
 
     def curved(self, at: Evaluation) -> Evaluation:
-        """Return the evaluation with its probabilities A, their mean curvature, and A (1 − A), which counts alone."""
+        """Return the evaluation with its probabilities A, the axes of their curvature, and A (1 − A) of a sigmoid."""
         A = self._probabilities(at)
+        axes = None if self.preconditioner.spectrum is None else axes_of(class_curvature(A, self.counts))
+        if self.network.outputs > 1:  # no product asks for it
+            return at._replace(kept=(A, axes))
         S = A * (1 - A) if self.counts is None else A * (1 - A) * self.counts
-        # Of a softmax no product asks for it.
-        return at._replace(kept=(A, mean_curvature(S), S) if self.network.outputs == 1 else (A, mean_curvature(S)))
+        return at._replace(kept=(A, axes, S))
 
     def product(self, at: Evaluation, p: Vector) -> Vector:
         """Return ∇²f p, without logits."""

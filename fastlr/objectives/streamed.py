@@ -145,14 +145,15 @@ class Streamed:
     def evaluate(self, x: Vector) -> Evaluation:
         """Return cost, objective, gradient and mean curvature at a point, in one pass over the data."""
         xp = self.backend.xp
-        J, W, b, c = self.sums("value", x)
+        J, W, b, C = self.sums("value", x)
         gradient = Vector(W + self.l2 * x.W, b if self.network.intercept else 0 * b)
         norm = xp.sqrt(self.inner(gradient, gradient))
-        return Evaluation(x, J, J + self.l2 / 2 * _inner(x.W, x.W), gradient, norm, (c,))
+        return Evaluation(x, J, J + self.l2 / 2 * _inner(x.W, x.W), gradient, norm, (C,))
 
     def curved(self, at: Evaluation) -> Evaluation:
-        """Return the evaluation: the mean curvature is known, and all else is made anew in each pass."""
-        return at
+        """Return the evaluation with the axes of its curvature; all else is made anew in each pass."""
+        known = self.preconditioner.spectrum is not None
+        return at._replace(kept=(preconditioner.axes_of(at.kept[0]) if known else None,))
 
     def product(self, at: Evaluation, p: Vector) -> Vector:
         """Return ∇²f p, in one pass over the data."""

@@ -74,11 +74,12 @@ def sigmoid_losses(Z: Array, Y: Array, weights: Array | None) -> tuple[Array, Ar
 
 
 def loss_and_gradient(
-    W: Array, b: Array, X: Array, labels: Array, scale: float, weights: Array | None, every: int
+    W: Array, b: Array, X: Array, labels: Array, scale: float, weights: Array | None, every: int, classes: int
 ) -> tuple[Array, Array, Array, Array] | None:
-    """Return J, dW, db and the mean curvature of k softmaxes in one reading of X, None where the kernel does not.
+    """Return J, dW, db and `class_curvature` of k softmaxes in one reading of X, None where the kernel does not.
 
-    Twin: `PrimalForm.loss_and_gradient`, where nothing is fused.
+    The curvature is `(k, classes, classes)`, of the units or of 1. Twin: `PrimalForm.loss_and_gradient`, where nothing
+    is fused.
     """
     (k, units, n), m = W.shape, X.shape[1]
     if not readable(X):
@@ -86,21 +87,23 @@ def loss_and_gradient(
     work = 2 * W.size * m
     count = starting.parts_for(work)
     parts, sums = np.empty((count, k, units, n), W.dtype), np.empty((count, k, units))
-    losses, curvatures = np.empty((count, k)), np.empty((count, k))
+    losses, curvatures = np.empty((count, k)), np.empty((count, k, classes, classes))
     counted = np.empty((1, 0), W.dtype) if weights is None else weights[:, 0, :]
     given = _writable(W, b[..., 0], labels, counted)
     starting.run("loss_and_gradient", work, X.T, scale, *given, every, parts, sums, losses, curvatures)
-    J, c = (a.sum(axis=0).astype(W.dtype).reshape(k, 1, 1) for a in (losses / m, curvatures / (units * -(-m // every))))
-    return J, parts.sum(axis=0) * (scale / m), (sums.sum(axis=0) / m).astype(W.dtype)[..., np.newaxis], c
+    J = (losses.sum(axis=0) / m).astype(W.dtype).reshape(k, 1, 1)
+    C = (curvatures.sum(axis=0) / (units // classes * -(-m // every))).astype(W.dtype)
+    return J, parts.sum(axis=0) * (scale / m), (sums.sum(axis=0) / m).astype(W.dtype)[..., np.newaxis], C
 
 
 def primal_conjugate_gradients(
-    X: Array, scale: float, moments: tuple[Array, Array] | None, A: Array, counts: Array | None, l2: float, c: float,
-    mean: Array | None, spectrum: tuple[Array, Array] | None, W: Array, b: Array, longest: int, least: float,
+    X: Array, scale: float, moments: tuple[Array, Array] | None, A: Array, counts: Array | None, l2: float,
+    mean: Array | None, turned: tuple[Array, ...] | None, W: Array, b: Array, longest: int, least: float,
 ) -> tuple[Array, Array] | None:  # fmt: skip
     """Return a direction's weights and intercepts of one model, None where the kernel does not read X.
 
-    `A (units, m)` are probabilities, `W (units, n)` and `b (units,)` the gradient. Twin: `newton_cg.direction`.
+    `A (units, m)` are probabilities, `W (units, n)` and `b (units,)` the gradient; `turned` is what
+    `Preconditioner.of_one` says of the spectrum. Twin: `newton_cg.direction`.
     """
     if not readable(X):
         return None
@@ -114,7 +117,7 @@ def primal_conjugate_gradients(
         (scale / deviation[0]).astype(dtype),
         at[0] / deviation[0],
     )
-    V, curvatures = spectrum or (np.empty((0, 0), dtype), np.empty(0, dtype))
+    turned = turned or (np.empty((0, 0), dtype), np.empty((0, 0), dtype), np.empty(0, dtype), np.empty((0, 0), dtype))
     work = 2 * W.size * m
     count = starting.parts_for(work)
     moving = [-W, -b, *(np.zeros_like(array) for array in (W, b, W, b)), np.array([0.0, 0.0, 0.0, 1.0])]
@@ -124,7 +127,7 @@ def primal_conjugate_gradients(
     for steps in starting.turns(longest, work):
         starting.start(
             "primal_conjugate_gradients", min(count, starting.size_that_meets(work)), steps, X.T, *_writable(*given),
-            l2, float(mean is not None), c, *_writable(means, V, curvatures), least, *moving, *scratch, *sums,
+            l2, float(mean is not None), *_writable(means, *turned), least, *moving, *scratch, *sums,
         )  # fmt: skip
         if moving[-1][3] == 0:
             break

@@ -10,20 +10,22 @@ from fastlr.kernels.cpu.compiling import inlined, kernel
 from fastlr.kernels.cpu.products import TILE, add8, add_tile, convert, dot8, eight, multiply_tile, share
 from fastlr.kernels.cpu.team import wait_for_all
 
+COLUMNS = 16  # of V that are turned by classes at a time
+
 
 @kernel
 def primal_conjugate_gradients(
     member: int, size: int, counter: Any, steps: int, rows: Any, A: Any, weights: Any, factors: Any, shifts: Any,
-    l2: float, intercept: float, c: float, mean: Any, V: Any, curvatures: Any, least: float, r: Any, r_b: Any, p: Any,
-    p_b: Any, d: Any, d_b: Any, state: Any, y: Any, t: Any, W: Any, b: Any, parts: Any, sums: Any,
+    l2: float, intercept: float, mean: Any, V: Any, U: Any, classes: Any, curvatures: Any, least: float, r: Any,
+    r_b: Any, p: Any, p_b: Any, d: Any, d_b: Any, state: Any, y: Any, t: Any, W: Any, b: Any, parts: Any, sums: Any,
 ) -> None:  # fmt: skip
     """Take at most so many steps more; the last of all is the one that brings less than `least` of their mean.
 
     Of one model: `r (units, n)` and `r_b (units,)` are the residual, p the last direction, d the sum so far, `state`
     holds ⟨r, z⟩, what was gained, the steps taken, and 1 while there are more to take. `A (units, m)` are the
     probabilities of a softmax, and `weights (m,)` or none; of one unit, A are the second derivatives of the losses. The
-    features are `factors · rows − shifts`, `intercept` is 1 or 0. `c`, `mean`, V and the curvatures (n,) along its
-    columns are those of the preconditioner, V empty where it has none. y, t, `W (units, n)`, b, `parts (count, units,
+    features are `factors · rows − shifts`, `intercept` is 1 or 0. `mean`, V, U, `classes` (d) and the curvatures are
+    what `Preconditioner.of_one` gives, V empty where it gives none. y, t, `W (units, n)`, b, `parts (count, units,
     n)` and `sums (count, units)` are scratch. The first member does what is not a product. Twin: `newton_cg.direction`.
     """
     (m, n), count, reached = rows.shape, parts.shape[0], 0
@@ -36,12 +38,12 @@ def primal_conjugate_gradients(
         if state[3] == 0:
             break
         if V.shape[0] > 0:
-            _turn(V[:, left:right], curvatures[left:right], y, t[:, left:right])
+            _turn(V[:, left:right], U, curvatures[:, left:right], y, t[:, left:right])
             reached = _meet(size, counter, reached)
             _turn_back(V[left:right], t, y[:, left:right])
             reached = _meet(size, counter, reached)
         if member == 0:
-            _aim(r, r_b, c if V.shape[0] > 0 else 1.0, mean, factors, shifts, y, p, p_b, W, b, state)
+            _aim(r, r_b, U, classes, mean, factors, shifts, y, p, p_b, W, b, state)
         reached = _meet(size, counter, reached)
         for part in range(member, count, size):
             start, stop = share(part, count, m, 8)
@@ -76,16 +78,49 @@ def _centre(r: Any, r_b: Any, mean: Any, y: Any) -> None:
 
 
 @inlined
-def _turn(V: Any, curvatures: Any, y: Any, t: Any) -> None:
-    """t ← y V, each column divided by its curvature, for some of the columns of V."""
+def _turn(V: Any, U: Any, curvatures: Any, y: Any, t: Any) -> None:
+    """t ← U ((Uᵀ y V) / curvatures), for some of the columns of V."""
     t[:] = 0
     n = V.shape[0]
     for i in range(0, n, 8):
         for u in range(y.shape[0]):
             add8(V, i, n - 1, eight(y[u], i, n - 1), t[u])
-    for u in range(y.shape[0]):
-        for j in range(curvatures.shape[0]):
-            t[u, j] /= curvatures[j]
+    if U.shape[0] == 0:
+        for u in range(y.shape[0]):
+            for j in range(t.shape[1]):
+                t[u, j] /= curvatures[0, j]
+        return
+    units = U.shape[0]
+    turned = np.empty((units, COLUMNS), t.dtype)
+    for j in range(0, t.shape[1], COLUMNS):
+        width = min(COLUMNS, t.shape[1] - j)
+        for u in range(units):
+            turned[u] = 0
+            for v in range(units):
+                for i in range(width):
+                    turned[u, i] += U[v, u] * t[v, j + i]
+            for i in range(width):
+                turned[u, i] /= curvatures[u, j + i]
+        for u in range(units):
+            for i in range(width):
+                t[u, j + i] = 0
+            for v in range(units):
+                for i in range(width):
+                    t[u, j + i] += U[u, v] * turned[v, i]
+
+
+@inlined
+def _divide_by_classes(r_b: Any, U: Any, classes: Any, b: Any) -> None:
+    """b ← U ((Uᵀ r_b) / d), for the d that `classes` holds; where there is none, b ← r_b."""
+    units = r_b.shape[0]
+    for u in range(units):
+        b[u] = 0.0 if U.shape[0] > 0 else r_b[u] / (classes[0] if classes.shape[0] > 0 else 1.0)
+    for v in range(U.shape[0]):
+        along = 0.0
+        for u in range(units):
+            along += U[u, v] * r_b[u]
+        for u in range(units):
+            b[u] += U[u, v] * along / classes[v]
 
 
 @inlined
@@ -101,13 +136,14 @@ def _turn_back(V: Any, t: Any, y: Any) -> None:
 
 @inlined
 def _aim(
-    r: Any, r_b: Any, c: float, mean: Any, factors: Any, shifts: Any, y: Any, p: Any, p_b: Any, W: Any, b: Any,
-    state: Any,
+    r: Any, r_b: Any, U: Any, classes: Any, mean: Any, factors: Any, shifts: Any, y: Any, p: Any, p_b: Any, W: Any,
+    b: Any, state: Any,
 ) -> None:  # fmt: skip
     """Make the next direction p of what the preconditioner makes of the residual, y; W and b ← it, for the rows."""
     units, before, middle = r.shape[0], state[0], 0.0
+    _divide_by_classes(r_b, U, classes, b)
     for u in range(units):
-        b[u] = r_b[u] / c - _dot(y[u], mean)
+        b[u] -= _dot(y[u], mean)
         middle += b[u] / units
     if units > 1:
         for u in range(units):

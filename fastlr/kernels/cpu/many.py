@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 
 from fastlr.kernels.cpu.compiling import inlined, kernel
-from fastlr.kernels.cpu.conjugate_primal import _centre, _turn, _turn_back
+from fastlr.kernels.cpu.conjugate_primal import _centre, _divide_by_classes, _turn, _turn_back
 from fastlr.kernels.cpu.newton import _evaluate, _search
 from fastlr.kernels.cpu.products import TILE, add8, add_tile, convert, dot8, eight, multiply_tile
 from fastlr.kernels.cpu.vector import assign
 
 LEAST = 1e-6  # curvature, as `preconditioner.LEAST`
+CLASSES = 32  # as `preconditioner.CLASSES`; for more, their axes would take longer than a pass over little data
+SWEEPS = 20  # of rotations: each makes what is beside the diagonal far smaller
 AFRESH = 64  # steps, after which the logits are made anew
 
 
@@ -42,7 +44,11 @@ def many_fits(
     G_W, G_b = G[:inside].reshape(units, n), G[inside:]
     d_W, d_b = d[:inside].reshape(units, n), d[inside:]
     moves, turns = np.empty((pairs, inside + units), dtype), np.empty((pairs, inside + units), dtype)  # s and y of each
-    products, curvatures = np.empty(pairs), np.empty(len(eigenvalues) + 1, dtype)  # ⟨y, s⟩ of each pair
+    products = np.empty(pairs)  # ⟨y, s⟩ of each pair
+    classes = (units if 1 < units <= CLASSES else 0) if len(eigenvalues) > 0 else 0
+    C, U, by_class = np.zeros((classes, classes)), np.empty((classes, classes), dtype), np.empty(max(1, classes), dtype)
+    by_class = by_class[: len(by_class) if len(eigenvalues) > 0 else 0]
+    curvatures = np.empty((len(by_class), len(eigenvalues)), dtype)
     scratch, mean = np.empty((3, m), dtype), np.empty(n, dtype)
     tile, T, none = np.zeros((TILE, n), dtype), np.empty((units, TILE), dtype), np.empty(0, dtype)
     for problem in range(member, problems, size):
@@ -92,8 +98,9 @@ def many_fits(
                     products[last] = _inner(turns[last], moves[last])
                 _combine(1.0, G, 0.0, G, before)
                 if eigenvalues.shape[0] > 0:
-                    _curvatures(A, w, eigenvalues, penalty, curvatures)
-                _direction(G, done, moves, turns, products, mean, V, curvatures, vectors[4], vectors[5], d)
+                    _axes(A, w, C, U, by_class)
+                    _curvatures(eigenvalues, by_class, penalty, curvatures)
+                _direction(G, done, moves, turns, products, mean, V, U, by_class, curvatures, vectors[4], vectors[5], d)
             assign(W[problem, value], here_W)
             assign(b[problem, value], here_b)
 
@@ -116,8 +123,8 @@ def _combine(p: float, u: Any, q: float, v: Any, out: Any) -> None:
 
 @inlined
 def _direction(
-    G: Any, done: int, moves: Any, turns: Any, products: Any, mean: Any, V: Any, curvatures: Any, y: Any, turned: Any,
-    d: Any,
+    G: Any, done: int, moves: Any, turns: Any, products: Any, mean: Any, V: Any, U: Any, classes: Any, curvatures: Any,
+    y: Any, turned: Any, d: Any,
 ) -> None:  # fmt: skip
     """Set d to the direction of L-BFGS after so many steps, of which the pairs are the last.
 
@@ -132,7 +139,7 @@ def _direction(
         _combine(1.0, d, -alphas[i], turns[i], d)
     last = (done - 1) % pairs
     for turn in range(1 if done > 0 else 0, -1, -1):
-        _precondition(turns[last] if turn else d, mean, V, curvatures, turned, y)
+        _precondition(turns[last] if turn else d, mean, V, U, classes, curvatures, turned, y)
         if turn:
             square = _inner(y, turns[last])
             gamma = products[last] / square if products[last] > 0 and square > 0 else 1.0
@@ -144,38 +151,86 @@ def _direction(
 
 
 @inlined
-def _curvatures(A: Any, w: Any, eigenvalues: Any, l2: float, curvatures: Any) -> None:
-    """Set the curvatures along the eigenvectors to c λ + l2, and what c is after them: `preconditioner.curvatures`."""
-    units, m = A.shape
-    c, n = 0.0, len(eigenvalues)
+def _axes(A: Any, w: Any, C: Any, U: Any, classes: Any) -> None:
+    """U and `classes` (d) ← what `preconditioner.axes_of` makes of `class_curvature`, C; U and C may have no units."""
+    (units, m), together = A.shape, 0.0
     for u in range(units):
+        total = 0.0
         for i in range(m):
-            c += A[u, i] * (1 - A[u, i]) * (w[i] if w.shape[0] > 0 else 1.0)
-    c = max(c / (units * m), LEAST)
-    largest = eigenvalues[0]
-    for j in range(n):
-        largest = max(largest, eigenvalues[j])
-    without_l2 = l2 < c * np.finfo(eigenvalues.dtype).eps * largest
-    for j in range(n):
-        curvatures[j] = c * (largest if without_l2 and eigenvalues[j] < 0 else abs(eigenvalues[j])) + l2
-    curvatures[n] = c
+            total += A[u, i] * (1 - A[u, i]) * (w[i] if w.shape[0] > 0 else 1.0)
+        together += total / m / units
+        if C.shape[0] > 0:
+            C[u, u] = total / m
+    for u in range(C.shape[0]):
+        C[u, u] += together / units
+        for v in range(u):
+            total = 0.0
+            for i in range(m):
+                total += A[u, i] * A[v, i] * (w[i] if w.shape[0] > 0 else 1.0)
+            C[u, v] = C[v, u] = together / units - total / m
+    _diagonalize(C, U)
+    for u in range(classes.shape[0]):
+        classes[u] = max(C[u, u] if C.shape[0] > 0 else together, LEAST)
 
 
 @inlined
-def _precondition(v: Any, mean: Any, V: Any, curvatures: Any, turned: Any, out: Any) -> None:
+def _diagonalize(C: Any, U: Any) -> None:
+    """Make a symmetric C diagonal by rotations, whose product is U. Source: G. Golub and C. Van Loan, §8.5 (Jacobi)."""
+    units = C.shape[0]
+    for u in range(units):
+        for v in range(units):
+            U[u, v] = 1.0 if u == v else 0.0
+    for _ in range(SWEEPS):
+        beside, on = 0.0, 0.0
+        for u in range(units):
+            on += C[u, u] * C[u, u]
+            for v in range(u):
+                beside += C[u, v] * C[u, v]
+        if beside <= 1e-24 * on:
+            break
+        for u in range(units - 1):
+            for v in range(u + 1, units):
+                if C[u, v] != 0:
+                    half = (C[v, v] - C[u, u]) / (2 * C[u, v])
+                    tangent = (1.0 if half >= 0 else -1.0) / (abs(half) + sqrt(half * half + 1))
+                    cosine = 1 / sqrt(tangent * tangent + 1)
+                    sine = tangent * cosine
+                    for i in range(units):
+                        C[i, u], C[i, v] = cosine * C[i, u] - sine * C[i, v], sine * C[i, u] + cosine * C[i, v]
+                        U[i, u], U[i, v] = cosine * U[i, u] - sine * U[i, v], sine * U[i, u] + cosine * U[i, v]
+                    for i in range(units):
+                        C[u, i], C[v, i] = cosine * C[u, i] - sine * C[v, i], sine * C[u, i] + cosine * C[v, i]
+
+
+@inlined
+def _curvatures(eigenvalues: Any, classes: Any, l2: float, curvatures: Any) -> None:
+    """Set the curvatures along the eigenvectors to d λ + l2: `preconditioner.curvatures`."""
+    largest = eigenvalues[0]
+    for j in range(len(eigenvalues)):
+        largest = max(largest, eigenvalues[j])
+    for u in range(classes.shape[0]):
+        d = classes[u]
+        without_l2 = l2 < d * np.finfo(eigenvalues.dtype).eps * largest
+        for j in range(len(eigenvalues)):
+            hidden = without_l2 and eigenvalues[j] < 0
+            curvatures[u, j] = d * (largest if hidden else abs(eigenvalues[j])) + l2
+
+
+@inlined
+def _precondition(v: Any, mean: Any, V: Any, U: Any, classes: Any, curvatures: Any, turned: Any, out: Any) -> None:
     """Set out to what `Preconditioner` makes of v; `turned` is a scratch buffer."""
     n = len(mean)
-    units, middle, c = len(v) // (n + 1), 0.0, 1.0
+    units, middle = len(v) // (n + 1), 0.0
     inside = units * n
     W, b = out[:inside].reshape(units, n), out[inside:]
     _centre(v[:inside].reshape(units, n), v[inside:], mean, W)
     if V.shape[0] > 0:
         t = turned[:inside].reshape(units, n)
-        _turn(V, curvatures[:n], W, t)
+        _turn(V, U, curvatures, W, t)
         _turn_back(V, t, W)
-        c = curvatures[n]
+    _divide_by_classes(v[inside:], U, classes, b)
     for u in range(units):
-        b[u] = v[inside + u] / c - _inner(mean, W[u])
+        b[u] -= _inner(mean, W[u])
         middle += b[u] / units
     for u in range(units if units > 1 else 0):
         b[u] -= middle

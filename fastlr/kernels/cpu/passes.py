@@ -17,12 +17,12 @@ def loss_and_gradient(
     member: int, size: int, counter: Any, rows: Any, scale: float, W: Any, b: Any, labels: Any, weights: Any,
     every: int, parts: Any, sums: Any, losses: Any, curvatures: Any,
 ) -> None:  # fmt: skip
-    """Add up, for each part of the samples, the gradient by W and b, the losses, and Σ a (1 − a) of every so many.
+    """Add up, for each part of the samples, gradient by W and b, losses, and diag(a) − a aᵀ of every so many samples.
 
     `W (k, units, n)`, `b (k, units)`, `labels (m,)` are the indices of the units, `weights (1 or k, m)`; without
     weights their m is 0. What is added up: `parts (count, k, units, n)`, `sums (count, k, units)`, `losses (count, k)`,
-    `curvatures (count, k)`. Four rows at a time stay in the first cache between their logits and their part in the
-    gradient. Twin: `PrimalForm.loss_and_gradient`.
+    `curvatures (count, k, units, units)`, or `(count, k, 1, 1)` for Σ a (1 − a). Four rows at a time stay in the first
+    cache between their logits and their part in the gradient. Twin: `PrimalForm.loss_and_gradient`.
     """
     (m, n), (count, k, units), zero = rows.shape, sums.shape, W.dtype.type(0)
     tile, Z = np.zeros((TILE, n), W.dtype), np.empty((units, TILE), W.dtype)
@@ -43,10 +43,9 @@ def loss_and_gradient(
                     if weights.shape[1] > 0 and r < here:
                         weight = float(weights[q % weights.shape[0], i + r])
                     if r < here:
-                        loss, curvature = _softmax(Z[:, r], scale, b[q], labels[i + r], weight)
-                        losses[p, q] += loss
+                        losses[p, q] += _softmax(Z[:, r], scale, b[q], labels[i + r], weight)
                         if (i + r) % every == 0:
-                            curvatures[p, q] += curvature
+                            _add_curvature(Z[:, r], labels[i + r], weight, curvatures[p, q])
                     else:
                         Z[:, r] = zero
                 for u in range(units):
@@ -56,9 +55,9 @@ def loss_and_gradient(
 
 
 @inlined
-def _softmax(z: Any, scale: float, b: Any, label: int, weight: float) -> tuple[float, float]:
-    """z ← w (softmax(scale z + b) − y); return the loss and Σ a (1 − a), each times w."""
-    units, top, total, curvature = z.shape[0], -np.inf, 0.0, 0.0
+def _softmax(z: Any, scale: float, b: Any, label: int, weight: float) -> float:
+    """z ← softmax(scale z + b) − y, times w; return the loss times w."""
+    units, top, total = z.shape[0], -np.inf, 0.0
     for u in range(units):
         z[u] = scale * z[u] + b[u]
         top = max(top, float(z[u]))
@@ -67,7 +66,21 @@ def _softmax(z: Any, scale: float, b: Any, label: int, weight: float) -> tuple[f
         z[u] = exp_of_negative(z[u] - top)
         total += z[u]
     for u in range(units):
-        a = z[u] / total
-        curvature += a * (1 - a)
-        z[u] = weight * (a - (1.0 if u == label else 0.0))
-    return weight * (excess + log(total)), weight * curvature
+        z[u] = weight * (z[u] / total - (1.0 if u == label else 0.0))
+    loss: float = weight * (excess + log(total))
+    return loss
+
+
+@inlined
+def _add_curvature(z: Any, label: int, weight: float, C: Any) -> None:
+    """Add w (diag(a) − a aᵀ), or the sum of its diagonal, to C for z = w (a − y)."""
+    if weight == 0:
+        return
+    for u in range(z.shape[0]):
+        a = z[u] / weight + (1.0 if u == label else 0.0)
+        at = u if C.shape[0] > 1 else 0
+        C[at, at] += a * (-z[u] if u == label else weight - z[u])
+        for v in range(u if C.shape[0] > 1 else 0):
+            both = a * (z[v] + (weight if v == label else 0.0))
+            C[u, v] -= both
+            C[v, u] -= both
