@@ -96,3 +96,44 @@ def test_sigmoid_keeps_its_relative_precision():
 def test_l2_decays_the_weights():
     W, dW = np.array([[2.0, -4.0]]), np.array([[0.5, 0.5]])
     assert core.descend(W, dW, 0.1, 0.3).tolist() == [[2.0 - 0.1 * (0.5 + 0.6), -4.0 - 0.1 * (0.5 - 1.2)]]
+
+
+def test_a_scale_is_1_where_none_is_given():
+    X, _, W, b, _ = problem(6, 9, 2, seed=3)
+    D = np.ones((2, 9))
+    for scale in ({}, {"scale": 1.0}):
+        np.testing.assert_array_equal(core.logits(W, b, X, **scale), W @ X + b)
+        np.testing.assert_allclose(core.weight_gradient(D, X, **scale), D @ X.T / 9)
+        np.testing.assert_allclose(core.predict(W, b, X, **scale), core.sigmoid(W @ X + b))
+    np.testing.assert_allclose(core.predict(W, b, X, 3.0), core.sigmoid(3 * W @ X + b))
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32", "float64"])
+@pytest.mark.parametrize("name", NAMESPACES)
+def test_moments_are_added_up_in_float64_tile_by_tile(name: str, dtype: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(core, "BLOCK", 40)  # numbers of a tile: two features of twenty samples
+    xp = NAMESPACES[name]
+    host = np.random.default_rng(0).integers(0, 256, (5, 20)).astype(dtype)
+    host[3] = 7  # a feature that does not vary
+    X, exactly = xp.asarray(host), host.astype(float)
+    mean, deviation = exactly.mean(axis=1), exactly.std(axis=1)
+    deviation[3] = 1
+    for scale in (1.0, 0.5):
+        for out, rtol in ((xp.float64, 1e-13), (xp.float32, 1e-6)):
+            found = core.moments(X, out, scale) if scale != 1 else core.moments(X, out)
+            assert all(values.dtype == out and values.shape == (1, 5) for values in found)
+            np.testing.assert_allclose(to_numpy(found[0])[0], scale * mean, rtol=rtol)
+            varies = np.arange(5) != 3
+            np.testing.assert_allclose(to_numpy(found[1])[0], np.where(varies, scale * deviation, 1), rtol=rtol)
+    given = [xp.asarray(values[None, :]) for values in (mean, deviation)]
+    V = (exactly - mean[:, None]) / deviation[:, None]
+    np.testing.assert_allclose(to_numpy(core.standardized_gram_matrix(X, *given)), V.T @ V, atol=1e-12)
+    np.testing.assert_allclose(to_numpy(core.second_moments(X, xp.float64)), exactly @ exactly.T / 20, rtol=1e-13)
+
+
+def test_what_varies_by_rounding_alone_does_not_vary():
+    mean = np.array([1.0, 1.0, 0.0, 0.0])
+    deviation = np.array([core.ROUNDING, 2 * core.ROUNDING, 0.0, 1e-300])
+    found = core.in_moments(mean, deviation, np.float64, 2.0)
+    np.testing.assert_array_equal(found[0], 2 * mean[None, :])
+    np.testing.assert_array_equal(found[1], [[1, 4 * core.ROUNDING, 1, 2e-300]])
