@@ -195,7 +195,7 @@ def test_optimizers_follow_their_formulas(name, optimizer, form, layers):
 
 @pytest.mark.parametrize("optimizer", ["gd", "adam"])
 @pytest.mark.parametrize(("classes", "layers"), [(2, ()), (3, (4,))])
-@pytest.mark.parametrize("size", [16, 10, 40])
+@pytest.mark.parametrize("size", [16, 13, 10, 40])
 def test_mini_batches_follow_a_plain_loop(name, size, classes, layers, optimizer):
     """Three epochs, each in an order of its own, the last batch shorter; recorded off their rhythm too."""
     X, labels = samples(classes)
