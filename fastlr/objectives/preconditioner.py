@@ -24,15 +24,15 @@ from fastlr.core import Array
 from fastlr.namespace import array_namespace
 from fastlr.objectives.protocol import Vector
 
-LEAST = 1e-6  # curvature
-CLASSES = 128  # up to which C is worked out; for more its mean eigenvalue c stands for all
+LEAST = 1e-6  # curvature by a class: less is taken for as much
+CLASSES = 128  # up to which C is worked out; for more, the mean of its eigenvalues stands for all
 PASSES = 150  # over the data, that knowing the covariance is thought to save
 EIGEN = 10  # n³ operations that its eigenvectors take
 ENOUGH = 8  # samples for each feature, from which the covariance is known well enough, but for rare features
 ULPS = 4  # of the largest eigenvalue, to which the others are known
-FLAT, FEW = 0.8, 256  # share of the features that vary alike, from which that is so; samples that are asked
+FLAT = 0.8  # tr(Σ)² / (n tr(Σ²)), from which the features are taken to vary alike in all directions
+FEW = 256  # samples from which that is estimated
 CHEAP = 8  # products with the second derivatives, for the price of which more samples are looked at
-
 
 Axes = tuple[Array | None, Array]  # U and d; see `axes_of`
 
@@ -82,7 +82,7 @@ class Preconditioner(NamedTuple):
             return mean, None
         V, eigenvalues = self.spectrum
         xp, U, d = array_namespace(V), axes[0], axes[1][model, :, :]
-        U = xp.zeros((0, 0), dtype=V.dtype) if U is None else U[model, :, :]
+        U = xp.zeros((0, 0), dtype=V.dtype, device=device(V)) if U is None else U[model, :, :]
         return mean, (V, U, d[:, 0], curvatures(eigenvalues, d, l2[model, :, :]))
 
 
