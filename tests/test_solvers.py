@@ -351,23 +351,3 @@ def test_an_eigenvalue_that_rounding_hides_is_negative():
             found = preconditioner.curvatures(eigenvalues, one, one * np.float32(l2))[0, 0]
             np.testing.assert_allclose(found[:20], hidden, rtol=1e-4)
             np.testing.assert_allclose(found[20:], eigenvalues[20:] + l2, rtol=1e-4)
-
-
-@pytest.mark.parametrize("size", [3000, 40_000])
-def test_the_spectrum_is_left_out_where_features_vary_alike(size, monkeypatch):
-    """It costs as much as the whole fit, and changes nothing; in memory at once, and a block at a time."""
-    monkeypatch.setattr("fastlr.objectives.primal.LITTLE", 0)  # no fit in one call
-    rng = np.random.default_rng(0)
-    flat = rng.normal(size=(size, 60)).astype(np.float32)
-    steep = flat * np.geomspace(1, 30, 60, dtype=np.float32)
-    y = (flat[:, :8] + rng.gumbel(size=(size, 8))).argmax(axis=1)
-    found, eigen = [], preconditioner.eigen
-    monkeypatch.setattr(preconditioner, "eigen", lambda *given: found.append(1) or eigen(*given))
-    for features, expected in ((flat, 0), (flat + 100, 0), (steep, 1)):
-        found.clear()
-        fastlr.train(features, y, dtype="float32", solver="lbfgs", form="primal", l2=1e-3, tol=1e-3)
-        assert len(found) == expected
-    assert preconditioner.is_flat(flat[:256].T, centred=True)
-    assert not preconditioner.is_flat(flat[:256].T + 100, centred=False), "without an intercept the mean is a direction"
-    assert not preconditioner.is_flat(steep[:256].T, centred=True)
-    assert preconditioner.is_flat(np.zeros((3, 1)), centred=True)

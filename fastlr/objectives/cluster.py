@@ -111,10 +111,6 @@ class Clustered(Streamed):
             return set()
         return set.intersection(*self._over_parts(_dead_layers, *self._on_host((state,))))
 
-    def _is_flat(self) -> bool:
-        """Return False: no single samples are fetched from the workers."""
-        return False
-
     def on(self, blocks: Blocks) -> Streamed:
         """Return the objective on other samples, which are here."""
         plain = {name: getattr(self, name) for name in Streamed.__dataclass_fields__}

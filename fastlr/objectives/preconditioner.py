@@ -30,8 +30,6 @@ PASSES = 150  # over the data, that knowing the covariance is thought to save
 EIGEN = 10  # n³ operations that its eigenvectors take
 ENOUGH = 8  # samples for each feature, from which the covariance is known well enough, but for rare features
 ULPS = 4  # of the largest eigenvalue, to which the others are known
-FLAT = 0.8  # tr(Σ)² / (n tr(Σ²)), from which the features are taken to vary alike in all directions
-FEW = 256  # samples from which that is estimated
 CHEAP = 8  # products with the second derivatives, for the price of which more samples are looked at
 
 Axes = tuple[Array | None, Array]  # U and d; see `axes_of`
@@ -140,20 +138,6 @@ def pays(n: int, m: int, units: int, share: float = 1.0) -> bool:
     `share` is how many of the passes that it mostly saves it saves here.
     """
     return spectrum_work(n, m, units) < share * PASSES * 2 * units * n * m
-
-
-def is_flat(x: Array, centred: bool) -> bool:
-    """Return whether features vary about alike in all directions, by few samples `x (n, s)`: no spectrum helps then.
-
-    For a covariance Σ, tr(Σ)² / (n tr(Σ²)) is 1 where all eigenvalues are the same, and 1 / n where all but one are
-    zero. tr(Σ²) is the mean square of the inner products of two samples.
-    """
-    xp, (n, s) = array_namespace(x), x.shape
-    x = x - xp.mean(x, axis=1, keepdims=True) if centred else x
-    products = xp.matrix_transpose(x) @ x
-    own = core.diagonal(products)
-    trace, trace_of_square = xp.sum(own) / s, (xp.sum(products**2) - xp.sum(own**2)) / (s * max(1, s - 1))
-    return bool(trace**2 >= FLAT * n * trace_of_square)
 
 
 def _looked_at(n: int, m: int, units: int) -> int:

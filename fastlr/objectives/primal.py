@@ -127,16 +127,10 @@ class PrimalForm(Data):
     def spectrum(self, units: int, centred: bool) -> tuple[Array, Array] | None:
         """Return eigenvectors and eigenvalues of the covariance, where they save more than they take."""
         n, m = self.X.shape
-        little = in_one_call(1, units, n, m)
-        if not preconditioner.pays(n, m, units, SAVED if little else 1.0) or (not little and self.is_flat(centred)):
+        share = SAVED if in_one_call(1, units, n, m) else 1.0
+        if not preconditioner.pays(n, m, units, share):
             return None
         return self.eigen(preconditioner.every(n, m, units), centred)
-
-    def is_flat(self, centred: bool) -> bool:
-        """Return whether no spectrum helps, by a few of the samples."""
-        (n, m), few = self.X.shape, preconditioner.FEW
-        with blas_before_kernels(n * few**2) if self.kernels else nullcontext():
-            return preconditioner.is_flat(self.samples(slice(None, None, -(-m // few)), False), centred)
 
     def eigen(self, every: int, centred: bool) -> tuple[Array, Array]:
         """Return eigenvectors and eigenvalues of that covariance."""

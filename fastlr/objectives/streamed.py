@@ -81,18 +81,13 @@ class Streamed:
             (W,) = self.sums("counted")
             mean = Vector(W, self.backend.xp.zeros_like(W[..., :1]))
         units = models * self.network.outputs
-        if preconditioner.pays(n, m, units) and not self._is_flat():
+        if preconditioner.pays(n, m, units):
             every = preconditioner.every(n, m, units)
             work = preconditioner.eigen_work(n, m // every)
             with blas_before_kernels(work) if self.backend.kernels else nullcontext():
                 square, of_rows = self.sums("features", every)
                 spectrum = preconditioner.eigen(square, of_rows, self.moments, self.network.intercept)
         return replace(self, preconditioner=Preconditioner(mean, spectrum))
-
-    def _is_flat(self) -> bool:
-        """Return whether no spectrum helps, by a few of the samples."""
-        rows, _ = self.blocks.take(np.arange(0, self.m, -(-self.m // preconditioner.FEW)))
-        return self._form(rows).is_flat(self.network.intercept)
 
     def on(self, blocks: Blocks) -> Streamed:
         """Return the objective on other samples."""
