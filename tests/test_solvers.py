@@ -338,6 +338,27 @@ def test_steep_features_in_float32_reach_the_minimum_of_float64(solver):
     assert single.costs[-1] == pytest.approx(double.costs[-1], rel=2e-5)
 
 
+@pytest.mark.parametrize("backend", ["numba", "numpy"])
+@pytest.mark.parametrize(
+    ("weigh", "most"),
+    [(lambda i: i % 2, 60), (lambda i: i % 8 > 0, 60), (lambda i: i % 9 > 0, 60), (lambda i: i < 40, 250)],
+)
+def test_weights_that_repeat_do_not_hide_the_curvature(weigh, most, backend, monkeypatch):
+    """Of blocks, some samples alone are looked at for it: folds i % 2 left out all of them, and L-BFGS ended early."""
+    monkeypatch.setenv("FASTLR_MEMORY", "1")
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(3000, 40))
+    y = (0.5 * X @ rng.normal(size=(40, 6)) + rng.gumbel(size=(3000, 6))).argmax(axis=1)
+    X = X * np.geomspace(0.01, 10, 40)
+    more = {"l2": 1e-4, "tol": 1e-5, "form": "primal", "backend": backend}
+    weights = weigh(np.arange(3000)).astype(float)
+    runs = [fastlr.train(X, y, solver=solver, sample_weight=weights, **more) for solver in ("newton-cg", "lbfgs")]
+    exact, found = (run.costs[-1] + 1e-4 / 2 * (run.model.layers[0].W ** 2).sum() for run in runs)
+    assert found == pytest.approx(exact, rel=1e-5)
+    assert runs[1].converged
+    assert len(runs[1].costs) < most
+
+
 def test_an_eigenvalue_that_rounding_hides_is_negative():
     rng = np.random.default_rng(0)
     A = rng.normal(size=(5000, 20)).astype(np.float32) * np.float32(0.01)

@@ -30,18 +30,18 @@ def rows_for(model: Model, images: Any) -> Array:
         raise InputError(f"{source}: its rows have different lengths; (m, {_wanted(model)}) is needed") from None
     if (dtype_name(images) == "uint8") != model.reads_pixels:
         wanted = "uint8 pixels" if model.reads_pixels else "features that are not uint8"
-        raise InputError(f"{source}: they are {dtype_name(images)}, but the model was trained on {wanted}")
+        raise InputError(f"{source}: the samples are {dtype_name(images)}, but the model was trained on {wanted}")
     if not is_real(images):
-        raise InputError(f"{source}: they are {dtype_name(images)}; real numbers are needed")
+        raise InputError(f"{source}: the samples are {dtype_name(images)}; real numbers are needed")
     if images.ndim == 3 and model.image_shape:
         images = images[..., np.newaxis]
     if images.ndim == 4 and model.image_shape:
         images = with_channels(images, model.image_shape[2])
     if images.ndim < 2 or (model.image_shape and images.ndim == 4 and images.shape[1:] != model.image_shape):
-        raise InputError(f"{source}: they have shape {tuple(images.shape)}; (m, {_wanted(model)}) is needed")
+        raise InputError(f"{source}: the samples have shape {tuple(images.shape)}; (m, {_wanted(model)}) is needed")
     rows: Array = as_rows(numpy_view(images) if is_shared(images) else images)
     if rows.shape[1] != model.n_features:
-        raise InputError(f"{source}: they have {rows.shape[1]} features each; (m, {_wanted(model)}) is needed")
+        raise InputError(f"{source}: the samples have {rows.shape[1]} features each; (m, {_wanted(model)}) is needed")
     check_finite(source, rows)
     return rows
 

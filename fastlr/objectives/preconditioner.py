@@ -16,7 +16,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+import numpy as np
 from array_api_compat import device
+from numpy.typing import NDArray
 
 from fastlr import core
 from fastlr.backends.record import NO_KERNELS, Kernels
@@ -24,7 +26,8 @@ from fastlr.core import Array
 from fastlr.namespace import array_namespace
 from fastlr.objectives.protocol import Vector
 
-LEAST = 1e-6  # curvature by a class: less is taken for as much
+LEAST, SMALL = 1e-6, 1e-3  # curvature along an axis, and its share of the mean: less is taken for as much
+EVERY = 8  # samples of which one is looked at for C, where a pass goes over blocks of them
 CLASSES = 128  # up to which C is worked out; for more, the mean of its eigenvalues stands for all
 PASSES = 150  # over the data, that knowing the covariance is thought to save
 EIGEN = 10  # n³ operations that its eigenvectors take
@@ -145,8 +148,18 @@ def _looked_at(n: int, m: int, units: int) -> int:
     return min(m, max(ENOUGH * n, CHEAP * 2 * units * m // n))
 
 
-def classes(units: int) -> int:
-    """Return for how many classes, these or 1, the curvature is worked out."""
+def some_of(m: int) -> NDArray[np.int64]:
+    """Return the indices of the samples that are looked at for C: one of each `EVERY`, each time one place further.
+
+    So that weights that repeat, such as those of folds i % 2, do not leave out all of them.
+    """
+    first = np.arange(0, m, EVERY)
+    indices = first + np.arange(len(first)) % EVERY
+    return indices[indices < m]
+
+
+def size_of_curvature(units: int) -> int:
+    """Return the number of rows of C: the units, or 1 where one number stands for all."""
     return units if units <= CLASSES else 1
 
 
@@ -158,21 +171,27 @@ def class_curvature(A: Array, counts: Array | None) -> Array:
     xp, (_, units, m) = array_namespace(A), A.shape
     counted = A if counts is None else A * counts
     S = xp.mean(counted * (1 - A), axis=2, keepdims=True)
-    if classes(units) == 1:
+    if size_of_curvature(units) == 1:
         return xp.mean(S, axis=1, keepdims=True)
     same = xp.eye(units, dtype=A.dtype, device=device(A))
     return same * S - (1 - same) * (counted @ xp.matrix_transpose(A) / m)
 
 
 def axes_of(C: Array) -> Axes:
-    """Return the eigenvectors U `(k, units, units)` and eigenvalues d `(k, units, 1)`, at least `LEAST`, of C.
+    """Return the eigenvectors U `(k, units, units)` and eigenvalues d `(k, units, 1)` of C, these not too small.
 
-    U is None where C is one number for all units. What shifts all units alike, a softmax does not see: it has the mean
-    curvature, so that it stays apart.
+    U is None where C is one number for all units. The direction in which all units shift alike, which a softmax does
+    not see, is given the mean curvature. Where no sample that was looked at counts, C is 0; then the curvature is
+    taken to be that at equal probabilities.
     """
     xp, units = array_namespace(C), C.shape[-1]
-    if units == 1:
-        return None, xp.maximum(C, xp.full_like(C, LEAST))
-    C = xp.where(xp.isfinite(C), C, xp.zeros_like(C))
-    d, U = xp.linalg.eigh(C + xp.sum(core.diagonal(C), axis=-1, keepdims=True) / units**2)
-    return U, xp.maximum(d, xp.full_like(d, LEAST))[..., None]
+    C = xp.where(xp.isfinite(C), C, xp.zeros_like(C))  # no LAPACK takes NaN: a fit that diverged is ended elsewhere
+    mean = xp.sum(core.diagonal(C), axis=-1, keepdims=True) / units
+    U, d = (None, C) if units == 1 else _eigenvectors(C + mean / units)
+    least = xp.maximum(SMALL * mean, xp.full_like(mean, LEAST))
+    return U, xp.where(mean > 0, xp.maximum(d, least), xp.full_like(d, 1 / units if units > 1 else 1 / 4))
+
+
+def _eigenvectors(C: Array) -> tuple[Array, Array]:
+    d, U = array_namespace(C).linalg.eigh(C)
+    return U, d[..., None]

@@ -21,7 +21,6 @@ from fastlr.objectives.form import Data
 from fastlr.objectives.preconditioner import Axes, Preconditioner
 from fastlr.objectives.protocol import Compiled, Evaluation, Passed, Vector
 
-EVERY = 8  # samples of which one is looked at for the curvature by classes
 VECTOR = 8  # numbers of a vector of the CPU
 SMALL = 2**23  # multiply-adds of the second derivatives, up to which one compiled step is faster than a BLAS
 CACHE = 2**20  # bytes of samples that stay in it, which models may read one after another
@@ -89,8 +88,9 @@ class PrimalForm(Data):
         if fuses(kernels, units, n, itemsize_of(x.W)):
             W = x.W if self.moments is None else x.W / self.moments[1]
             b = x.b if self.moments is None else x.b - W @ self.moments[0].T
-            classes = preconditioner.classes(units)
-            found = kernels["loss_and_gradient"](W, b, self.X, labels, self.scale, counts, EVERY, classes)
+            size = preconditioner.size_of_curvature(units)
+            every = preconditioner.EVERY
+            found = kernels["loss_and_gradient"](W, b, self.X, labels, self.scale, counts, every, size)
             if found is not None:
                 J, dW, db, C = found
                 dW = dW if self.moments is None else (dW - db * self.moments[0]) / self.moments[1]
@@ -104,9 +104,10 @@ class PrimalForm(Data):
             ]
         Z = self.logits(x.W, x.b)
         J, D = core.losses_and_residuals(Z, Y, counts)
-        some = Z[..., ::EVERY]
+        looked_at = xp.asarray(preconditioner.some_of(Z.shape[-1]), device=device(Z))
+        some = xp.take(Z, looked_at, axis=-1)
         A = core.sigmoid(some) if units == 1 else core.softmax(some)
-        C = preconditioner.class_curvature(A, None if counts is None else counts[..., ::EVERY])
+        C = preconditioner.class_curvature(A, None if counts is None else xp.take(counts, looked_at, axis=-1))
         return J, self.gradient(D), core.intercept_gradient(D), C
 
     def dot(self, u: Array, v: Vector) -> Array:

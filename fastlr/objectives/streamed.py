@@ -115,14 +115,14 @@ class Streamed:
     def sums(self, name: str, *at: Any) -> tuple[Array, ...]:
         """Return sums over the blocks, each times its share of the samples, of the arrays that `name` stands for.
 
-        They are those of `SUMS`, or "value": cost, gradient and mean curvature at a point.
+        They are those of `SUMS`, or "value": cost, gradient and `class_curvature` at a point.
         """
         if name == "value":
             return weighted_sums(self._passed(*at), self.m)
         return weighted_sums(((part.m, SUMS[name](part, *at)) for part in self._parts()), self.m)
 
     def _passed(self, x: Vector) -> Iterator[tuple[int, tuple[Array, ...]]]:
-        """Give the samples of each block, and its cost, gradient and mean curvature at a point."""
+        """Give the samples of each block, and its cost, gradient and `class_curvature` at a point."""
         backend, weight, blocks = self.backend, self.sample_weight, self.blocks
         if fuses(backend.kernels, self.network.outputs, blocks.shape[1], itemsize_of(x.W)):  # no logits are made
             blocks = replace(blocks, size=TOGETHER * blocks.size)
@@ -143,7 +143,7 @@ class Streamed:
         return v
 
     def evaluate(self, x: Vector) -> Evaluation:
-        """Return cost, objective, gradient and mean curvature at a point, in one pass over the data."""
+        """Return cost, objective, gradient and `class_curvature` at a point, in one pass over the data."""
         xp = self.backend.xp
         J, W, b, C = self.sums("value", x)
         gradient = Vector(W + self.l2 * x.W, b if self.network.intercept else 0 * b)

@@ -74,12 +74,12 @@ def sigmoid_losses(Z: Array, Y: Array, weights: Array | None) -> tuple[Array, Ar
 
 
 def loss_and_gradient(
-    W: Array, b: Array, X: Array, labels: Array, scale: float, weights: Array | None, every: int, classes: int
+    W: Array, b: Array, X: Array, labels: Array, scale: float, weights: Array | None, every: int, size: int
 ) -> tuple[Array, Array, Array, Array] | None:
     """Return J, dW, db and `class_curvature` of k softmaxes in one reading of X, None where the kernel does not.
 
-    The curvature is `(k, classes, classes)`, of the units or of 1. Twin: `PrimalForm.loss_and_gradient`, where nothing
-    is fused.
+    The curvature is `(k, size, size)`, for a size of the units or of 1, of about one in `every` samples, as
+    `preconditioner.some_of` names them. Twin: `PrimalForm.loss_and_gradient`, where nothing is fused.
     """
     (k, units, n), m = W.shape, X.shape[1]
     if not readable(X):
@@ -87,12 +87,14 @@ def loss_and_gradient(
     work = 2 * W.size * m
     count = starting.parts_for(work)
     parts, sums = np.empty((count, k, units, n), W.dtype), np.empty((count, k, units))
-    losses, curvatures = np.empty((count, k)), np.empty((count, k, classes, classes))
+    losses, curvatures = np.empty((count, k)), np.empty((count, k, size, size))
     counted = np.empty((1, 0), W.dtype) if weights is None else weights[:, 0, :]
     given = _writable(W, b[..., 0], labels, counted)
     starting.run("loss_and_gradient", work, X.T, scale, *given, every, parts, sums, losses, curvatures)
     J = (losses.sum(axis=0) / m).astype(W.dtype).reshape(k, 1, 1)
-    C = (curvatures.sum(axis=0) / (units // classes * -(-m // every))).astype(W.dtype)
+    looked_at = -(-m // every)  # of each `every` samples one, each time one place further: of the last ones maybe none
+    looked_at -= (looked_at - 1) * every + (looked_at - 1) % every >= m
+    C = (curvatures.sum(axis=0) / (units // size * looked_at)).astype(W.dtype)
     return J, parts.sum(axis=0) * (scale / m), (sums.sum(axis=0) / m).astype(W.dtype)[..., np.newaxis], C
 
 

@@ -16,7 +16,7 @@ COLUMNS = 16  # of V that are turned by classes at a time
 @kernel
 def primal_conjugate_gradients(
     member: int, size: int, counter: Any, steps: int, rows: Any, A: Any, weights: Any, factors: Any, shifts: Any,
-    l2: float, intercept: float, mean: Any, V: Any, U: Any, classes: Any, curvatures: Any, least: float, r: Any,
+    l2: float, intercept: float, mean: Any, V: Any, U: Any, by_class: Any, curvatures: Any, least: float, r: Any,
     r_b: Any, p: Any, p_b: Any, d: Any, d_b: Any, state: Any, y: Any, t: Any, W: Any, b: Any, parts: Any, sums: Any,
 ) -> None:  # fmt: skip
     """Take at most so many steps more; the last of all is the one that brings less than `least` of their mean.
@@ -24,9 +24,10 @@ def primal_conjugate_gradients(
     Of one model: `r (units, n)` and `r_b (units,)` are the residual, p the last direction, d the sum so far, `state`
     holds ⟨r, z⟩, what was gained, the steps taken, and 1 while there are more to take. `A (units, m)` are the
     probabilities of a softmax, and `weights (m,)` or none; of one unit, A are the second derivatives of the losses. The
-    features are `factors · rows − shifts`, `intercept` is 1 or 0. `mean`, V, U, `classes` (d) and the curvatures are
-    what `Preconditioner.of_one` gives, V empty where it gives none. y, t, `W (units, n)`, b, `parts (count, units,
-    n)` and `sums (count, units)` are scratch. The first member does what is not a product. Twin: `newton_cg.direction`.
+    features are `factors · rows − shifts`, `intercept` is 1 or 0. `mean`, V, U, `by_class` (d) and the curvatures are
+    what `Preconditioner.of_one` gives; without a spectrum all but the mean are empty. y, t, `W (units, n)`, b,
+    `parts (count, units, n)` and `sums (count, units)` are scratch. The first member does what is not a product. Twin:
+    `newton_cg.direction`.
     """
     (m, n), count, reached = rows.shape, parts.shape[0], 0
     left, right = share(member, size, n, 8)
@@ -43,7 +44,7 @@ def primal_conjugate_gradients(
             _turn_back(V[left:right], t, y[:, left:right])
             reached = _meet(size, counter, reached)
         if member == 0:
-            _aim(r, r_b, U, classes, mean, factors, shifts, y, p, p_b, W, b, state)
+            _aim(r, r_b, U, by_class, mean, factors, shifts, y, p, p_b, W, b, state)
         reached = _meet(size, counter, reached)
         for part in range(member, count, size):
             start, stop = share(part, count, m, 8)
@@ -110,17 +111,17 @@ def _turn(V: Any, U: Any, curvatures: Any, y: Any, t: Any) -> None:
 
 
 @inlined
-def _divide_by_classes(r_b: Any, U: Any, classes: Any, b: Any) -> None:
-    """b ← U ((Uᵀ r_b) / d), for the d that `classes` holds; where there is none, b ← r_b."""
+def _divide(r_b: Any, U: Any, by_class: Any, b: Any) -> None:
+    """b ← U ((Uᵀ r_b) / d), for the d that `by_class` holds; where there is none, b ← r_b."""
     units = r_b.shape[0]
     for u in range(units):
-        b[u] = 0.0 if U.shape[0] > 0 else r_b[u] / (classes[0] if classes.shape[0] > 0 else 1.0)
+        b[u] = 0.0 if U.shape[0] > 0 else r_b[u] / (by_class[0] if by_class.shape[0] > 0 else 1.0)
     for v in range(U.shape[0]):
         along = 0.0
         for u in range(units):
             along += U[u, v] * r_b[u]
         for u in range(units):
-            b[u] += U[u, v] * along / classes[v]
+            b[u] += U[u, v] * along / by_class[v]
 
 
 @inlined
@@ -136,12 +137,12 @@ def _turn_back(V: Any, t: Any, y: Any) -> None:
 
 @inlined
 def _aim(
-    r: Any, r_b: Any, U: Any, classes: Any, mean: Any, factors: Any, shifts: Any, y: Any, p: Any, p_b: Any, W: Any,
+    r: Any, r_b: Any, U: Any, by_class: Any, mean: Any, factors: Any, shifts: Any, y: Any, p: Any, p_b: Any, W: Any,
     b: Any, state: Any,
 ) -> None:  # fmt: skip
     """Make the next direction p of what the preconditioner makes of the residual, y; W and b ← it, for the rows."""
     units, before, middle = r.shape[0], state[0], 0.0
-    _divide_by_classes(r_b, U, classes, b)
+    _divide(r_b, U, by_class, b)
     for u in range(units):
         b[u] -= _dot(y[u], mean)
         middle += b[u] / units

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from fastlr.kernels.cpu.compiling import inlined, kernel
-from fastlr.kernels.cpu.conjugate_primal import _centre, _divide_by_classes, _turn, _turn_back
+from fastlr.kernels.cpu.conjugate_primal import _centre, _divide, _turn, _turn_back
 from fastlr.kernels.cpu.newton import _evaluate, _search
 from fastlr.kernels.cpu.products import TILE, add8, add_tile, convert, dot8, eight, multiply_tile
 from fastlr.kernels.cpu.vector import assign
 
-LEAST = 1e-6  # curvature, as `preconditioner.LEAST`
-CLASSES = 32  # as `preconditioner.CLASSES`; for more, their axes would take longer than a pass over little data
+LEAST, SMALL = 1e-6, 1e-3  # as in `preconditioner`
+CLASSES = 32  # fewer than in `preconditioner`: the axes of more would take longer than a pass over little data
 SWEEPS = 20  # of rotations: each makes what is beside the diagonal far smaller
 AFRESH = 64  # steps, after which the logits are made anew
 
@@ -45,9 +45,10 @@ def many_fits(
     d_W, d_b = d[:inside].reshape(units, n), d[inside:]
     moves, turns = np.empty((pairs, inside + units), dtype), np.empty((pairs, inside + units), dtype)  # s and y of each
     products = np.empty(pairs)  # ⟨y, s⟩ of each pair
-    classes = (units if 1 < units <= CLASSES else 0) if len(eigenvalues) > 0 else 0
-    C, U, by_class = np.zeros((classes, classes)), np.empty((classes, classes), dtype), np.empty(max(1, classes), dtype)
-    by_class = by_class[: len(by_class) if len(eigenvalues) > 0 else 0]
+    known = len(eigenvalues) > 0
+    axes = units if known and 1 < units <= CLASSES else 0  # else one number stands for all classes
+    C, U = np.zeros((axes, axes)), np.empty((axes, axes), dtype)
+    by_class = np.empty(max(1, axes) if known else 0, dtype)
     curvatures = np.empty((len(by_class), len(eigenvalues)), dtype)
     scratch, mean = np.empty((3, m), dtype), np.empty(n, dtype)
     tile, T, none = np.zeros((TILE, n), dtype), np.empty((units, TILE), dtype), np.empty(0, dtype)
@@ -123,7 +124,7 @@ def _combine(p: float, u: Any, q: float, v: Any, out: Any) -> None:
 
 @inlined
 def _direction(
-    G: Any, done: int, moves: Any, turns: Any, products: Any, mean: Any, V: Any, U: Any, classes: Any, curvatures: Any,
+    G: Any, done: int, moves: Any, turns: Any, products: Any, mean: Any, V: Any, U: Any, by_class: Any, curvatures: Any,
     y: Any, turned: Any, d: Any,
 ) -> None:  # fmt: skip
     """Set d to the direction of L-BFGS after so many steps, of which the pairs are the last.
@@ -139,7 +140,7 @@ def _direction(
         _combine(1.0, d, -alphas[i], turns[i], d)
     last = (done - 1) % pairs
     for turn in range(1 if done > 0 else 0, -1, -1):
-        _precondition(turns[last] if turn else d, mean, V, U, classes, curvatures, turned, y)
+        _precondition(turns[last] if turn else d, mean, V, U, by_class, curvatures, turned, y)
         if turn:
             square = _inner(y, turns[last])
             gamma = products[last] / square if products[last] > 0 and square > 0 else 1.0
@@ -151,8 +152,11 @@ def _direction(
 
 
 @inlined
-def _axes(A: Any, w: Any, C: Any, U: Any, classes: Any) -> None:
-    """U and `classes` (d) ← what `preconditioner.axes_of` makes of `class_curvature`, C; U and C may have no units."""
+def _axes(A: Any, w: Any, C: Any, U: Any, by_class: Any) -> None:
+    """U and `by_class` (d) ← what `preconditioner.axes_of` makes of `class_curvature`.
+
+    C is scratch. Where it has no rows, one number stands for all classes, and there is no U.
+    """
     (units, m), together = A.shape, 0.0
     for u in range(units):
         total = 0.0
@@ -169,8 +173,9 @@ def _axes(A: Any, w: Any, C: Any, U: Any, classes: Any) -> None:
                 total += A[u, i] * A[v, i] * (w[i] if w.shape[0] > 0 else 1.0)
             C[u, v] = C[v, u] = together / units - total / m
     _diagonalize(C, U)
-    for u in range(classes.shape[0]):
-        classes[u] = max(C[u, u] if C.shape[0] > 0 else together, LEAST)
+    for u in range(by_class.shape[0]):
+        d = max(C[u, u] if C.shape[0] > 0 else together, LEAST, SMALL * together)
+        by_class[u] = d if together > 0 else 1.0 / (units if units > 1 else 4)
 
 
 @inlined
@@ -203,13 +208,13 @@ def _diagonalize(C: Any, U: Any) -> None:
 
 
 @inlined
-def _curvatures(eigenvalues: Any, classes: Any, l2: float, curvatures: Any) -> None:
+def _curvatures(eigenvalues: Any, by_class: Any, l2: float, curvatures: Any) -> None:
     """Set the curvatures along the eigenvectors to d λ + l2: `preconditioner.curvatures`."""
     largest = eigenvalues[0]
     for j in range(len(eigenvalues)):
         largest = max(largest, eigenvalues[j])
-    for u in range(classes.shape[0]):
-        d = classes[u]
+    for u in range(by_class.shape[0]):
+        d = by_class[u]
         without_l2 = l2 < d * np.finfo(eigenvalues.dtype).eps * largest
         for j in range(len(eigenvalues)):
             hidden = without_l2 and eigenvalues[j] < 0
@@ -217,7 +222,7 @@ def _curvatures(eigenvalues: Any, classes: Any, l2: float, curvatures: Any) -> N
 
 
 @inlined
-def _precondition(v: Any, mean: Any, V: Any, U: Any, classes: Any, curvatures: Any, turned: Any, out: Any) -> None:
+def _precondition(v: Any, mean: Any, V: Any, U: Any, by_class: Any, curvatures: Any, turned: Any, out: Any) -> None:
     """Set out to what `Preconditioner` makes of v; `turned` is a scratch buffer."""
     n = len(mean)
     units, middle = len(v) // (n + 1), 0.0
@@ -228,7 +233,7 @@ def _precondition(v: Any, mean: Any, V: Any, U: Any, classes: Any, curvatures: A
         t = turned[:inside].reshape(units, n)
         _turn(V, U, curvatures, W, t)
         _turn_back(V, t, W)
-    _divide_by_classes(v[inside:], U, classes, b)
+    _divide(v[inside:], U, by_class, b)
     for u in range(units):
         b[u] -= _inner(mean, W[u])
         middle += b[u] / units

@@ -17,7 +17,7 @@ def loss_and_gradient(
     member: int, size: int, counter: Any, rows: Any, scale: float, W: Any, b: Any, labels: Any, weights: Any,
     every: int, parts: Any, sums: Any, losses: Any, curvatures: Any,
 ) -> None:  # fmt: skip
-    """Add up, for each part of the samples, gradient by W and b, losses, and diag(a) − a aᵀ of every so many samples.
+    """Add up, for each part of the samples, gradient by W and b, losses, and diag(a) − a aᵀ of one in `every` samples.
 
     `W (k, units, n)`, `b (k, units)`, `labels (m,)` are the indices of the units, `weights (1 or k, m)`; without
     weights their m is 0. What is added up: `parts (count, k, units, n)`, `sums (count, k, units)`, `losses (count, k)`,
@@ -44,7 +44,7 @@ def loss_and_gradient(
                         weight = float(weights[q % weights.shape[0], i + r])
                     if r < here:
                         losses[p, q] += _softmax(Z[:, r], scale, b[q], labels[i + r], weight)
-                        if (i + r) % every == 0:
+                        if (i + r) % every == (i + r) // every % every:
                             _add_curvature(Z[:, r], labels[i + r], weight, curvatures[p, q])
                     else:
                         Z[:, r] = zero
@@ -73,7 +73,7 @@ def _softmax(z: Any, scale: float, b: Any, label: int, weight: float) -> float:
 
 @inlined
 def _add_curvature(z: Any, label: int, weight: float, C: Any) -> None:
-    """Add w (diag(a) − a aᵀ), or the sum of its diagonal, to C for z = w (a − y)."""
+    """Add w (diag(a) − a aᵀ), or the sum of its diagonal, to C. Of a there is z = w (a − y), which took its place."""
     if weight == 0:
         return
     for u in range(z.shape[0]):
