@@ -1,5 +1,7 @@
 """The choice of l2: by folds, splitters, groups or a validation set, by any scores, and the model that is left."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.datasets import load_breast_cancer, load_digits, make_multilabel_classification
@@ -10,6 +12,7 @@ from sklearn.preprocessing import StandardScaler
 
 import fastlr
 from fastlr.data import from_arrays
+from fastlr.training.run import unfinished
 
 DIGITS, TENS = load_digits(return_X_y=True)
 DIGITS, TENS = DIGITS[:400] / 16.0, TENS[:400]
@@ -237,3 +240,33 @@ def test_an_area_of_one_class_has_no_interval():
     found = fastlr.path(TUMOURS, KINDS, l2=VALUES, folds=3, test=test, scoring=scoring)
     assert np.isnan(found.test_scores["roc_auc"])
     assert np.isnan(found.test_intervals()["roc_auc"]).all()
+
+
+@pytest.mark.parametrize("many", [fastlr.path, fastlr.sweep])
+def test_fits_that_do_not_come_to_their_minimum_are_named(many):
+    given = {} if many is fastlr.path else {"solver": "lbfgs"}
+    with pytest.warns(fastlr.ConvergenceWarning, match="^1 of 2 models: not converged after 3 iterations: .* l2$"):
+        found = many(TUMOURS, KINDS, l2=[1e-4, 1e3], folds=3, iterations=3, **given)
+    runs = found.runs if many is fastlr.path else found
+    assert [run.converged for run in runs] == [False, True]
+    assert [run.folds_converged for run in runs] == [(False,) * 3, (True,) * 3]
+
+
+def test_folds_that_do_not_come_to_their_minimum_are_named_where_all_samples_do():
+    (run,) = fastlr.path(TUMOURS, KINDS, l2=[1.0], folds=3).runs
+    assert run.folds_converged == (True,) * 3
+    assert unfinished([run]) is None
+    less = replace(run, folds_converged=(True, False, True))
+    assert unfinished([run, less]) == (
+        "1 of 2 models: not converged on some of the folds; give more iterations, or a larger tol or l2"
+    )
+
+
+def test_what_rounding_ends_is_no_warning(recwarn):
+    """Which float32 cannot come any nearer to: the objective is as low as it gets."""
+    given = {"solver": "lbfgs", "form": "primal", "dtype": "float32", "tol": 1e-12}
+    (run,) = fastlr.path(TUMOURS, KINDS, l2=[1e-3], folds=3, **given).runs
+    assert not run.converged
+    assert run.folds_converged == (True,) * 3
+    assert unfinished([run], rounded=True).startswith("1 of 1 models: the rounding of the dtype ends it")
+    assert not recwarn

@@ -1,8 +1,10 @@
+import re
 import warnings
 
 import numpy as np
 import pytest
 from conftest import draw_images, first_difference, textbook_costs
+from sklearn.datasets import load_wine
 
 import fastlr
 from fastlr import textbook
@@ -318,3 +320,14 @@ def test_a_scale_may_be_any_number(scale, tmp_path):
     run = fastlr.train(np.eye(4), [0, 1, 0, 1], iterations=3, scale=scale)
     run.model.save(tmp_path / "m.safetensors")
     assert fastlr.load(tmp_path / "m.safetensors").settings["scale"] == float(scale)
+
+
+@pytest.mark.parametrize(("layers", "otherwise"), [((), ", or standardized features, or the solver auto"), ((4,), "")])
+def test_a_cost_that_rises_is_named_with_what_to_do(layers, otherwise):
+    X, labels = load_wine(return_X_y=True)
+    X = X - X.mean(axis=0) if layers else X  # or all ReLUs are off
+    (note, *_) = fastlr.train(X, labels, layers=layers, learning_rate=0.02 if layers else 0.005, iterations=200).notes
+    assert re.match(r"the cost rose from [\d.]+ to [\d.e+]+: try a learning rate of [\d.e-]+", note)
+    assert note.endswith(otherwise)
+    better = fastlr.train(X, labels, layers=layers, iterations=200, standardize=True)
+    assert not any("rose" in note for note in better.notes)

@@ -126,7 +126,7 @@ def probe(
         "n_test": 0 if test_set is None else len(test_set),
         "n_features": train_set.n_features,
         "fitted_to": found.final.n_train if found.final is not None else 0,
-        "converged": all(run.converged for run in found.runs),
+        "converged": all(run.converged and all(run.folds_converged) for run in found.runs),
         "backend": found.best.backend,
         "device": found.best.device,
         "dtype": found.best.dtype,

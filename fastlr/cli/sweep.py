@@ -102,7 +102,7 @@ def _as_dict(runs: list[Run], best: Run) -> dict[str, Any]:
     first = runs[0].as_dict()
     own = [
         "costs", "recorded_at", "train_accuracy", "test_accuracy", "fold_accuracies", "seed", "warning", "notes",
-        "converged",
+        "converged", "folds_converged",
     ]  # fmt: skip
     shared = {name: value for name, value in first.items() if name not in (*own, "test_costs")}
     rows = []

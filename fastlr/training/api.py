@@ -27,7 +27,7 @@ from fastlr.training.fit import fit
 from fastlr.training.follow import Callback
 from fastlr.training.given import Given, backend_for, in_library_of
 from fastlr.training.placing import cluster_for, in_memory, placed, placed_dataset
-from fastlr.training.run import Run
+from fastlr.training.run import Run, unfinished
 from fastlr.training.settings import Candidate, Settings, Target, candidates
 from fastlr.training.splits import make_splits
 from fastlr.training.weights import Weightings, weightings_of
@@ -166,6 +166,12 @@ def sweep(
     InputError
         For input that cannot be used, in one line.
 
+    Warns
+    -----
+    ConvergenceWarning
+        Some models of a solver that goes to the minimum, those of the folds among them, did not come down to `tol`
+        within `iterations`.
+
     Examples
     --------
     >>> import numpy as np, fastlr
@@ -181,7 +187,10 @@ def sweep(
             f"learning rate: solver {settings.solver!r} has none, and no seed either; give several of l2 alone"
         )
     given = Given(as_dataset(data), labels, sample_weight, missing_label, test, folds, groups)
-    return train_all(given, target, settings, models, checkpoint, test_costs=test_costs, callback=callback)
+    runs = train_all(given, target, settings, models, checkpoint, test_costs=test_costs, callback=callback)
+    if note := unfinished(runs):
+        warnings.warn(note, ConvergenceWarning, stacklevel=3)
+    return runs
 
 
 def train_all(

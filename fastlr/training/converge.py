@@ -16,6 +16,7 @@ from fastlr.training.checkpoint import NONE, Checkpoint
 from fastlr.training.follow import Callback, Measure, Path, on_host
 from fastlr.training.packing import packable
 
+MORE = "give more iterations, or a larger tol or l2"
 FEW = 0.75  # of the models: when no more of them go on, they do so by themselves
 
 
@@ -36,6 +37,10 @@ class Convergence(Path):
     objectives: list[float] = field(default_factory=list)
     norm: float = math.inf
     stalled: bool = False  # rounding let it go no further
+
+    def is_done(self, tol: float) -> bool:
+        """Return whether the gradient came down to `tol`, or as near to it as rounding lets it."""
+        return self.norm <= tol or (self.stalled and self.norm <= FAR)
 
     def then(self, more: Convergence) -> Convergence:
         """Return the path that goes on with another from where this one ended."""
@@ -158,6 +163,6 @@ def findings(path: Convergence, separates: bool, tol: float) -> list[str]:
     elif not path.norm <= tol:
         said.append(
             f"not converged after {path.recorded_at[-1]} iterations: the gradient's norm is {path.norm:.1e}, "
-            f"tol is {tol:.1e}; give more iterations, or a larger tol or l2"
+            f"tol is {tol:.1e}; {MORE}"
         )
     return said

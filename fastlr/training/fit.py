@@ -121,9 +121,10 @@ def fit(
                 converged=path.norm <= tol if isinstance(path, Convergence) else None,
                 fold_accuracies=found.by_fold,
                 fold_scores=found.scores,
+                folds_converged=found.done,
                 test_costs=None if measure is None else path.test_costs,
                 warning=_advice(path, objective, i * len(weightings.of), candidate.learning_rate),
-                notes=(*found.notes, *_notes(path, settings, objective, candidate)),
+                notes=(*_notes(path, settings, objective, i * len(weightings.of), candidate), *found.notes),
                 train_set=train_data,
                 test_set=test_data,
             )
@@ -156,21 +157,29 @@ def _advice(path: Path, objective: DataObjective, model: int, learning_rate: flo
     """Return what went wrong and what to try, None where nothing did."""
     if path.diverged_at is None:
         return None
-    with np.errstate(all="ignore"):
-        hidden = objective.network.hidden
-        suggested = learning_rate / 10 if hidden else objective.rows([model]).stable_rate()
-    what_to_do = (
-        f"try a learning rate of {suggested:.1g}" if 0 < suggested < learning_rate else "scale the features to about 1"
-    )
+    what_to_do = _smaller_rate(objective, model, learning_rate) or "scale the features to about 1"
     kept = f"the parameters of iteration {path.recorded_at[-1]} are kept" if path.recorded_at else "nothing was learned"
     return f"diverged: the cost was no longer finite at iteration {path.diverged_at} ({kept}); {what_to_do}"
 
 
-def _notes(path: Path, settings: Settings, objective: DataObjective, candidate: Candidate) -> list[str]:
+def _smaller_rate(objective: DataObjective, model: int, learning_rate: float) -> str | None:
+    """Return the advice of a learning rate that is stable, None where none is known or it is no smaller."""
+    with np.errstate(all="ignore"):
+        hidden = objective.network.hidden
+        suggested = learning_rate / 10 if hidden else objective.rows([model]).stable_rate()
+    return f"try a learning rate of {suggested:.1g}" if 0 < suggested < learning_rate else None
+
+
+def _notes(path: Path, settings: Settings, objective: DataObjective, model: int, candidate: Candidate) -> list[str]:
     """Return what is worth knowing of a run that went through."""
     notes = [objective.placed.description] if isinstance(objective, Clustered) else []
     if settings.form == "auto" and settings.needs_primal:
         notes.append(f"{settings.needs_primal}: the {objective.name} form was taken")
+    if not settings.converges and path.diverged_at is None and path.costs[-1] > path.costs[0]:
+        advice = [_smaller_rate(objective, model, candidate.learning_rate) or "try a smaller learning rate"]
+        advice += [] if settings.standardize else ["standardized features"]
+        advice += [] if settings.layers else ["the solver auto"]
+        notes.append(f"the cost rose from {path.costs[0]:.4g} to {path.costs[-1]:.4g}: {', or '.join(advice)}")
     if dead := objective.dead_layers(path.state):
         notes.append(
             f"the network is dead: every ReLU of hidden layer {min(dead)} is off for every sample, and only what lies "

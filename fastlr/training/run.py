@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from fastlr.data.dataset import Dataset
 from fastlr.model.model import Model
 from fastlr.namespace import compared, same_values
+from fastlr.training.converge import MORE, RoundingNote
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -28,6 +29,8 @@ class Run:
         Percent of the samples; None without a test set. For a table of labels the mean over its columns.
     fold_accuracies, fold_scores : tuple of float, dict
         Of each fold of a cross-validation, on the samples that it left out.
+    folds_converged : tuple of bool
+        Whether the models of each fold came to their minimum; empty for gradient descent.
     test_costs : list of float or None
         The cost on the test set at each recording, if it was asked for.
     converged : bool or None
@@ -69,6 +72,7 @@ class Run:
     converged: bool | None = None
     fold_accuracies: tuple[float, ...] = ()
     fold_scores: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    folds_converged: tuple[bool, ...] = ()
     test_costs: list[float] | None = None
     warning: str | None = None
     notes: tuple[str, ...] = ()
@@ -112,3 +116,15 @@ class Run:
 def best_of(runs: Sequence[Run]) -> Run:
     """Return the run of the highest score, of several the first."""
     return max(runs, key=lambda run: run.score)
+
+
+def unfinished(runs: Sequence[Run], rounded: bool = False) -> str | None:
+    """Return what to say of the models of several runs that are not at their minimum, None where all are.
+
+    Those that rounding alone keeps from it are among them if `rounded`.
+    """
+    own = [run for run in runs if run.converged is False and (rounded or not isinstance(run.notes[-1], RoundingNote))]
+    if own:
+        return f"{len(own)} of {len(runs)} models: {own[0].notes[-1]}"
+    folds = sum(not all(run.folds_converged) for run in runs)
+    return f"{folds} of {len(runs)} models: not converged on some of the folds; {MORE}" if folds else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from fastlr.data.dataset import Dataset
 from fastlr.data.given import both_sets, matching_set, training_set
 from fastlr.data.reading import as_dataset
-from fastlr.errors import InputError, shown
+from fastlr.errors import ConvergenceWarning, InputError, shown
 from fastlr.model.model import Model
 from fastlr.model.scores import Scoring, check_scoring, interval
 from fastlr.namespace import compared, same_values, to_host
@@ -24,7 +25,7 @@ from fastlr.training.definition import spread
 from fastlr.training.follow import Callback
 from fastlr.training.given import Given
 from fastlr.training.placing import cluster_for, in_memory, placed
-from fastlr.training.run import Run, best_of
+from fastlr.training.run import Run, best_of, unfinished
 from fastlr.training.settings import Candidate, PathSettings, Target, candidates
 
 L2 = (1e-6, 1e2, 96)  # first, last and number of the values of a path where none are given, each the same times more
@@ -189,6 +190,11 @@ def path(
     InputError
         For input that cannot be used, in one line.
 
+    Warns
+    -----
+    ConvergenceWarning
+        Some models, those of the folds among them, did not come down to `tol` within `iterations`.
+
     Examples
     --------
     >>> import numpy as np, fastlr
@@ -230,6 +236,8 @@ def path(
             None if by_accuracy else judge, own.home,
         )  # fmt: skip
         runs = train_all(given, target, settings, models, checkpoint, test_costs=test_costs, callback=callback)
+        if note := unfinished(runs):
+            warnings.warn(note, ConvergenceWarning, stacklevel=3)
         scores = _scores_of(runs, judge, validation, by_accuracy)
         best = judge.best(mean_scores(scores[judge.names[0]])) if scores else runs.index(best_of(runs))
         final = None if refit is False else runs[best]

@@ -68,6 +68,7 @@ class Trained:
     accuracy: float  # on the training samples, in percent
     by_fold: tuple[float, ...]  # in percent, on what each split left out
     scores: dict[str, tuple[float, ...]]  # the same by what was asked for
+    done: tuple[bool, ...] = ()  # whether the models of each split came to their minimum
 
     @property
     def layers(self) -> tuple[Layer, ...]:
@@ -140,7 +141,9 @@ def fit_to_minimum(
             own, states = fit.W[rows.start : rows.start + columns, ...], [one.state for one in fit.paths[rows]]
             judged = _judged(data, asked, fit.predicted[rows], fit.objective, states)
             path = replace(path, state=path.state._replace(Z=()))
-            kept[number] = Trained(path, _of_units(own), list(notes), *judged)
+            ends = [one.is_done(settings.tolerance) for one in fit.paths[rows][columns:]]
+            done = tuple(all(ends[i : i + columns]) for i in range(0, len(ends), columns))
+            kept[number] = Trained(path, _of_units(own), list(notes), *judged, done)
         asked.checkpoint.beside(fitted=dict(kept))
     return [kept[i] for i in range(len(models))], fit.objective, fit.solver
 

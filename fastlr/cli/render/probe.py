@@ -10,6 +10,7 @@ import numpy as np
 
 from fastlr.cli.render.terminal import WIDTH, can_print, shown
 from fastlr.cli.render.text import cells
+from fastlr.training.run import unfinished
 from fastlr.training.selection import mean_scores
 
 if TYPE_CHECKING:
@@ -39,9 +40,8 @@ def summary(data: Dataset, found: RegularizationPath, results: dict[str, Any], a
         f"{len(found.runs)} values in {results['seconds']:.2f} s, {results['peak_memory_bytes'] / 2**30:.2f} GiB "
         f"({where}, {results['solver']}, {results['form']} form)"
     )
-    if not results["converged"]:
-        notes = [run.notes[-1] for run in found.runs if run.converged is False]
-        lines.append(f"note: {len(notes)} of them {notes[0]}")
+    if note := unfinished(found.runs, rounded=True):
+        lines.append(f"note: {note}")
     return "\n".join(
         part for line in lines for part in textwrap.wrap(line, WIDTH, drop_whitespace=False, break_on_hyphens=False)
         if part.strip() or not line

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastlr.cli.render.terminal import error_console, moves_its_cursor, passes_shown
 from fastlr.cli.render.text import short_cost
+from fastlr.training.run import unfinished
 
 if TYPE_CHECKING:
     from fastlr.training.run import Run
@@ -72,8 +73,8 @@ def results(runs: Sequence[Run], best: Run) -> str:
     )
     if advice := [run.warning for run in runs if run.warning]:
         lines.append(f"note: {len(advice)} of them {advice[0]}")
-    if unfinished := [run.notes[-1] for run in runs if run.converged is False]:
-        lines.append(f"note: {len(unfinished)} of them {unfinished[0]}")
+    if left := unfinished(runs, rounded=True):
+        lines.append(f"note: {left}")
     return "\n".join(lines)
 
 
