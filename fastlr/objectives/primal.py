@@ -181,7 +181,7 @@ class PrimalForm(Data):
             return None
         V = np.concatenate(at.x[:2], axis=2, dtype=np.float64)
         given = [None if array is None else np.asarray(array, np.float64) for array in (Y, l2, counts)]
-        V, Z, G, found, steps = kernel(self.in_vectors, *given, n, core.rounding(dtype), rules, V, most, tol)
+        V, Z, G, found, steps = kernel(self.in_vectors, *given, n, core.rounding(V.dtype), rules, V, most, tol)
         if not steps.all():
             return None
         passed, found = found[0, : steps[0] - 1, :2].tolist(), found[np.arange(len(steps)), steps - 1]
