@@ -411,7 +411,7 @@ def test_evaluate_on_the_wrong_data(refused, model, tmp_path):
         "evaluate",
         model,
         tmp_path / "x.npz",
-        says=("x.npz: they are float64, but the model was trained on uint8 pixels",),
+        says=("x.npz: the samples are float64, but the model was trained on uint8 pixels",),
     )
 
 

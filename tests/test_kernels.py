@@ -10,7 +10,7 @@ from fastlr import core, textbook
 from fastlr.backends import choose_backend
 from fastlr.kernels.cpu import arrays, matrix, starting
 from fastlr.kernels.cpu import dispatch as steps
-from fastlr.objectives import FORMS, preconditioner
+from fastlr.objectives import FORMS, gram_factor, preconditioner
 from fastlr.objectives.network import Layer, Network, one_hot
 from fastlr.objectives.primal import PrimalForm
 from fastlr.objectives.protocol import Vector
@@ -427,6 +427,29 @@ def test_lbfgs_in_one_call_goes_where_its_steps_go(monkeypatch, m, n, spectrum, 
     np.testing.assert_allclose(one.objectives, other.objectives, rtol=rtol)
     np.testing.assert_allclose(short.costs, other.costs[:3], rtol=rtol)
     np.testing.assert_allclose(at_once.W, watched.W, atol=1e-3)
+
+
+def test_samples_have_a_factor_unless_one_is_there_twice():
+    X = samples(12, 40, np.float64)
+    L = gram_factor.of(X)
+    np.testing.assert_allclose(L @ L.T, X @ X.T, rtol=1e-12, atol=1e-12)
+    W = np.random.default_rng(0).normal(size=(3, 12)) @ X
+    np.testing.assert_allclose(gram_factor.back(np.linalg.solve(L, X @ W.T).T, L, X), W, rtol=1e-9, atol=1e-9)
+    assert gram_factor.of(X[[*range(12), 5]]) is None
+    assert gram_factor.of(np.concatenate([X, X[:1] + 1e-5 * X[1:2]])) is None
+    assert gram_factor.of(X[np.newaxis, [0, 1, 1]]) is None
+    padded = np.concatenate([X, 0 * X[:2]])
+    np.testing.assert_allclose(gram_factor.of(padded), np.pad(L, (0, 2)) + np.diag([0] * 12 + [1] * 2), rtol=1e-12)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1000.0])
+def test_a_sample_that_is_there_twice_is_fitted_in_its_features(scale):
+    """What was added to the factor's diagonal told the two apart: the reported objective was below the minimum."""
+    import fastlr
+
+    x = scale * samples(1, 10, np.float64)
+    clf = fastlr.LogisticRegression(solver="lbfgs", form="primal", C=1e3, fit_intercept=False, tol=1e-8)
+    assert clf.fit(np.concatenate([x, x]), [0, 1]).loss_curve_[-1] == pytest.approx(np.log(2), rel=1e-12)
 
 
 def test_lbfgs_in_one_call_starts_where_it_is_told_and_ends_where_rounding_does():

@@ -90,12 +90,12 @@ def test_channels_are_adapted_where_it_is_plain_how(run):
 @pytest.mark.parametrize(
     ("images", "words"),
     [
-        (np.zeros((2, 9, 8, 3), np.uint8), "images: they have shape (2, 9, 8, 3); (m, 8, 8, 3) is needed"),
-        (np.zeros((2, 8, 8, 5), np.uint8), "images: they have shape (2, 8, 8, 5)"),
-        (np.zeros((2, 7), np.uint8), "images: they have 7 features each; (m, 8, 8, 3) is needed"),
-        (np.zeros(192, np.uint8), "images: they have shape (192,)"),
-        (np.zeros((2, 192)), "images: they are float64, but the model was trained on uint8 pixels"),
-        (np.array([["a"]]), "images: they are <U1"),
+        (np.zeros((2, 9, 8, 3), np.uint8), "images: the samples have shape (2, 9, 8, 3); (m, 8, 8, 3) is needed"),
+        (np.zeros((2, 8, 8, 5), np.uint8), "images: the samples have shape (2, 8, 8, 5)"),
+        (np.zeros((2, 7), np.uint8), "images: the samples have 7 features each; (m, 8, 8, 3) is needed"),
+        (np.zeros(192, np.uint8), "images: the samples have shape (192,)"),
+        (np.zeros((2, 192)), "images: the samples are float64, but the model was trained on uint8 pixels"),
+        (np.array([["a"]]), "images: the samples are <U1"),
     ],
 )
 def test_samples_of_another_kind_are_refused(run, images, words):

@@ -15,9 +15,11 @@ from fastlr.backends.record import loop
 from fastlr.objectives import FORMS, preconditioner
 from fastlr.objectives.choose import Size, choose_solver_and_form
 from fastlr.objectives.network import Network, one_hot
-from fastlr.objectives.protocol import Vector, plus
+from fastlr.objectives.protocol import Evaluation, Vector, plus
 from fastlr.objectives.resident import Resident
 from fastlr.solvers import SOLVERS
+from fastlr.solvers.iterate import Iterate
+from fastlr.solvers.line_search import search
 
 pytestmark = pytest.mark.broad
 
@@ -387,3 +389,51 @@ def test_compiled_newton_is_as_exact_in_float32_as_its_features(mean, classes):
     exact = fastlr.train(centred, y, solver="newton", form="primal", l2=1e-4, tol=1e-10)
     f, best = (one.costs[-1] + 1e-4 / 2 * (one.model.layers[0].W.astype(float) ** 2).sum() for one in (run, exact))
     assert f == pytest.approx(best, rel=1e-6)
+
+
+@pytest.mark.parametrize("backend", ["numba", "numpy"])
+@pytest.mark.parametrize("scale", [10, 100, 1000])
+@pytest.mark.parametrize("classes", [2, 3])
+def test_lbfgs_starts_on_features_that_are_not_scaled(scale, classes, backend):
+    """Its first direction is far too long: the line search came back by a tenth each time, and not far enough."""
+    X, y = classified(40, 400, classes)
+    given = {"l2": 1 / 40, "form": "primal", "backend": backend}
+    run = fastlr.train(scale * X, y, solver="lbfgs", **given)
+    exact = fastlr.train(scale * X, y, solver="newton-cg", **given)
+    assert run.converged
+    assert run.costs[-1] == pytest.approx(exact.costs[-1], abs=1e-5)
+
+
+class Drawn:
+    """A line φ on which steps are to be found; it counts the trials."""
+
+    def __init__(self, phi, slope):
+        self.phi, self.of, self.slope, self.trials = phi, slope, np.reshape(slope(0.0), (1, 1, 1)), 0
+
+    def along(self, at, d):
+        return self
+
+    def at(self, t):
+        self.trials, self.t = self.trials + 1, float(t[0, 0, 0])
+        return np.reshape(self.phi(self.t), (1, 1, 1)), np.reshape(self.of(self.t), (1, 1, 1))
+
+    def arrive(self, f):
+        nothing = Vector(f, f)
+        return Evaluation(nothing, f, f, nothing, f)
+
+
+@pytest.mark.parametrize("right", [0.05, 1.0])
+@pytest.mark.parametrize("corner", [1e-9, 1e-4, 0.03, 0.5, 1.0, 7.0, 3e4])
+def test_the_line_search_finds_where_a_line_turns(corner, right):
+    """φ falls as a line and rises as another, as a loss does whose features are large."""
+    wide = corner / 20  # of the turn
+    line = Drawn(
+        lambda t: -t + (1 + right) * wide * np.logaddexp(0, (t - corner) / wide),
+        lambda t: -1 + (1 + right) * np.exp(-np.logaddexp(0, -(t - corner) / wide)),
+    )
+    zero = np.zeros((1, 1, 1))
+    begun = Evaluation(Vector(zero, zero), zero, zero + line.phi(0.0), Vector(zero, zero), zero)
+    found = search(line, Iterate(begun, zero, zero), Vector(zero, zero))
+    assert found.at.objective < begun.objective
+    assert abs(line.of(line.t)) <= 0.9
+    assert line.trials <= 15

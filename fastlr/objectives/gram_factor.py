@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 from array_api_compat import device
 
 from fastlr import core
@@ -11,7 +10,7 @@ from fastlr.namespace import array_namespace
 
 PASSES = 30  # over the samples, of a fit
 DENSER = 4  # times as many multiply-adds a second does a BLAS
-JITTER = 1e-12  # of the mean of the diagonal of a Gram matrix
+APART = 1e-8  # of its square, that a sample must have in a direction of its own
 
 
 def pays(n: int, m: int, units: int) -> bool:
@@ -22,17 +21,23 @@ def pays(n: int, m: int, units: int) -> bool:
     return m < n and 3 * n * m * m < DENSER * PASSES * 2 * units * (n - m) * m
 
 
-def of(rows: Array) -> Array:
+def of(rows: Array) -> Array | None:
     """Return L with L Lᵀ = K, the Gram matrix of samples `(…, m, n)`, in float64: their features in m coordinates.
 
     Weights W that lie in the space of the samples are V = W Q for X = L Qᵀ with orthonormal columns of Q, and
-    W Xᵀ = V Lᵀ, ‖W‖ = ‖V‖. A little is added to K's diagonal: a sample may be there twice.
+    W Xᵀ = V Lᵀ, ‖W‖ = ‖V‖. A sample of zeros has a coordinate of its own, 1. None where a sample is too close to a sum
+    of others, such as one that is there twice: rounding would be most of what is left of it.
     """
     xp = array_namespace(rows)
     rows = xp.astype(rows, xp.float64)
     K = rows @ xp.matrix_transpose(rows)
-    least = JITTER * xp.mean(core.diagonal(K), axis=-2, keepdims=True) + float(np.finfo(np.float64).tiny)
-    return xp.linalg.cholesky(K + least * xp.eye(K.shape[-1], dtype=K.dtype, device=device(K)))
+    found = core.diagonal(K)
+    squares = xp.where(found > 0, found, xp.ones_like(found))
+    try:
+        L = xp.linalg.cholesky(K + (squares - found) * xp.eye(K.shape[-1], dtype=K.dtype, device=device(K)))
+    except (ValueError, RuntimeError):  # NumPy's and PyTorch's LinAlgError; other libraries return NaN
+        return None
+    return L if bool(xp.all(core.diagonal(L) ** 2 > APART * squares)) else None
 
 
 def back(V: Array, L: Array, rows: Array) -> Array:

@@ -2,7 +2,8 @@
 
 φ(t) = f(x + t d) is convex. t is taken where φ fell by at least 1e-4 t |φ'(0)| and |φ'(t)| ≤ 0.9 |φ'(0)| (the strong
 Wolfe conditions; J. Nocedal and S. Wright, Numerical Optimization, §3.1). Where it was not, the next trial is where a
-straight φ' would be zero, kept within the bracket.
+straight φ' would be zero, kept within the bracket. Far out, φ is a line that rises, and that trial would be close to
+the end of the bracket time and again: where the end moved before, it is where the tangents at both ends meet.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ def search(objective: Objective, iterate: Iterate, direction: Vector) -> Iterate
     slope, f0 = line.slope, start.objective
     noise = core.rounding(f0.dtype) * xp.abs(f0)
     t, low, high = xp.ones_like(f0), xp.zeros_like(f0), xp.full_like(f0, xp.inf)
+    f_low, slope_low = f0, slope
     for trial in range(1, TRIALS + 1):
         f, slope_t = line.at(t)
         fell = f <= f0 + FALL * t * slope + noise
@@ -34,11 +36,16 @@ def search(objective: Objective, iterate: Iterate, direction: Vector) -> Iterate
         if trial == TRIALS or bool(xp.all(good)):
             break
         beyond = ~fell | ~(slope_t < 0)  # also where φ is not finite
+        again = beyond & xp.isfinite(high)
+        corner = ratio(f_low - slope_low * low - f + slope_t * t, slope_t - slope_low)
         high = xp.where(beyond, t, high)
-        low = xp.where(beyond, low, t)
+        low, f_low, slope_low = (
+            xp.where(beyond, old, new) for old, new in ((low, t), (f_low, f), (slope_low, slope_t))
+        )
         end = xp.where(xp.isfinite(high), high, FARTHEST * t)
         rise = slope_t - slope
         guess = xp.where(xp.isfinite(rise), ratio(-slope * t, rise), (low + end) / 2)
+        guess = xp.where(again & xp.isfinite(corner), corner, guess)
         guess = xp.minimum(xp.maximum(guess, low + MARGIN * (end - low)), end - MARGIN * (end - low))
         t = xp.where(good, t, guess)
     kept = (f <= f0 + noise) & (slope < 0)

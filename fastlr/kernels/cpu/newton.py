@@ -122,6 +122,7 @@ def _search(
     trials, fall, flat, farthest, margin = rules
     m, f0, t, low, high = Z.shape[1], J + l2 / 2 * VV, 1.0, 0.0, np.inf
     noise, f, loss = rounding * abs(f0), f0, J
+    f_low, slope_low = f0, slope
     for trial in range(1, trials + 1):
         for u in range(Z.shape[0]):
             for i in range(m):
@@ -132,15 +133,20 @@ def _search(
         fell = f <= f0 + fall * t * slope + noise
         if (fell and abs(slope_t) <= flat * abs(slope)) or not slope < 0 or trial == trials:
             break
+        rise = slope_t - slope
+        guess, between = -slope * t / rise if rise > 0 else 0.0, slope_t - slope_low
+        corner = np.inf
         if not fell or not slope_t < 0:
+            if isfinite(high):
+                corner = (f_low - slope_low * low - f + slope_t * t) / between if between > 0 else 0.0
             high = t
         else:
-            low = t
+            low, f_low, slope_low = t, f, slope_t
         end = high if isfinite(high) else farthest * t
-        rise = slope_t - slope
-        guess = (low + end) / 2
-        if isfinite(rise):
-            guess = -slope * t / rise if rise > 0 else 0.0
+        if not isfinite(rise):
+            guess = (low + end) / 2
+        if isfinite(corner):
+            guess = corner
         t = min(max(guess, low + margin * (end - low)), end - margin * (end - low))
     if f <= f0 + noise and slope < 0:
         return t, f, loss, True
