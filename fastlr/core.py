@@ -211,11 +211,11 @@ def standardized_gram_matrix(X: Array, mean: Array, deviation: Array, scale: flo
     return K
 
 
-def second_moments(X: Array, dtype: Any) -> Array:
-    """Return XXᵀ / m (n, n), added up tile by tile."""
+def second_moments(X: Array, dtype: Any, weight: Array | None = None) -> Array:
+    """Return X diag(w) Xᵀ / m (n, n), added up tile by tile, for weights w (m,) of the samples, or 1."""
     total: Array = 0.0
-    for _, tile in _tiles(X, dtype, axis=1, step=BLOCK // X.shape[0]):
-        total = total + tile @ tile.T
+    for part, tile in _tiles(X, dtype, axis=1, step=BLOCK // X.shape[0]):
+        total = total + (tile if weight is None else tile * weight[part]) @ tile.T
     return total / X.shape[1]
 
 

@@ -367,7 +367,7 @@ def test_an_eigenvalue_that_rounding_hides_is_negative():
     X = np.concatenate([A, A, 1 + rng.normal(size=(5000, 1)).astype(np.float32)], axis=1)  # 20 directions have nothing
     mean = X.mean(axis=0, keepdims=True)
     for centred in (False, True):
-        _, eigenvalues = preconditioner.eigen(X.T @ X / np.float32(5000), mean, None, centred)
+        _, eigenvalues = preconditioner.eigen(X.T @ X / np.float32(5000), mean, np.ones((1, 1)), None, centred)
         np.testing.assert_array_equal(eigenvalues < 0, np.arange(41) < 20)
         one = np.ones((1, 1, 1), np.float32)
         for l2, hidden in ((0, eigenvalues[-1]), (1, 1)):  # the largest stands for them without l2, else l2 alone
@@ -437,3 +437,73 @@ def test_the_line_search_finds_where_a_line_turns(corner, right):
     assert found.at.objective < begun.objective
     assert abs(line.of(line.t)) <= 0.9
     assert line.trials <= 15
+
+
+@pytest.mark.parametrize("every", [2, 6, 8, 13])
+def test_samples_that_stand_for_all_follow_no_period(every):
+    indices = preconditioner.some_of(100_000, every)
+    np.testing.assert_array_equal(indices // every, np.arange(len(indices)))  # one of each
+    assert indices[-1] < 100_000
+    for period in range(2, 65):
+        share = np.bincount(indices % period, minlength=period) * period / len(indices)
+        assert share.min() > 0.5, period
+    np.testing.assert_array_equal(preconditioner.some_of(7, 1), np.arange(7))
+    assert len(preconditioner.some_of(0, every)) == 0
+
+
+def iterations_of(X, y, weights, solver, **more):
+    given = {"form": "primal", "solver": solver, "l2": 1e-4, "iterations": 300} | more
+    run = fastlr.train(X, y, sample_weight=weights, **given)
+    return len(run.costs) - 1, run.costs[-1]
+
+
+@pytest.mark.parametrize("memory", [None, "1"])
+@pytest.mark.parametrize("backend", ["numba", "numpy"])
+@pytest.mark.parametrize("solver", ["lbfgs", "newton-cg"])
+def test_samples_that_do_not_count_are_not_in_the_covariance(solver, backend, memory, monkeypatch):
+    if memory:
+        monkeypatch.setenv("FASTLR_MEMORY", memory)
+    X, y = classified(2000, 30, 5)
+    X = X * np.geomspace(0.1, 10, 30)
+    far = np.random.default_rng(0).normal(size=(200, 30)) * 1e3 * (np.arange(30) < 15)
+    weights = np.repeat([1.0, 0.0], [2000, 200])
+    alone, cost = iterations_of(X, y, None, solver, backend=backend)
+    beside, same = iterations_of(np.concatenate([X, far]), np.append(y, y[:200]), weights, solver, backend=backend)
+    assert beside <= 1.5 * alone
+    assert same == pytest.approx(cost, rel=1e-5)
+
+
+@pytest.mark.parametrize("solver", ["lbfgs", "newton-cg"])
+def test_the_covariance_is_not_taken_from_rows_that_repeat(solver, monkeypatch):
+    """Each sixth row says nothing, and one of each six is looked at."""
+    monkeypatch.setattr(preconditioner, "every", lambda n, m, units: 6)
+    X, y = classified(3000, 40, 3)
+    X = X * np.geomspace(0.01, 1, 40)
+    X[::6] = 1.0
+    mixed = np.random.default_rng(0).permutation(3000)
+    in_order, cost = iterations_of(X, y, None, solver, backend="numpy", l2=1e-5)
+    shuffled, same = iterations_of(X[mixed], y[mixed], None, solver, backend="numpy", l2=1e-5)
+    assert in_order <= 1.5 * shuffled
+    assert cost == pytest.approx(same, rel=1e-4)
+
+
+@pytest.mark.parametrize("few", [0, preconditioner.FEW])
+@pytest.mark.parametrize("backend", ["numba", "numpy"])
+def test_little_weight_on_what_is_looked_at_is_not_little_curvature(backend, few, monkeypatch):
+    """It was taken for it: a first step a million times too long, after which the gradient was 0."""
+    monkeypatch.setenv("FASTLR_MEMORY", "1")
+    monkeypatch.setattr(preconditioner, "FEW", few)
+    X, y = np.random.default_rng(0).normal(size=(400, 2)), np.zeros(400, int)
+    y[-17:] = np.arange(17) % 4 + 1
+    weights = np.full(400, 1e-6)
+    weights[[1, 2, 3, 5, 6]] = 1  # none of which is looked at
+    assert not set(preconditioner.some_of(400, 8)) & {1, 2, 3, 5, 6}
+    given = {"backend": backend, "l2": 0.01, "tol": 1e-7, "iterations": 400}
+    (_, exact), (steps, found) = (iterations_of(X, y, weights, solver, **given) for solver in ("newton-cg", "lbfgs"))
+    assert found == pytest.approx(exact, rel=1e-2)
+    assert steps < 100
+
+
+def test_where_rounding_hides_all_directions_the_curvature_is_positive():
+    found = preconditioner.curvatures(np.full(3, -1e-9), np.ones((1, 1, 1)), np.zeros((1, 1, 1)))
+    assert (found > 0).all()

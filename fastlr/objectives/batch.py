@@ -53,7 +53,7 @@ class BatchForm:
         """Return the coordinates: they are the weights."""
         return coordinates
 
-    def spectrum(self, work: int, centred: bool) -> None:
+    def spectrum(self, work: int, centred: bool, counts: Array | None) -> None:
         """Return None: each problem has a covariance of its own, and finding its eigenvectors is no batch."""
 
     def newton(self, A: Array, W: Array, gradient: Vector, l2: Array, counts: Array | None, intercept: bool) -> Vector:

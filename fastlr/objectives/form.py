@@ -71,10 +71,11 @@ class Form(Protocol):
     def weights(self, coordinates: Array) -> Array:
         """Return W (k, units, n)."""
 
-    def spectrum(self, work: int, centred: bool) -> tuple[Array, Array] | None:
+    def spectrum(self, work: int, centred: bool, counts: Array | None) -> tuple[Array, Array] | None:
         """Return eigenvectors `(n, n)` and eigenvalues `(n,)` of the features' covariance, where that is known cheaply.
 
         `work` is how many units of all models there are to fit; where the eigenvectors cost more than they save: None.
+        `counts (k, 1, m)` are those of the models.
         """
 
     def newton(self, A: Array, W: Array, gradient: Vector, l2: Array, counts: Array | None, intercept: bool) -> Vector:

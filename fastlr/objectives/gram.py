@@ -106,7 +106,7 @@ class GramForm(Data):
         """Return s W₀ + C (scale X)ᵀ."""
         return coordinates[..., -1:] * self.W + self.combine(coordinates[..., :-1])
 
-    def spectrum(self, units: int, centred: bool) -> None:
+    def spectrum(self, units: int, centred: bool, counts: Array | None) -> None:
         """Return None: the covariance of the features is not at hand."""
 
     def newton(self, A: Array, W: Array, gradient: Vector, l2: Array, counts: Array | None, intercept: bool) -> Vector:

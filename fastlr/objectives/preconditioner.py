@@ -27,11 +27,13 @@ from fastlr.namespace import array_namespace
 from fastlr.objectives.protocol import Vector
 
 LEAST, SMALL = 1e-6, 1e-3  # curvature along an axis, and its share of the mean: less is taken for as much
-EVERY = 8  # samples of which one is looked at for C, where a pass goes over blocks of them
+EVERY, FEW = 8, 2**16  # samples of which one is looked at for C in a block of them, and logits up to which all are
+GOLDEN = 2654435769  # 2³² times the golden ratio less 1: fractions of its multiples lie evenly, and follow no period
 CLASSES = 128  # up to which C is worked out; for more, the mean of its eigenvalues stands for all
 PASSES = 150  # over the data, that knowing the covariance is thought to save
 EIGEN = 10  # n³ operations that its eigenvectors take
 ENOUGH = 8  # samples for each feature, from which the covariance is known well enough, but for rare features
+ALIKE = 1e-3  # difference of a weight from 1 that makes none in the covariance
 ULPS = 4  # of the largest eigenvalue, to which the others are known
 CHEAP = 8  # products with the second derivatives, for the price of which more samples are looked at
 
@@ -88,15 +90,18 @@ class Preconditioner(NamedTuple):
 
 
 def eigen(
-    square: Array, mean: Array, standardized: tuple[Array, Array] | None, centred: bool
-) -> tuple[Array, Array]:  # fmt: skip
-    """Return the eigenvectors and eigenvalues of the features' covariance.
+    square: Array, mean: Array, weight: Array, standardized: tuple[Array, Array] | None, centred: bool
+) -> tuple[Array, Array] | None:  # fmt: skip
+    """Return the eigenvectors and eigenvalues of the features' covariance; None where no sample counts.
 
     An eigenvalue that rounding hides is given as −r, where r is about as large as the rounding. The covariance is made
-    of the mean of x xᵀ (n, n) and that of x (1, n). Where it is not centred, it is the second moments. Mean and
-    deviation, where there are any, standardize the features.
+    of the means of w x xᵀ (n, n), of w x (1, n), and of the weights w (1, 1). Where it is not centred, it is the second
+    moments. Mean and deviation, where there are any, standardize the features.
     """
     xp = array_namespace(square)
+    if not bool(xp.any(weight > 0)):
+        return None
+    square, mean = square / weight, mean / weight
     given, deviation = standardized or (xp.zeros_like(mean), xp.ones_like(mean))
     about = mean if centred else given
     covariance = (square - mean.T @ about - about.T @ mean + about.T @ about) / (deviation.T @ deviation)
@@ -115,7 +120,7 @@ def curvatures(eigenvalues: Array, d: Array, l2: Array) -> Array:
     largest stands for it there, so that what rounding brings of the gradient does not grow.
     """
     xp = array_namespace(eigenvalues)
-    largest = xp.max(eigenvalues)
+    largest = xp.max(xp.abs(eigenvalues))
     without_l2 = l2 < d * xp.finfo(eigenvalues.dtype).eps * largest
     return d * xp.where(without_l2 & (eigenvalues < 0), largest, xp.abs(eigenvalues)) + l2
 
@@ -148,14 +153,53 @@ def _looked_at(n: int, m: int, units: int) -> int:
     return min(m, max(ENOUGH * n, CHEAP * 2 * units * m // n))
 
 
-def some_of(m: int) -> NDArray[np.int64]:
-    """Return the indices of the samples that are looked at for C: one of each `EVERY`, each time one place further.
+def every_for_classes(logits: int) -> int:
+    """Return of how many samples one is looked at for C, in a block of so many logits."""
+    return EVERY if logits > FEW else 1
 
-    So that weights that repeat, such as those of folds i % 2, do not leave out all of them.
+
+def some_of(m: int, every: int) -> NDArray[np.int64]:
+    """Return the indices of samples that stand for all m: of each `every` one, at a place that follows no period.
+
+    So that samples or weights that repeat, such as those of folds i % 2, do not leave out all of them.
     """
-    first = np.arange(0, m, EVERY)
-    indices = first + np.arange(len(first)) % EVERY
+    number = np.arange(-(-m // every))
+    indices = number * every + ((number * GOLDEN & 0xFFFFFFFF) * every >> 32)
     return indices[indices < m]
+
+
+def take(array: Array, samples: NDArray[np.int64], axis: int = -1) -> Array:
+    """Return some of the samples, which are along an axis."""
+    xp = array_namespace(array)
+    return xp.take(array, xp.asarray(samples, device=device(array)), axis=axis)
+
+
+def counted_for(counts: Array | None, looked_at: NDArray[np.int64]) -> Array | float:
+    """Return how many times as much all samples count as those that were looked at, `(k, 1, 1)`; 1 if these do not."""
+    if counts is None or len(looked_at) == counts.shape[-1]:
+        return 1.0
+    xp = array_namespace(counts)
+    here, there = xp.mean(take(counts, looked_at), axis=-1, keepdims=True), xp.mean(counts, axis=-1, keepdims=True)
+    return xp.where(here > 0, there / xp.where(here > 0, here, xp.ones_like(here)), xp.ones_like(here))
+
+
+def weight_of(counts: Array | None, n: int) -> Array | None:
+    """Return how much samples count in the covariance `(m,)`, for `counts (k, 1, m)` of models; None is all alike."""
+    if counts is None:
+        return None
+    weight = array_namespace(counts).mean(counts, axis=0)[0, :]
+    return weight if weighs(weight, n) else None
+
+
+def weighs(weight: Array, n: int) -> bool:
+    """Return whether weights `(m,)` of mean 1 make a covariance of n features: they differ, and enough samples count.
+
+    Where few count, the covariance of all samples is the better guess. Source of how many: L. Kish, Survey Sampling
+    (1965).
+    """
+    xp, m = array_namespace(weight), weight.shape[0]
+    differ = bool(xp.any(xp.abs(weight - 1) > ALIKE))
+    return differ and m >= ENOUGH * n * float(xp.mean(weight * weight))
 
 
 def size_of_curvature(units: int) -> int:

@@ -84,17 +84,18 @@ class PrimalForm(Data):
 
         Labels are 0 and 1 for one unit, else the indices of the units, `(m,)`. A kernel reads X once for all of it.
         """
-        xp, kernels, (_, units, n) = array_namespace(x.W), self.kernels, x.W.shape
+        xp, kernels, (k, units, n), m = array_namespace(x.W), self.kernels, x.W.shape, self.X.shape[1]
+        every = preconditioner.every_for_classes(k * units * m)
+        looked_at = preconditioner.some_of(m, every)
         if fuses(kernels, units, n, itemsize_of(x.W)):
             W = x.W if self.moments is None else x.W / self.moments[1]
             b = x.b if self.moments is None else x.b - W @ self.moments[0].T
             size = preconditioner.size_of_curvature(units)
-            every = preconditioner.EVERY
-            found = kernels["loss_and_gradient"](W, b, self.X, labels, self.scale, counts, every, size)
+            found = kernels["loss_and_gradient"](W, b, self.X, labels, self.scale, counts, every, len(looked_at), size)
             if found is not None:
                 J, dW, db, C = found
                 dW = dW if self.moments is None else (dW - db * self.moments[0]) / self.moments[1]
-                return J, dW, db, C
+                return J, dW, db, C * preconditioner.counted_for(counts, looked_at)
         if labels.ndim == 2:
             Y = xp.astype(labels, x.W.dtype)[:, None, :]
         else:
@@ -104,11 +105,10 @@ class PrimalForm(Data):
             ]
         Z = self.logits(x.W, x.b)
         J, D = core.losses_and_residuals(Z, Y, counts)
-        looked_at = xp.asarray(preconditioner.some_of(Z.shape[-1]), device=device(Z))
-        some = xp.take(Z, looked_at, axis=-1)
+        some = preconditioner.take(Z, looked_at)
         A = core.sigmoid(some) if units == 1 else core.softmax(some)
-        C = preconditioner.class_curvature(A, None if counts is None else xp.take(counts, looked_at, axis=-1))
-        return J, self.gradient(D), core.intercept_gradient(D), C
+        C = preconditioner.class_curvature(A, None if counts is None else preconditioner.take(counts, looked_at))
+        return J, self.gradient(D), core.intercept_gradient(D), C * preconditioner.counted_for(counts, looked_at)
 
     def dot(self, u: Array, v: Vector) -> Array:
         """Return the inner products of the coordinates: they are the weights."""
@@ -118,26 +118,32 @@ class PrimalForm(Data):
         """Return the coordinates: they are the weights."""
         return coordinates
 
-    def feature_moments(self, every: int) -> tuple[Array, Array]:
-        """Return the mean of scaled x xᵀ (n, n), and that of x (1, n), of every so many samples."""
-        X, xp = self.X[:, ::every], array_namespace(self.W)
-        ones = xp.ones((1, X.shape[1]), dtype=self.W.dtype, device=device(self.W))
-        mean = core.combine(ones, X, self.scale / X.shape[1])
-        return core.second_moments(X, self.W.dtype) * self.scale**2, mean
+    def feature_moments(self, every: int, weight: Array | None) -> tuple[Array, Array, Array]:
+        """Return the means of scaled w x xᵀ (n, n), of w x (1, n) and of w (1, 1), of one in `every` samples.
 
-    def spectrum(self, units: int, centred: bool) -> tuple[Array, Array] | None:
+        The weights are `(m,)`, or None where all are alike.
+        """
+        X, xp = self.X, array_namespace(self.W)
+        if every > 1:
+            looked_at = preconditioner.some_of(X.shape[1], every)
+            by_feature = isinstance(X, np.ndarray) and X.flags.c_contiguous  # NumPy copies all to take rows of these
+            X = preconditioner.take(X, looked_at) if by_feature else preconditioner.take(X.T, looked_at, axis=0).T
+            weight = None if weight is None else preconditioner.take(weight, looked_at)
+        ones = xp.ones((1, X.shape[1]), dtype=self.W.dtype, device=device(self.W))
+        each = ones if weight is None else weight[None, :]
+        mean = core.combine(each, X, self.scale / X.shape[1])
+        square = core.second_moments(X, self.W.dtype, weight) * self.scale**2
+        return square, mean, xp.mean(each, axis=1, keepdims=True)
+
+    def spectrum(self, units: int, centred: bool, counts: Array | None) -> tuple[Array, Array] | None:
         """Return eigenvectors and eigenvalues of the covariance, where they save more than they take."""
         n, m = self.X.shape
         share = SAVED if in_one_call(1, units, n, m) else 1.0
         if not preconditioner.pays(n, m, units, share):
             return None
-        return self.eigen(preconditioner.every(n, m, units), centred)
-
-    def eigen(self, every: int, centred: bool) -> tuple[Array, Array]:
-        """Return eigenvectors and eigenvalues of that covariance."""
-        n, m = self.X.shape
+        every, weight = preconditioner.every(n, m, units), preconditioner.weight_of(counts, n)
         with blas_before_kernels(preconditioner.eigen_work(n, m // every)) if self.kernels else nullcontext():
-            return preconditioner.eigen(*self.feature_moments(every), self.moments, centred)
+            return preconditioner.eigen(*self.feature_moments(every, weight), self.moments, centred)
 
     def newton(self, A: Array, W: Array, gradient: Vector, l2: Array, counts: Array | None, intercept: bool) -> Vector:
         """Return the direction of Newton's method, whose matrix is made of a block H_uv for each pair of units.
@@ -208,7 +214,7 @@ class PrimalForm(Data):
             with blas_before_kernels(n * m * m):
                 L = gram_factor.of(rows)
         F = np.ascontiguousarray(rows if L is None else L)
-        spectrum = self.spectrum(units, intercept) if L is None else None
+        spectrum = self.spectrum(units, intercept, counts) if L is None else None
         W, b, found, passed = kernel(
             F[np.newaxis], Y[:1], None if counts is None else counts[:, 0, :], l2[:, 0, 0], intercept, rules, tol, most,
             patience, pairs, (W if L is None else np.zeros((1, units, m), F.dtype), b[..., 0]), spectrum,

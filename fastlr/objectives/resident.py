@@ -76,7 +76,7 @@ class Resident:
             counted = self.counted()
             mean = Vector(form.gradient(counted), xp.zeros_like(counted[..., :1]))
             mean = self.complete(mean) if form.inner_needs_logits else mean
-        spectrum = form.spectrum(models * network.outputs, network.intercept)
+        spectrum = form.spectrum(models * network.outputs, network.intercept, self.counts)
         return replace(self, preconditioner=Preconditioner(mean, spectrum))
 
     def counted(self) -> Array:

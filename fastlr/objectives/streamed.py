@@ -85,8 +85,9 @@ class Streamed:
             every = preconditioner.every(n, m, units)
             work = preconditioner.eigen_work(n, m // every)
             with blas_before_kernels(work) if self.backend.kernels else nullcontext():
-                square, of_rows = self.sums("features", every)
-                spectrum = preconditioner.eigen(square, of_rows, self.moments, self.network.intercept)
+                weighted = self.sample_weight is not None and preconditioner.weighs(self.sample_weight.mean, n)
+                square, of_rows, weight = self.sums("features", every, weighted)
+                spectrum = preconditioner.eigen(square, of_rows, weight, self.moments, self.network.intercept)
         return replace(self, preconditioner=Preconditioner(mean, spectrum))
 
     def on(self, blocks: Blocks) -> Streamed:

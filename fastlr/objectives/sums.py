@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from fastlr import core
 from fastlr.core import Array
+from fastlr.namespace import array_namespace
 from fastlr.objectives.protocol import Vector
 from fastlr.objectives.resident import Resident
 
@@ -15,9 +17,15 @@ def _product(part: Resident, x: Vector, p: Vector) -> tuple[Array, ...]:
     return part.form.gradient(V), core.intercept_gradient(V)
 
 
+def _features(part: Any, every: int, weighted: bool) -> tuple[Array, ...]:
+    weight = array_namespace(part.counts).mean(part.counts, axis=0)[0, :] if weighted else None
+    moments: tuple[Array, ...] = part.form.feature_moments(every, weight)
+    return moments
+
+
 SUMS: dict[str, Callable[..., tuple[Array, ...]]] = {  # what a block's objective makes, without l2
     "counted": lambda part: (part.form.gradient(part.counted()),),
-    "features": lambda part, every: part.form.feature_moments(every),
+    "features": _features,
     "product": _product,
     "cost": lambda part, state: (part.cost(part.arrive(state)),),
     "gradients": lambda part, state: tuple(part.gradients(part.arrive(state))),

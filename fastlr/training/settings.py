@@ -80,7 +80,9 @@ class Settings(Group):
     )
     optimizer: str = setting(GD, "gd, momentum, nesterov or adam.", _optimizer)
     batch_size: int | None = setting(None, "Samples in a mini-batch; by default all.", optional(at_least(1)))
-    standardize: bool = setting(False, "Scale each feature to mean 0 and standard deviation 1.", truth)
+    standardize: bool = setting(
+        False, "Scale each feature to mean 0 and standard deviation 1 over all samples, weights aside.", truth
+    )
     scale: float | str | None = setting(
         AUTO,
         "Factor for all features; auto: 1/255 for uint8, 1 for all else; pixels: 1/255.",

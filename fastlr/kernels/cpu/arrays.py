@@ -74,12 +74,13 @@ def sigmoid_losses(Z: Array, Y: Array, weights: Array | None) -> tuple[Array, Ar
 
 
 def loss_and_gradient(
-    W: Array, b: Array, X: Array, labels: Array, scale: float, weights: Array | None, every: int, size: int
-) -> tuple[Array, Array, Array, Array] | None:
+    W: Array, b: Array, X: Array, labels: Array, scale: float, weights: Array | None, every: int, looked_at: int,
+    size: int,
+) -> tuple[Array, Array, Array, Array] | None:  # fmt: skip
     """Return J, dW, db and `class_curvature` of k softmaxes in one reading of X, None where the kernel does not.
 
-    The curvature is `(k, size, size)`, for a size of the units or of 1, of about one in `every` samples, as
-    `preconditioner.some_of` names them. Twin: `PrimalForm.loss_and_gradient`, where nothing is fused.
+    The curvature is `(k, size, size)`, for a size of the units or of 1, of so many samples, one in `every`, which
+    `preconditioner.some_of` names. Twin: `PrimalForm.loss_and_gradient`, where nothing is fused.
     """
     (k, units, n), m = W.shape, X.shape[1]
     if not readable(X):
@@ -92,8 +93,6 @@ def loss_and_gradient(
     given = _writable(W, b[..., 0], labels, counted)
     starting.run("loss_and_gradient", work, X.T, scale, *given, every, parts, sums, losses, curvatures)
     J = (losses.sum(axis=0) / m).astype(W.dtype).reshape(k, 1, 1)
-    looked_at = -(-m // every)  # of each `every` samples one, each time one place further: of the last ones maybe none
-    looked_at -= (looked_at - 1) * every + (looked_at - 1) % every >= m
     C = (curvatures.sum(axis=0) / (units // size * looked_at)).astype(W.dtype)
     return J, parts.sum(axis=0) * (scale / m), (sums.sum(axis=0) / m).astype(W.dtype)[..., np.newaxis], C
 

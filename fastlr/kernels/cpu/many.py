@@ -210,9 +210,9 @@ def _diagonalize(C: Any, U: Any) -> None:
 @inlined
 def _curvatures(eigenvalues: Any, by_class: Any, l2: float, curvatures: Any) -> None:
     """Set the curvatures along the eigenvectors to d λ + l2: `preconditioner.curvatures`."""
-    largest = eigenvalues[0]
+    largest = abs(eigenvalues[0])
     for j in range(len(eigenvalues)):
-        largest = max(largest, eigenvalues[j])
+        largest = max(largest, abs(eigenvalues[j]))
     for u in range(by_class.shape[0]):
         d = by_class[u]
         without_l2 = l2 < d * np.finfo(eigenvalues.dtype).eps * largest

@@ -11,6 +11,8 @@ from fastlr.kernels.cpu.compiling import inlined, kernel
 from fastlr.kernels.cpu.products import TILE, add_tile, convert, multiply_tile, share
 from fastlr.kernels.cpu.vector import exp_of_negative
 
+GOLDEN = 2654435769  # as in `preconditioner`
+
 
 @kernel
 def loss_and_gradient(
@@ -44,7 +46,7 @@ def loss_and_gradient(
                         weight = float(weights[q % weights.shape[0], i + r])
                     if r < here:
                         losses[p, q] += _softmax(Z[:, r], scale, b[q], labels[i + r], weight)
-                        if (i + r) % every == (i + r) // every % every:
+                        if (i + r) % every == ((i + r) // every * GOLDEN & 0xFFFFFFFF) * every >> 32:
                             _add_curvature(Z[:, r], labels[i + r], weight, curvatures[p, q])
                     else:
                         Z[:, r] = zero
