@@ -187,8 +187,14 @@ def weight_of(counts: Array | None, n: int) -> Array | None:
     """Return how much samples count in the covariance `(m,)`, for `counts (k, 1, m)` of models; None is all alike."""
     if counts is None:
         return None
-    weight = array_namespace(counts).mean(counts, axis=0)[0, :]
+    weight = mean_of(counts)
     return weight if weighs(weight, n) else None
+
+
+def mean_of(counts: Array) -> Array:
+    """Return the mean over the models of how much samples count, `(m,)`."""
+    mean: Array = array_namespace(counts).mean(counts, axis=0)[0, :]
+    return mean
 
 
 def weighs(weight: Array, n: int) -> bool:

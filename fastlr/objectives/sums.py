@@ -7,7 +7,7 @@ from typing import Any
 
 from fastlr import core
 from fastlr.core import Array
-from fastlr.namespace import array_namespace
+from fastlr.objectives.preconditioner import mean_of
 from fastlr.objectives.protocol import Vector
 from fastlr.objectives.resident import Resident
 
@@ -18,8 +18,7 @@ def _product(part: Resident, x: Vector, p: Vector) -> tuple[Array, ...]:
 
 
 def _features(part: Any, every: int, weighted: bool) -> tuple[Array, ...]:
-    weight = array_namespace(part.counts).mean(part.counts, axis=0)[0, :] if weighted else None
-    moments: tuple[Array, ...] = part.form.feature_moments(every, weight)
+    moments: tuple[Array, ...] = part.form.feature_moments(every, mean_of(part.counts) if weighted else None)
     return moments
 
 

@@ -2,8 +2,8 @@
 
 φ(t) = f(x + t d) is convex. t is taken where φ fell by at least 1e-4 t |φ'(0)| and |φ'(t)| ≤ 0.9 |φ'(0)| (the strong
 Wolfe conditions; J. Nocedal and S. Wright, Numerical Optimization, §3.1). Where it was not, the next trial is where a
-straight φ' would be zero, kept within the bracket. Far out, φ is a line that rises, and that trial would be close to
-the end of the bracket time and again: where the end moved before, it is where the tangents at both ends meet.
+straight φ' would be zero, kept within the bracket. If φ rises like a straight line beyond its minimum, such trials stay
+close to the end of the bracket. So once that end has moved, the next trial is where the tangents at both ends meet.
 """
 
 from __future__ import annotations

@@ -81,7 +81,7 @@ class Settings(Group):
     optimizer: str = setting(GD, "gd, momentum, nesterov or adam.", _optimizer)
     batch_size: int | None = setting(None, "Samples in a mini-batch; by default all.", optional(at_least(1)))
     standardize: bool = setting(
-        False, "Scale each feature to mean 0 and standard deviation 1 over all samples, weights aside.", truth
+        False, "Scale each feature to mean 0 and standard deviation 1; sample weights do not count.", truth
     )
     scale: float | str | None = setting(
         AUTO,

@@ -105,7 +105,7 @@ def _fit_group(backend: Backend, X: Array, Y: Array, weights: NDArray[np.float64
     xp, (_, m, n) = backend.xp, X.shape
     L = None
     if backend.dtype == "float64" and gram_factor.pays(n, m, Y.shape[1] * len(asked.l2)):
-        # Samples that count nothing may be copies of others; zeros stand for them.
+        # Samples of weight 0 may be copies of others, which have no factor: zeros take their place.
         X = X if weights is None else X * backend.floats((weights > 0)[..., np.newaxis])
         L = gram_factor.of(X)
     kernel = backend.kernels.get("many_fits")
