@@ -681,6 +681,7 @@ def test_a_long_compilation_is_announced(monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::fastlr.ConvergenceWarning")  # of a few iterations
 def test_warm_up_compiles_all_that_training_asks_for(fastlr_command, tmp_path, monkeypatch):
     """After it, no training on pixels or floating-point features compiles anything."""
     import fastlr
