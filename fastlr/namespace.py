@@ -75,6 +75,16 @@ def itemsize_of(array: Any) -> int:
     return 1 if bits is None else int(bits[0]) // 8
 
 
+def widest(array: Any) -> Any:
+    """Return float64 of an array's library, or float32 where the array's device has no float64."""
+    xp = array_namespace(array)
+    info = getattr(xp, "__array_namespace_info__", None)
+    if xp is np or info is None:
+        return xp.float64
+    floats = info().dtypes(device=array_api_compat.device(array), kind="real floating")
+    return floats.get("float64", xp.float32)
+
+
 def to_host(array: Any) -> np.ndarray[Any, Any]:
     """Return an array of any library that has a backend, or what NumPy makes an array of, as NumPy's."""
     return np.asarray(TO_HOST.get(library_of(array), np.asarray)(array))

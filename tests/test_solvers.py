@@ -10,6 +10,7 @@ from conftest import every_backend
 from sklearn.linear_model import LogisticRegression
 
 import fastlr
+from fastlr import core
 from fastlr.backends import choose_backend
 from fastlr.backends.record import loop
 from fastlr.objectives import FORMS, preconditioner
@@ -19,7 +20,7 @@ from fastlr.objectives.protocol import Evaluation, Vector, plus
 from fastlr.objectives.resident import Resident
 from fastlr.solvers import SOLVERS
 from fastlr.solvers.iterate import Iterate
-from fastlr.solvers.line_search import search
+from fastlr.solvers.line_search import arrived, search
 
 pytestmark = pytest.mark.broad
 
@@ -433,7 +434,7 @@ def test_the_line_search_finds_where_a_line_turns(corner, right):
     )
     zero = np.zeros((1, 1, 1))
     begun = Evaluation(Vector(zero, zero), zero, zero + line.phi(0.0), Vector(zero, zero), zero)
-    found = search(line, Iterate(begun, zero, zero), Vector(zero, zero))
+    found = search(line, Iterate(begun, zero, zero, begun.objective), Vector(zero, zero))
     assert found.at.objective < begun.objective
     assert abs(line.of(line.t)) <= 0.9
     assert line.trials <= 15
@@ -507,3 +508,43 @@ def test_little_weight_on_what_is_looked_at_is_not_little_curvature(backend, few
 def test_where_rounding_hides_all_directions_the_curvature_is_positive():
     found = preconditioner.curvatures(np.full(3, -1e-9), np.ones((1, 1, 1)), np.zeros((1, 1, 1)))
     assert (found > 0).all()
+
+
+@pytest.mark.parametrize("backend", ["numba", "numpy"])
+@pytest.mark.parametrize("solver", ["lbfgs", "newton-cg"])
+@pytest.mark.parametrize("unseen", [False, True])
+@pytest.mark.parametrize("m", [300, 20_000])  # of 20,000 a part is looked at for the covariance
+def test_scales_that_differ_end_at_the_minimum_in_float32(m, unseen, solver, backend):
+    """Eigenvectors in float32 mixed features of 10⁻³ and 10³, and fits ended up to 35 % above the minimum."""
+    rng = np.random.default_rng(0)
+    X, y = classified(m, 20, 3)
+    X = (X * 10 ** rng.uniform(-3, 3, 20)).astype(np.float32)
+    if unseen:  # features of one value, or seen in few samples: their variance is of the rounding's size
+        rare = X[:, :3] * (np.arange(m) % (m // 5) == 1)[:, None]
+        X = np.concatenate([X, rare, np.zeros((m, 2), np.float32), np.ones((m, 1), np.float32)], axis=1)
+    more = {"l2": 1e-5, "form": "primal"}
+    exact = fastlr.train(X.astype(float), y, solver="newton", tol=1e-10, **more)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", fastlr.ConvergenceWarning)  # the gradient of rare features of 10³ is rounded
+        run = fastlr.train(X, y, solver=solver, dtype="float32", backend=backend, **more)
+    assert run.converged or unseen
+    assert len(run.costs) <= 40
+    f, best = (one.costs[-1] + 1e-5 / 2 * (one.model.layers[0].W.astype(float) ** 2).sum() for one in (run, exact))
+    assert f == pytest.approx(best, rel=1e-5)
+
+
+def test_a_solver_goes_on_while_the_objective_falls_little_by_little():
+    """Each step brought less than rounding was thought to hide, and five of them were taken for the end."""
+    zero, one = np.zeros((1, 1, 1)), np.ones((1, 1, 1))
+    little = 0.4 * core.rounding(one.dtype)
+
+    def at(f):
+        return Evaluation(Vector(zero, zero), one * f, one * f, Vector(zero, zero), one)
+
+    falling = Iterate(at(1.0), zero, one, one)
+    flat = falling
+    for step in range(1, 21):
+        falling = arrived(falling, at(1 - step * little), one > 0)
+        flat = arrived(flat, at(1 - little), one > 0)
+    assert falling.stalled[0, 0, 0] < 3
+    assert flat.stalled[0, 0, 0] == 20

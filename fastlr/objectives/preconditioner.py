@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from fastlr import core
 from fastlr.backends.record import NO_KERNELS, Kernels
 from fastlr.core import Array
-from fastlr.namespace import array_namespace
+from fastlr.namespace import array_namespace, widest
 from fastlr.objectives.protocol import Vector
 
 LEAST, SMALL = 1e-6, 1e-3  # curvature along an axis, and its share of the mean: less is taken for as much
@@ -94,23 +94,31 @@ def eigen(
 ) -> tuple[Array, Array] | None:  # fmt: skip
     """Return the eigenvectors and eigenvalues of the features' covariance; None where no sample counts.
 
-    An eigenvalue that rounding hides is given as −r, where r is about as large as the rounding. The covariance is made
-    of the means of w x xᵀ (n, n), of w x (1, n), and of the weights w (1, 1). Where it is not centred, it is the second
-    moments. Mean and deviation, where there are any, standardize the features.
+    The covariance is made of the means of w x xᵀ (n, n), of w x (1, n), and of the weights w (1, 1). Where it is not
+    centred, it is the second moments. Mean and deviation, where there are any, standardize the features.
+
+    An eigenvalue that rounding hides is given as −r, where r is about as large as the rounding. A feature's row of the
+    second moments is rounded in proportion to the feature. So is what an eigenvector has of it, however large other
+    features are: the eigenvectors are worked out in float64, where features of 10⁻³ and of 10³ stay apart.
     """
-    xp = array_namespace(square)
+    xp, dtype = array_namespace(square), square.dtype
     if not bool(xp.any(weight > 0)):
         return None
     square, mean = square / weight, mean / weight
     given, deviation = standardized or (xp.zeros_like(mean), xp.ones_like(mean))
     about = mean if centred else given
     covariance = (square - mean.T @ about - about.T @ mean + about.T @ about) / (deviation.T @ deviation)
-    eigenvalues, V = xp.linalg.eigh(covariance)
+    sizes = core.diagonal(square)[0, :] / deviation[0, :] ** 2
+    double = widest(square)
+    eigenvalues, V = xp.linalg.eigh(xp.astype(covariance, double))
     largest = xp.max(eigenvalues)
     largest = xp.where(largest > 0, largest, xp.ones_like(largest))
+    eps, least = xp.finfo(dtype).eps, largest * (xp.finfo(double).eps / xp.finfo(dtype).eps)
+    sizes = xp.maximum(xp.astype(sizes, double) @ (V * V), least)  # of what the eigenvectors have of the features
     # A covariance has no negative eigenvalue: one that was found says how much the subtraction of the mean rounds.
-    rounding = xp.maximum(ULPS * xp.finfo(V.dtype).eps * largest, -2 * xp.min(eigenvalues))
-    return V, xp.where(eigenvalues > rounding, eigenvalues, -rounding)
+    found = xp.max(-2 * eigenvalues / sizes)
+    rounding = xp.maximum(found, xp.full_like(found, ULPS * eps)) * sizes
+    return xp.astype(V, dtype), xp.astype(xp.where(eigenvalues > rounding, eigenvalues, -rounding), dtype)
 
 
 def curvatures(eigenvalues: Array, d: Array, l2: Array) -> Array:

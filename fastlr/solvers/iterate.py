@@ -17,6 +17,7 @@ class Iterate(NamedTuple):
     at: Evaluation
     stalled: Array  # how many steps in a row brought neither a lower objective nor the lowest norm so far, (k, 1, 1)
     lowest: Array  # that norm, (k, 1, 1)
+    mark: Array  # the objective where `stalled` was 0 the last time: little by little it may fall all the same
     memory: tuple[Any, ...] = ()
 
     def rows(self, models: Sequence[int]) -> Iterate:
@@ -28,4 +29,4 @@ class Iterate(NamedTuple):
 def start(objective: Objective, b: Array, W: Array | None = None) -> Iterate:
     """Return the iterate at coordinates W, else at the initial weights, and the intercepts `b (k, units, 1)`."""
     at = objective.evaluate(objective.origin(b, W))
-    return Iterate(at, 0 * at.norm, at.norm)
+    return Iterate(at, 0 * at.norm, at.norm, at.objective)

@@ -59,7 +59,8 @@ def arrived(iterate: Iterate, new: Evaluation, kept: Array) -> Iterate:
     """Return the iterate at a new point; `kept (k, 1, 1)` is true for the models whose step was taken."""
     start = iterate.at
     xp, f0 = array_namespace(start.objective), start.objective
-    hidden = f0 - new.objective <= core.rounding(f0.dtype) * xp.abs(f0)
+    hidden = iterate.mark - new.objective <= core.rounding(f0.dtype) * xp.abs(iterate.mark)
     stalled = ~kept | (hidden & (new.norm >= iterate.lowest))
     count = xp.where(stalled, iterate.stalled + 1, xp.zeros_like(f0))
-    return Iterate(new, count, xp.minimum(iterate.lowest, new.norm))
+    mark = xp.where(stalled, iterate.mark, new.objective)
+    return Iterate(new, count, xp.minimum(iterate.lowest, new.norm), mark)

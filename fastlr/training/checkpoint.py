@@ -33,7 +33,7 @@ from fastlr.training.packing import pack, unpack
 
 LOG = logging.getLogger("fastlr")
 
-FORMAT = 1
+FORMAT = 2
 KEY = "fastlr-checkpoint"
 DIGITS = 64  # of the digest, before the description
 EVERY = 30.0  # seconds, at most, from one writing to the next

@@ -60,7 +60,7 @@ def many_fits(
         assign(here_b, b[problem, 0])
         for value in range(values):
             penalty, done, afresh = l2[value], 0, True
-            stalled, lowest, f, kept, t, J = 0, np.inf, np.inf, True, 0.0, 0.0
+            stalled, lowest, mark, kept, t, J = 0, np.inf, np.inf, True, 0.0, 0.0
             while True:
                 # The logits of the point, or along the direction: from one call, as it takes long to compile.
                 _logits(X, here_W if afresh else d_W, here_b if afresh else d_b, tile, T, Z if afresh else along)
@@ -81,10 +81,11 @@ def many_fits(
                 afresh = False
                 _gradient(X, D, here_W, penalty, intercept, tile, T, G_W, G_b)
                 norm = sqrt(_inner(G, G))
-                f0, f = f, J + penalty / 2 * _inner(here[:inside], here)
-                if done > 0:
-                    hidden = f0 - f <= rounding * abs(f0) and norm >= lowest
-                    stalled = stalled + 1 if hidden or not kept else 0
+                f = J + penalty / 2 * _inner(here[:inside], here)
+                if done > 0 and (not kept or (mark - f <= rounding * abs(mark) and norm >= lowest)):
+                    stalled += 1
+                else:
+                    stalled, mark = 0, f
                 lowest = min(lowest, norm)
                 found[problem, value, 0], found[problem, value, 1] = done, norm
                 found[problem, value, 2], found[problem, value, 3] = f, stalled
