@@ -77,7 +77,7 @@ def __getattr__(name: str) -> Any:
         except ModuleNotFoundError as error:
             if (error.name or "").partition(".")[0] != "sklearn":
                 raise
-            raise ImportError(f"fastlr.{name} needs scikit-learn; try pip install 'fastlr[sklearn]'") from error
+            raise ImportError(f"fastlr.{name} needs scikit-learn; try pip install '.[sklearn]'") from error
     raise AttributeError(f"module 'fastlr' has no attribute {name!r}")
 
 

@@ -14,7 +14,7 @@ import fastlr
 from fastlr.data import workers
 from fastlr.errors import InputError
 
-pytest.importorskip("distributed", reason="distributed is not installed; try pip install 'fastlr[cluster]'")
+pytest.importorskip("distributed", reason="distributed is not installed; try pip install '.[cluster]'")
 
 import dask.array as da
 from distributed import Client, LocalCluster

@@ -1,7 +1,7 @@
 """The CUDA kernels compiled to machine code, as a GPU would get it: their registers, spills and shared memory.
 
 NVIDIA's compiler runs without a GPU: Numba makes PTX, `ptxas` machine code of it, and `nvlink` adds the barrier of the
-grid from the device runtime. `pip install 'fastlr[cuda-check]'` has all three.
+grid from the device runtime. `pip install '.[cuda-check]'` has all three.
 """
 
 import importlib.metadata
@@ -21,11 +21,11 @@ SPILLS = {("sm_80", "primal_steps"): 600, ("sm_80", "gram_steps"): 200, ("sm_90"
 
 def toolkit() -> Path:
     """Return the folder with NVIDIA's `bin` and `lib`; skip where it is not installed."""
-    pytest.importorskip("numba_cuda", reason="numba-cuda is not installed: pip install 'fastlr[cuda-check]'")
+    pytest.importorskip("numba_cuda", reason="numba-cuda is not installed: pip install '.[cuda-check]'")
     try:
         files = importlib.metadata.files("nvidia-cuda-nvcc") or []
     except importlib.metadata.PackageNotFoundError:
-        pytest.skip("nvidia-cuda-nvcc, which brings ptxas, is not installed: pip install 'fastlr[cuda-check]'")
+        pytest.skip("nvidia-cuda-nvcc, which brings ptxas, is not installed: pip install '.[cuda-check]'")
     (ptxas,) = (file for file in files if file.name == "ptxas")
     return Path(ptxas.locate()).parents[1]
 

@@ -65,7 +65,7 @@ def test_the_uses_are_found():
 
 @pytest.mark.parametrize(("path", "name"), USES, ids=[f"{path.stem}-{name}" for path, name in USES])
 def test_cupy_has_the_name_and_the_parameters(path, name):
-    pytest.importorskip("cupy", reason="CuPy is not installed: pip install 'fastlr[cuda-check]'")
+    pytest.importorskip("cupy", reason="CuPy is not installed: pip install '.[cuda-check]'")
     value = resolve(name)
     for call in cupy_names(path.read_text(encoding="utf-8"))[name]:
         signature = signature_of(value)
@@ -77,7 +77,7 @@ def test_cupy_has_the_name_and_the_parameters(path, name):
 
 
 def test_cupys_namespace_has_what_the_array_api_is_used_for():
-    xp = pytest.importorskip("array_api_compat.cupy", reason="CuPy is not installed: pip install 'fastlr[cuda-check]'")
+    xp = pytest.importorskip("array_api_compat.cupy", reason="CuPy is not installed: pip install '.[cuda-check]'")
     used = set()
     for path in SOURCES.rglob("*.py"):
         used |= set(

@@ -79,7 +79,7 @@ def test_estimators_go_to_onnx_with_their_tables():
 
 def test_without_onnx_it_is_said(monkeypatch):
     monkeypatch.setitem(sys.modules, "onnx", None)
-    with pytest.raises(fastlr.InputError, match=r"to_onnx: it needs ONNX; try pip install 'fastlr\[onnx\]'"):
+    with pytest.raises(fastlr.InputError, match=r"to_onnx: it needs ONNX; try pip install '.\[onnx\]'"):
         trained("features", "float64")[0].to_onnx()
 
 

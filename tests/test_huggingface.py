@@ -356,8 +356,8 @@ def test_without_pyarrow_the_error_says_what_to_install(tmp_path, refused, monke
     path = write_parquet(make_table(), tmp_path / "x.parquet")
     folder = save_arrow(make_table(), tmp_path / "saved")
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    refused("train", path, says=(f"{path}: reading it needs pyarrow; pip install 'fastlr[hf]'",))
-    refused("train", folder, says=("reading it needs pyarrow; pip install 'fastlr[hf]'",))
+    refused("train", path, says=(f"{path}: reading it needs pyarrow; pip install '.[hf]'",))
+    refused("train", folder, says=("reading it needs pyarrow; pip install '.[hf]'",))
 
 
 class Trap(pa.ExtensionType):

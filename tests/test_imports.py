@@ -55,7 +55,7 @@ except ImportError as error:
 fastlr.train
 """
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert run.stderr == "fastlr.LogisticRegression needs scikit-learn; try pip install 'fastlr[sklearn]'\n"
+    assert run.stderr == "fastlr.LogisticRegression needs scikit-learn; try pip install '.[sklearn]'\n"
 
 
 def test_public_names():

@@ -231,3 +231,16 @@ def test_what_did_not_converge_is_said():
     assert repr(many) == "ManyFits(1 problems of 4 features, 1 values of l2, 0 of 1 converged)"
     with pytest.raises(fastlr.InputError, match="holds class 5, unknown"):
         many.scores(FLOWERS, KINDS + 5)
+
+
+def test_scores_take_a_label_for_each_sample():
+    X, y = load_digits(return_X_y=True)
+    fits = fastlr.fit_many(X, y, subsets=[np.arange(500), np.ones(len(X))], l2=[0.1])
+    expected = fits.scores(X, y)["accuracy"]
+    np.testing.assert_array_equal(fits.scores(X, y[:, None])["accuracy"], expected)
+    for labels in (y[:1], y[:, None] == y, y[:4]):  # they were broadcast, and gave scores
+        for scoring in ("accuracy", "roc_auc"):
+            with pytest.raises(fastlr.InputError, match="a label for each of the 1797 samples is needed"):
+                fits.scores(X, labels, scoring)
+    with pytest.raises(fastlr.InputError, match="X: sample 1 holds nan at feature 0; finite numbers are needed"):
+        fits.predict(np.where(np.arange(3)[:, None] == 1, np.nan, X[:3]))

@@ -78,7 +78,7 @@ def test_many_values_are_shown_about_the_best(fastlr_command, files):
     [
         (["--validation", "300"], "--validation: 300 of 300 samples; it must be from 1 to 299"),
         (["--validation", "0"], "it must be from 1 to 299"),
-        (["--validation", "30", "--folds", "3"], "--folds: --validation says already"),
+        (["--validation", "30", "--folds", "3"], "--folds: l2 is chosen on --validation or by --folds"),
         (["--refit", "train+validation"], "refit: 'train+validation' needs a validation set"),
         (["--validation", "nothere.npz"], "nothere.npz: no such file"),
         (["--scoring", "beauty"], "scoring: 'beauty' is not known"),

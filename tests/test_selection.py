@@ -270,3 +270,61 @@ def test_what_rounding_ends_is_no_warning(recwarn):
     assert run.folds_converged == (True,) * 3
     assert unfinished([run], rounded=True).startswith("1 of 1 models: the rounding of the dtype ends it")
     assert not recwarn
+
+
+def test_balanced_weights_are_those_of_what_a_fold_trains_on():
+    """They were those of all samples: labels of the test fold changed them, and classes had other sums."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(90, 3))
+    y = (X[:, 0] + 0.5 * rng.normal(size=90) > 0.5).astype(int)
+    own = rng.uniform(0.1, 2, 90)
+    fold = np.digitize(X[:, 0], [-0.3, 0.6])  # which hold the classes in unlike shares
+    for weight in (None, own):
+        more = {"l2": [0.1], "class_weight": "balanced", "sample_weight": weight, "tol": 1e-9}
+        scores = fastlr.path(X, y, folds=fold, scoring="log_loss", **more).scores["log_loss"][0]
+        for number, score in enumerate(scores):
+            here, there = fold != number, fold == number
+            more["sample_weight"] = None if weight is None else weight[here]
+            alone = fastlr.path(X[here], y[here], folds=(X[there], y[there]), scoring="log_loss", **more)
+            assert score == pytest.approx(alone.scores["log_loss"][0, 0], rel=1e-6)
+
+
+def test_a_function_of_ones_own_sees_known_labels_alone():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(300, 4))
+    Y = (X[:, :3] > 0).astype(int)
+    Y[rng.random(Y.shape) < 0.5] = -1
+
+    def share(labels, probabilities):
+        return float(((probabilities > 0.5) == labels).mean())
+
+    scores = fastlr.path(X, Y, l2=[1e-2], folds=3, missing_label=-1, scoring=["accuracy", share]).scores
+    assert (scores["share"] > 0.9).all()  # half of them were taken for zeros
+    model = fastlr.train(X, Y, solver="auto", l2=1e-2, missing_label=-1).model
+    assert model.scores((X, Y), share, missing_label=-1)["share"] > 0.9
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"folds": [np.zeros((20, 2)), np.zeros(20)]}, "folds: a list of 2 parts; give a number, an array"),
+        ({"folds": [(np.arange(0.0, 20, 2), np.arange(1, 20, 2))]}, "folds: they are float64; indices are whole"),
+        ({"folds": 2, "scoring": get_scorer("accuracy")}, "scoring: scikit-learn's scorers take an estimator"),
+        ({"folds": 2, "sample_weight": np.full(20, 1e308)}, "weights: they add up to more, or to less, than float64"),
+    ],
+)
+def test_what_selection_cannot_use_is_said_in_a_line(given, said):
+    X = np.random.default_rng(0).normal(size=(20, 2))
+    with pytest.raises(fastlr.InputError, match=said):
+        fastlr.path(X, np.arange(20) % 2, l2=[0.1], **given)
+
+
+@pytest.mark.parametrize("right", [0, 20])
+def test_the_interval_of_an_accuracy_of_0_or_100_percent_is_no_point(right):
+    X = np.array([[-1.0], [1.0]] * 10)
+    y = X[:, 0] > 0
+    path = fastlr.path(X, y, l2=[0.1], folds=2, test=(X, y if right else ~y))
+    low, high = path.test_intervals()["accuracy"]
+    assert (low, high) == pytest.approx((0.8316, 1.0) if right else (0.0, 0.1684), abs=1e-4)  # of a table
+    with pytest.raises(fastlr.InputError, match="draws: 0; a whole number of at least 1 is needed"):
+        path.test_intervals(0)

@@ -148,4 +148,12 @@ def test_the_callback_sees_every_cost():
     assert [np.isfinite(costs[1]) for _, costs in seen] == [True, False, False]
     assert all(len(costs) == 2 for _, costs in seen)
     assert best_of(runs) is runs[0]
-    assert runs[1].score == (-np.inf, -np.inf)
+    assert runs[1].score == (-np.inf,) * 3
+
+
+def test_runs_too_short_for_a_second_cost_are_ranked_by_what_they_learned():
+    """The cost of the initial weights is all that is recorded, and the first run was the best."""
+    X = np.random.default_rng(0).normal(size=(200, 3))
+    runs = fastlr.sweep(X, X[:, 0] > 0, learning_rates=[1e-7, 0.5], iterations=100)
+    assert runs[0].costs == runs[1].costs
+    assert best_of(runs) is runs[1]

@@ -97,10 +97,10 @@ class Entry:
 BUILT_IN = (
     Entry("numba", "numpy", "pip install numba"),
     Entry("numpy", "numpy", "pip install numpy"),
-    Entry("cupy", "cupy", "pip install 'fastlr[cuda13]' (or cuda12) on a machine with an NVIDIA GPU"),
-    Entry("torch", "torch", "pip install 'fastlr[torch]'"),
-    Entry("jax", "jax", "pip install 'fastlr[jax]'"),
-    Entry("dpnp", "dpnp", "pip install 'fastlr[dpnp]' and the driver of an Intel GPU, or Intel's OpenCL runtime"),
+    Entry("cupy", "cupy", "pip install '.[cuda13]' (or cuda12) on a machine with an NVIDIA GPU"),
+    Entry("torch", "torch", "pip install '.[torch]'"),
+    Entry("jax", "jax", "pip install '.[jax]'"),
+    Entry("dpnp", "dpnp", "pip install '.[dpnp]' and the driver of an Intel GPU, or Intel's OpenCL runtime"),
 )
 REGISTRY: dict[str, Entry] = {}
 

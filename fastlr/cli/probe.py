@@ -91,7 +91,7 @@ def probe(
     if refit not in (None, "train", "train+validation"):
         raise InputError(f"--refit: {refit!r}; train or train+validation is needed")
     if validation is not None and folds is not None:
-        raise InputError("--folds: --validation says already what l2 is chosen by; give one of the two")
+        raise InputError("--folds: l2 is chosen on --validation or by --folds; give one of the two")
     folds = 5 if folds is None else folds
     models = candidates([0.005], values, [settings.seed])
     train_set, test_set = read_data(data, test, reading, settings.seed)

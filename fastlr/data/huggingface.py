@@ -150,7 +150,7 @@ def _open_tables(files: Sequence[Path], expansion: Expansion) -> list[Table]:
     try:
         import pyarrow  # noqa: F401
     except ImportError:
-        raise InputError(f"{files[0]}: reading it needs pyarrow; pip install 'fastlr[hf]'") from None
+        raise InputError(f"{files[0]}: reading it needs pyarrow; pip install '.[hf]'") from None
     tables = []
     for path, sizes in zip(files, _sizes(files), strict=True):
         with reporting(path):

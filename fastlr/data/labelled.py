@@ -46,6 +46,10 @@ def from_arrays(
         raise InputError(
             f"{source}: the rows of the samples or labels have different lengths; all must be alike"
         ) from None
+    if not hasattr(samples, "dtype"):
+        raise InputError(
+            f"{source}: a {type(samples).__name__} of {library_of(samples)}; convert it with numpy.asarray"
+        )
     if labels.ndim == 2 and 1 in labels.shape:
         labels = labels.reshape(-1)  # the tutorials keep labels as (1, m)
     if labels.ndim == 2 and labels.shape[0] == samples.shape[0]:

@@ -38,7 +38,7 @@ def open_dataset(
     path : path, or a Dataset or DatasetDict of Hugging Face's `datasets`
         The data. Large matrices stay in their files, and are read when they are needed.
     split : str, default "train"
-        "train" or "test". An undivided source is returned whole, whichever is asked for.
+        "train" or "test". Data without splits are returned whole, whatever is asked for.
     size : int, default 64
         Side in pixels to which picture files are resized.
     resample : str, default "bicubic"
@@ -131,6 +131,8 @@ def reader_of(path: Path) -> Reader:
 
 def _choose_split(path: Path, available: tuple[str, ...], wanted: str) -> str | None:
     if not available:
+        if wanted not in ("train", "test", ""):
+            raise InputError(f"{path}: has no splits, so none is named {wanted!r}; leave it out")
         return None
     if wanted not in available:
         raise InputError(f"{path}: holds no {wanted!r} split, only {list_names(available)}")

@@ -31,7 +31,7 @@ FAN = 8  # sums that one task adds up
 SMALL = (
     2**16
 )  # bytes of arguments that are sent with each task; larger ones are sent once, and workers fetch them from each other
-NEEDED = "cluster: it needs Dask; try pip install 'fastlr[cluster]'"
+NEEDED = "cluster: it needs Dask; try pip install '.[cluster]'"
 FORMS = "the address of a scheduler, such as tcp://host:8786, or local:N for N processes on this machine"
 
 

@@ -31,7 +31,7 @@ from fastlr.training.warm_start import fit_each
 class LogisticRegressionCV(LinearClassifier):
     """Logistic regression whose C is chosen by cross-validation.
 
-    All fits share one reading of the data: a fold is a weighting in which what it leaves out counts nothing, and each C
+    All fits read the data together: what a fold leaves out has weight 0 in it, and each C
     starts from the minimum of the one before.
 
     Parameters
@@ -155,6 +155,9 @@ class LogisticRegressionCV(LinearClassifier):
         totals = counted.sum(axis=1)
         if not totals.all():
             raise ValueError(f"cv: the samples without fold {totals.argmin() - 1} have no weight; take fewer folds")
+        judging = to_scorer.get("sample_weight")
+        if judging is not None and (none := [i for i, (_, test) in enumerate(splits) if not judging[test].any()]):
+            raise ValueError(f"cv: fold {none[0]} is tested on samples of weight 0 alone; leave the fold out")
         backend, scale = backend_for(self, X), scale_for(self, X)
         scorer = None if given(self.scoring) in (None, "accuracy") else with_all_classes(self._get_scorer(), classes)
         judge = Judge(scorer, backend, X, y, classes, splits, to_scorer)

@@ -40,7 +40,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):  # type: ignor
     C : float, default 1.0
         Inverse of the penalty's strength; infinity for none. l2 of `fastlr.train` is 1 / (C m).
     l1_ratio, dual
-        Refused unless they say what is done anyway.
+        Accepted for compatibility; a value that would change the fit is refused.
     tol : float, default 1e-4
         Norm of the gradient of the mean objective at which the fit ends.
     fit_intercept : bool, default True

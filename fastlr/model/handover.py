@@ -22,7 +22,7 @@ def as_torch(layers: Sequence[Layer], scale: float) -> Any:
     try:
         import torch
     except ImportError as error:
-        raise InputError("to_torch: it needs PyTorch; try pip install 'fastlr[torch]'") from error
+        raise InputError("to_torch: it needs PyTorch; try pip install '.[torch]'") from error
     modules = [torch.nn.Flatten()]
     for i, (W, b) in enumerate(_on_host(layers, scale)):
         dtype = torch.float64 if W.dtype == np.float64 else torch.float32
@@ -45,7 +45,7 @@ def as_onnx(layers: Sequence[Layer], scale: float, classes: Sequence[Any], multi
         import onnx
         from onnx import TensorProto, helper, numpy_helper
     except ImportError as error:
-        raise InputError("to_onnx: it needs ONNX; try pip install 'fastlr[onnx]'") from error
+        raise InputError("to_onnx: it needs ONNX; try pip install '.[onnx]'") from error
     parts = _on_host(layers, scale)
     dtype = TensorProto.DOUBLE if parts[0][0].dtype == np.float64 else TensorProto.FLOAT
     nodes, last = [helper.make_node("Flatten", ["x"], ["features"])], "features"
@@ -102,7 +102,7 @@ def as_scikit_learn(layers: Sequence[Layer], scale: float, classes: Sequence[Any
     try:
         from sklearn.linear_model import LogisticRegression
     except ImportError as error:
-        raise InputError("to_sklearn: it needs scikit-learn; try pip install 'fastlr[sklearn]'") from error
+        raise InputError("to_sklearn: it needs scikit-learn; try pip install '.[sklearn]'") from error
     ((W, b),) = _on_host(layers, scale)
     made = LogisticRegression()
     made.coef_, made.intercept_, made.classes_ = W, b, np.asarray(classes)
@@ -116,7 +116,7 @@ def as_one_vs_rest(layer: Layer, scale: float = 1.0, classes: Any = None) -> Any
         from sklearn.multiclass import OneVsRestClassifier
         from sklearn.preprocessing import LabelBinarizer
     except ImportError as error:
-        raise InputError("to_sklearn: it needs scikit-learn; try pip install 'fastlr[sklearn]'") from error
+        raise InputError("to_sklearn: it needs scikit-learn; try pip install '.[sklearn]'") from error
     W, b = layer
     each = [as_scikit_learn([Layer(W[i : i + 1], b[i : i + 1])], scale, (0, 1)) for i in range(W.shape[0])]
     made = OneVsRestClassifier(each[0])

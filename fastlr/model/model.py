@@ -186,7 +186,7 @@ class Model:
         """Return for each picture file `{"image", "label", "probability"}`, the probability that of the label.
 
         With `top`, a row also holds `"top"`: so many labels, the most probable first, each with its probability.
-        Pictures of any size and mode are brought to the model's. `max_expansion` is that of `open_dataset`. Raises
+        Pictures are converted to the model's size and channels. `max_expansion` is that of `open_dataset`. Raises
         InputError for the first that cannot be read.
         """
         from fastlr.model.pictures import predict_pictures

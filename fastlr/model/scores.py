@@ -142,13 +142,13 @@ def plain(value: Any) -> Any:
 
 
 def score_of(function: Score, labels: NDArray[Any] | LabelTable, probabilities: NDArray[Any]) -> float:
-    """Return a score. Labels that are not known are left out, column by column; a function of one's own sees zeros."""
+    """Return a score. Where labels are not known, it is the mean over the columns, each of its known labels alone."""
     if not isinstance(labels, LabelTable):
         return _number(function, function(labels, probabilities))
-    if labels.known is None or function not in SCORES.values():
+    if labels.known is None:
         return _number(function, function(labels.codes, probabilities))
     each = [
-        function(labels.codes[known, i : i + 1], probabilities[known, i : i + 1])
+        _number(function, function(labels.codes[known, i : i + 1], probabilities[known, i : i + 1]))
         for i, known in enumerate(labels.known.T)
         if known.any()
     ]
@@ -162,6 +162,11 @@ def check_scoring(scoring: Any) -> Scoring:
         raise InputError("scoring: it is empty; a name is needed, such as 'accuracy'")
     names, functions = [], []
     for one in several:
+        if hasattr(one, "_score_func"):
+            raise InputError(
+                "scoring: scikit-learn's scorers take an estimator; give a name, or a function of the labels and the "
+                "probabilities"
+            )
         if callable(one):
             names.append(getattr(one, "__name__", "score"))
             functions.append(one)
@@ -196,10 +201,15 @@ def interval(
     """Return the interval of a score: percentiles of its values on as many samples, drawn with replacement.
 
     Source: B. Efron and R. Tibshirani, An Introduction to the Bootstrap, 1993, §13.3. `draws` are made from `seed`.
+    Where all samples are right, or none, draws say nothing: that interval of the accuracy is C. Clopper and E.
+    Pearson's, The use of confidence or fiducial limits illustrated in the case of the binomial, 1934.
     """
     rng, m = np.random.default_rng(seed), len(labels)
     if score is accuracy and not isinstance(labels, LabelTable):  # a mean, whose draws are a multinomial's
         right = int(np.sum(_predicted(labels, probabilities) == labels))
+        if right in (0, m):
+            least = ((1 - level) / 2) ** (1 / m)
+            return (least, 1.0) if right else (0.0, 1 - least)
         found = rng.binomial(m, right / m, draws) / m
     else:
         found = np.empty(draws)

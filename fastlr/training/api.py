@@ -158,7 +158,7 @@ def sweep(
     Returns
     -------
     list of Run
-        In the order of `learning_rates`, for each of them in that of `l2`, for each of these in that of `seeds`. A run
+        Ordered by learning rate, then l2, then seed. A run
         that diverges has a `warning`; the others go on. `seconds` is the time of the whole.
 
     Raises

@@ -152,7 +152,7 @@ def findings(path: Convergence, separates: bool, tol: float) -> list[str]:
     said = []
     if separates:
         said.append(
-            "the classes are separable and l2 is 0: there is no minimum, the weights would grow without end; give an l2"
+            "the classes are separable and l2 is 0: there is no minimum, the weights grow without limit; give an l2"
         )
     if not path.norm <= tol and path.stalled:
         words = (

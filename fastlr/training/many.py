@@ -14,6 +14,7 @@ from fastlr import core
 from fastlr.backends import Backend, choose_backend
 from fastlr.backends.shared import is_shared, numpy_view, to_library_of
 from fastlr.core import Array
+from fastlr.data.finite import check_finite
 from fastlr.data.labelled import from_arrays
 from fastlr.errors import ConvergenceWarning, InputError
 from fastlr.model.scores import check_scoring
@@ -43,7 +44,7 @@ class ManyFits:
     norms : array (problems, values)
         Norms of the last gradients.
     converged : array (problems, values)
-        Whether they are at most `tol`.
+        Whether the norm of each gradient is at most `tol`.
     scale : float
         Multiplies the input.
     batched : bool
@@ -87,21 +88,25 @@ class ManyFits:
             return predicted
 
     def scores(self, X: Any, y: Any, scoring: Any = "accuracy") -> dict[str, NDArray[np.float64]]:
-        """Return scores on labelled samples, by their names, `(problems, values)`; `scoring` is `fastlr.path`'s."""
-        judge = check_scoring(scoring)
+        """Return scores on labelled samples, by their names, `(problems, values)`; `scoring` is `fastlr.path`'s.
+
+        The labels are `(m,)`, or, where each problem had its own samples, also `(problems, m)`.
+        """
+        judge, m = check_scoring(scoring), np.shape(X)[1 if self.batched else 0]
+        y = np.asarray(to_host(y) if hasattr(y, "shape") else y)
+        y = y[:, 0] if y.shape == (m, 1) else y
+        if y.shape != (m,) and not (self.batched and y.shape == (self.coef.shape[0], m)):
+            raise InputError(f"y: it has shape {y.shape}; a label for each of the {m} samples is needed")
         if judge.names == ("accuracy",) and not callable(scoring):
-            labels = np.asarray(to_host(y) if hasattr(y, "shape") else y)
-            self._codes(labels.reshape(-1))  # raises for a label that is not a class
-            labels = labels[:, np.newaxis] if labels.ndim == 2 else labels
-            return {"accuracy": np.mean(self.predict(X) == labels, axis=-1)}
+            self._codes(y.reshape(-1))  # raises for a label that is not a class
+            return {"accuracy": np.mean(self.predict(X) == (y[:, np.newaxis] if y.ndim == 2 else y), axis=-1)}
         found = self.backend.to_host(self.predict_proba(X)) if library_of(X) != "numpy" else self.predict_proba(X)
-        of_all = [self._codes(y if np.ndim(y) == 1 else y[i]) for i in range(len(found))]
+        of_all = [self._codes(y if y.ndim == 1 else y[i]) for i in range(len(found))]
         each = [[judge(codes, proba) for proba in row] for codes, row in zip(of_all, found, strict=True)]
         return {name: np.array([[one[name] for one in row] for row in each]) for name in judge.names}
 
-    def _codes(self, y: Any) -> NDArray[np.int64]:
-        labels = np.asarray(to_host(y) if hasattr(y, "shape") else y)
-        data = from_arrays("y", np.zeros((len(labels), 1)), labels)
+    def _codes(self, y: NDArray[Any]) -> NDArray[np.int64]:
+        data = from_arrays("y", np.zeros((len(y), 1)), y)
         return data.aligned(self.classes, {}).labels
 
     def _rows(self, X: Any) -> Array:
@@ -111,7 +116,8 @@ class ManyFits:
         rows = rows if rows.ndim <= axes else array_namespace(rows).reshape(rows, (rows.shape[0], -1))
         if rows.ndim != axes or rows.shape[-1] != n or (self.batched and rows.shape[0] != self.coef.shape[0]):
             wanted = f"({self.coef.shape[0]}, m, {n})" if self.batched else f"(m, {n})"
-            raise InputError(f"X: it has shape {tuple(X.shape)}; {wanted} is needed")
+            raise InputError(f"X: it has shape {tuple(rows.shape)}; {wanted} is needed")
+        check_finite("X", array_namespace(rows).reshape(rows, (-1, n)))
         return rows
 
     def _probabilities(self, rows: Array) -> Array:

@@ -26,7 +26,7 @@ class Run:
     costs, recorded_at : list of float, list of int
         The cost at each recording, without the l2 term, and the iterations of the recordings.
     train_accuracy, test_accuracy : float
-        Percent of the samples; None without a test set. For a table of labels the mean over its columns.
+        In percent; `test_accuracy` is None without a test set. For a table of labels the mean over its columns.
     fold_accuracies, fold_scores : tuple of float, dict
         Of each fold of a cross-validation, on the samples that it left out.
     folds_converged : tuple of bool
@@ -102,15 +102,16 @@ class Run:
         return show(self)
 
     @property
-    def score(self) -> tuple[float, float]:
-        """Return what it is chosen by: the mean accuracy of its folds, or on the test set; then its last cost.
+    def score(self) -> tuple[float, float, float]:
+        """Return what ranks runs: the mean accuracy of the folds, or on the test set; the last cost; the training's.
 
-        A run that diverged is worse than any other.
+        A run that diverged is worse than any other. The accuracy on the training set decides between runs so short that
+        no cost was recorded but the first.
         """
         if self.warning is not None or not self.costs:
-            return float("-inf"), float("-inf")
+            return float("-inf"), float("-inf"), float("-inf")
         accuracies = self.fold_accuracies or (() if self.test_accuracy is None else (self.test_accuracy,))
-        return sum(accuracies) / max(1, len(accuracies)), -self.costs[-1]
+        return sum(accuracies) / max(1, len(accuracies)), -self.costs[-1], self.train_accuracy
 
 
 def best_of(runs: Sequence[Run]) -> Run:

@@ -20,7 +20,7 @@ from fastlr.model.scores import Scoring, check_scoring, interval
 from fastlr.namespace import compared, same_values, to_host
 from fastlr.solvers import AUTO, GD
 from fastlr.training.api import train_all
-from fastlr.training.checks import several
+from fastlr.training.checks import several, whole
 from fastlr.training.definition import spread
 from fastlr.training.follow import Callback
 from fastlr.training.given import Given
@@ -86,7 +86,7 @@ class RegularizationPath:
 
     @property
     def model(self) -> Model:
-        """Return the model that is left."""
+        """Return the final model."""
         return self._final.model
 
     @property
@@ -104,6 +104,7 @@ class RegularizationPath:
     def test_intervals(self, draws: int = 1000, seed: int = 0) -> dict[str, tuple[float, float]]:
         """Return a 95 % interval of each of these scores by the bootstrap, of so many draws from a seed."""
         data, probabilities = self._tested
+        draws = whole("draws", draws, 1)
         each = zip(self.scoring.names, self.scoring.functions, strict=True)
         return {name: interval(function, data.targets, probabilities, draws, seed) for name, function in each}
 
@@ -167,14 +168,15 @@ def path(
     l2 : sequence of float, optional
         By default 96 values from 1e-6 to 1e2.
     folds : int, array (m,), splitter, list of pairs, Dataset or pair (samples, labels), default 5
-        What they are chosen by: the folds of a cross-validation, as in `fastlr.sweep`, or a validation set. With None
-        it is the accuracy on the test set, or, without one, the lowest cost.
+        How l2 is chosen: by cross-validation, as in `fastlr.sweep`, or on a validation set. With None, by the accuracy
+        on the test set, or, without one, by the lowest cost.
     groups : array (m,), optional
         Given to the splitter.
     scoring : str, function or list of these, default "accuracy"
         "accuracy", "balanced_accuracy", "top_5", "roc_auc", "average_precision", "f1", "log_loss", or a function of
-        the labels and the probabilities `(m, classes)` that is higher for better ones. The first of a list chooses, by
-        its mean over the folds that have one, the first of equal values. Scores do not count weights.
+        the class numbers `(m,)`, in the order of `model.classes`, and the probabilities `(m, classes)`, higher for
+        better ones. The first of a list chooses l2, by its mean over the folds that have one; of equal values the
+        first, as in scikit-learn's `GridSearchCV`. Scores do not count weights.
     refit : {"train", "train+validation", False}, default "train"
         The final model: that of the chosen l2; the same fitted once more to training and validation set; none.
     test : Dataset or pair (samples, labels), optional

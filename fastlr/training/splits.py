@@ -67,7 +67,7 @@ def make_splits(labels: NDArray[Any], folds: Any, groups: Any, seed: int) -> Spl
         pairs = _ask(folds, labels, groups)
     elif isinstance(folds, list | tuple) and folds and all(isinstance(pair, list | tuple) for pair in folds):
         pairs = list(folds)
-    elif np.ndim(folds) == 0 and not isinstance(folds, list | tuple):
+    elif not isinstance(folds, list | tuple) and np.ndim(folds) == 0:
         if groups is not None:
             raise InputError(
                 f"folds: {shown(folds)} deals out single samples, whatever their groups; give a splitter such as "
@@ -100,7 +100,13 @@ def _ask(splitter: Any, labels: NDArray[Any], groups: NDArray[Any] | None) -> li
 
 def _one_each(name: str, values: Any, m: int) -> NDArray[Any]:
     """Return values as an array `(m,)`, or say that it is of another shape."""
-    array: NDArray[Any] = np.asarray(to_host(values) if hasattr(values, "shape") else values)
+    try:
+        array: NDArray[Any] = np.asarray(to_host(values) if hasattr(values, "shape") else values)
+    except ValueError:
+        raise InputError(
+            f"{name}: a {type(values).__name__} of {len(values)} parts; give a number, an array with a number for each "
+            "of the samples, or a pair (samples, labels) as a tuple"
+        ) from None
     if array.shape != (m,):
         raise InputError(f"{name}: they have shape {array.shape}; one for each of the {m} samples is needed")
     return array
@@ -112,6 +118,8 @@ def indices_of(name: str, part: Any, m: int) -> NDArray[np.intp]:
     try:
         chosen: NDArray[np.intp] = np.arange(m)[array if array.size else array.astype(np.intp)]
     except IndexError:
+        if array.dtype.kind not in "iub":
+            raise InputError(f"{name}: they are {array.dtype}; indices are whole numbers, or a mask") from None
         raise InputError(f"{name}: an index is out of range; indices are below {m}") from None
     return chosen.reshape(-1)
 

@@ -42,6 +42,8 @@ def problems_of_subsets(X: Any, y: Any, subsets: Any) -> tuple[Dataset, list[Pro
             f"subsets: whole numbers of shape {given.shape} may be weights, or indices; give weights as floats, masks "
             "as True and False, or indices as a list of arrays"
         )
+    if not hasattr(given, "__iter__"):
+        raise InputError(f"subsets: {shown(given)}; a list of subsets is needed, such as arrays of indices")
     if getattr(given, "ndim", 2) == 1 and given.dtype.kind != "O":
         raise InputError(f"subsets: it has shape {given.shape}; a list of subsets is needed, such as [{'subset'}]")
     for number, subset in enumerate(given):
@@ -50,7 +52,7 @@ def problems_of_subsets(X: Any, y: Any, subsets: Any) -> tuple[Dataset, list[Pro
         weights = None
         if one.ndim == 1 and not one.size:
             raise InputError(f"{name} is empty; it needs samples of all classes")
-        if matrix and one.dtype.kind == "f":
+        if one.shape == (m,) and one.dtype.kind == "f":
             if not (np.isfinite(one).all() and (one >= 0).all()):
                 raise InputError(
                     f"{name} has weights below 0 or that are no numbers; finite ones of at least 0 are needed"
@@ -59,7 +61,7 @@ def problems_of_subsets(X: Any, y: Any, subsets: Any) -> tuple[Dataset, list[Pro
             weights = one[rows] if len(rows) and (one[rows] != one[rows[0]]).any() else None
         elif one.ndim != 1 or one.dtype.kind not in "iub" or (one.dtype.kind == "b" and len(one) != m):
             raise InputError(
-                f"{name} is {one.dtype} of shape {one.shape}; indices, or a mask of shape ({m},), are needed"
+                f"{name} is {one.dtype} of shape {one.shape}; indices, or a mask or weights of shape ({m},), are needed"
             )
         else:
             rows = np.flatnonzero(one) if one.dtype.kind == "b" else one.astype(np.intp)

@@ -37,42 +37,47 @@ def weightings_of(
     """Return the weightings of the samples, and which of them each model of a candidate has.
 
     `sample_weight (m,)` says how much a sample counts, else the data's own weights do; `class_weight` how much each
-    class, by its name: "balanced" counts them so that all classes have the same sum. Raises InputError for weights that
-    cannot be used.
+    class, by its name: "balanced" counts them so that all classes have the same sum, in what each split trains on.
+    Raises InputError for weights that cannot be used.
     """
-    each = _of_samples(data, sample_weight, class_weight)
+    given = data.weights if sample_weight is None else check_weights("sample_weight", sample_weight, len(data))
     columns = data.labels.shape[1] if data.is_table else 1
     models = 1 + (0 if splits is None else len(splits))
     column_of = np.tile(np.arange(columns), models) if data.is_table else None
-    if each is None and splits is None:
+    if given is None and class_weight is None and data.known is None and splits is None:
         return Weightings(None, np.zeros(columns, np.int64), column_of)
-    each = np.ones((1, len(data))) if each is None else each
-    parts = np.concatenate([np.ones((1, len(data))), np.empty((0, len(data))) if splits is None else splits.counts])
-    values = (parts[:, np.newaxis, :] * each).reshape(-1, len(data))
-    totals = values.sum(axis=1, keepdims=True)
+    counts = np.ones(len(data)) if given is None else given
+    parts = [counts, *(() if splits is None else counts * splits.counts)]
+    of_parts = [_with_classes(data, part, class_weight) for part in parts]
+    values, each = np.concatenate(of_parts), len(of_parts[0])
+    with np.errstate(over="ignore", divide="ignore"):
+        totals = values.sum(axis=1, keepdims=True)
+        factors = len(data) / totals
     if not totals.all():
         number = int(totals.argmin())
-        split, column = divmod(number, len(each))
+        split, column = divmod(number, each)
         where = f"what fold {split - 1} trains on has" if split else "the samples have"
-        if len(each) > 1:
+        if each > 1:
             raise InputError(
                 f"{data.source}: {where} no known label of weight above 0 in column {column}; leave the column out"
             )
         raise InputError(f"weights: {where} none; some samples must count")
-    values *= len(data) / totals
-    of = np.arange(models * columns) if len(each) == columns else np.repeat(np.arange(models), columns)
+    if not (np.isfinite(factors) & (factors > 0)).all():
+        raise InputError("weights: they add up to more, or to less, than float64 can divide by; scale them to about 1")
+    values *= factors
+    of = np.arange(models * columns) if each == columns else np.repeat(np.arange(models), columns)
     return Weightings(values, of, column_of)
 
 
-def _of_samples(data: Dataset, sample_weight: Any, class_weight: Any) -> NDArray[np.float64] | None:
-    """Return how much each sample counts, `(1, m)`, or for each column of labels, `(L, m)`; None where all alike."""
-    given = data.weights if sample_weight is None else check_weights("sample_weight", sample_weight, len(data))
-    if class_weight is None and data.known is None:
-        return None if given is None else given[np.newaxis]
-    counts = np.ones(len(data)) if given is None else given
+def _with_classes(data: Dataset, counts: NDArray[np.float64], class_weight: Any) -> NDArray[np.float64]:
+    """Return how much samples count that are so many, `(1, m)`, or for each column of labels, `(L, m)`."""
     if not data.is_table:
+        if class_weight is None:
+            return counts[np.newaxis]
         of_classes = _class_weights(class_weight, data.classes, data.labels, counts)
         return np.asarray(counts * of_classes[data.labels])[np.newaxis]
+    if class_weight is None and data.known is None:
+        return counts[np.newaxis]
     known = np.ones_like(data.labels, dtype=bool) if data.known is None else data.known
     rows = []
     for labels, there in zip(data.labels.T, known.T, strict=True):

@@ -131,7 +131,7 @@ def fail(message: str, status: int) -> int:
 
 def print_skipped(problems: Iterable[str]) -> None:
     """Print on standard error what was left out, a line each."""
-    for problem in problems:
+    for problem in dict.fromkeys(problems):  # both parts of data that were split have those of all
         print(f"skipped {shown(problem, stream=sys.stderr)}", file=sys.stderr)
 
 
