@@ -254,7 +254,10 @@ def test_weights_in_the_data_count(fastlr_command, refused, tmp_path, kind):
     refused("train", file, says=("sample_weight: sample 3 has -1.0",))
 
 
-def test_weights_go_through_a_conversion(fastlr_command, tmp_path):
-    np.savez(tmp_path / "a.npz", X=X, y=y, sample_weight=TIMES + 0.5)
-    assert fastlr_command("convert", tmp_path / "a.npz", tmp_path / "b.npz").status == 0
-    np.testing.assert_array_equal(fastlr.open_dataset(tmp_path / "b.npz").weights, TIMES + 0.5)
+@pytest.mark.parametrize("name", ["b.npz", "b.h5"])
+def test_weights_go_through_a_conversion(name, fastlr_command, tmp_path):
+    weights = {"sample_weight": TIMES + 0.5, "test_sample_weight": TIMES + 1.5}
+    np.savez(tmp_path / "a.npz", X=X, y=y, test_X=X, test_y=y, **weights)
+    assert fastlr_command("convert", tmp_path / "a.npz", tmp_path / name).status == 0
+    for split, added in (("train", 0.5), ("test", 1.5)):
+        np.testing.assert_array_equal(fastlr.open_dataset(tmp_path / name, split).weights, TIMES + added)

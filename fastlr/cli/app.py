@@ -6,6 +6,7 @@ import errno
 import io
 import logging
 import os
+import re
 import sys
 from collections.abc import Sequence
 
@@ -54,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InputError as error:
         return fail(str(error), 2)
     except typer.TyperException as error:
-        return fail(error.format_message(), error.exit_code)
+        return fail(_in_plain_words(error), error.exit_code)
     except typer.Exit as stop:
         return _flushed() or int(stop.exit_code)
     except (KeyboardInterrupt, typer.Abort):
@@ -65,6 +66,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # What is written in files names the file; all else that is written goes to standard output.
         lost = error.errno in (errno.ENOSPC, errno.EPIPE, errno.EIO, errno.EBADF) and error.filename is None
         return _flushed(error if lost else None) or fail(str(error), 1)
+
+
+def _in_plain_words(error: typer.TyperException) -> str:
+    """Return what is wrong with the arguments, and where help is, unless an option's value is all that is wrong."""
+    said = re.sub(r", unable to parse string as an? \w+", "", error.format_message())
+    context = getattr(error, "ctx", None)
+    if context is None or said.startswith("Invalid value"):
+        return said
+    return f"{said.rstrip('.')}; see {context.command_path} --help"
 
 
 def _flushed(lost: OSError | None = None) -> int:

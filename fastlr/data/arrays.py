@@ -134,6 +134,8 @@ def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     shape, fortran_order, dtype = read[version](file)
     if min(shape, default=0) < 0:
         raise ValueError(f"its shape is {shape}")
+    if dtype.hasobject:
+        raise ValueError("its values are Python objects; save numbers or text, such as labels.astype(str)")
     if not dtype.itemsize:
         raise ValueError("its text has no characters")
     return shape, fortran_order, dtype

@@ -9,6 +9,7 @@ import os
 import threading
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".h5", ".hdf5", ".hdf")
 CLASSES = "list_classes"
+WEIGHTS = "sample_weight"
 AT_ONCE = 2**31  # bytes of chunks that threads expand at the same time
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
@@ -48,16 +50,24 @@ def splits(path: Path) -> tuple[str, ...]:
 
 
 def read(path: Path, split: str | None, pictures: Pictures) -> Dataset:
-    """Return `SPLIT_set_x` and `SPLIT_set_y`, or `images` and `labels`; `list_classes` names the classes."""
+    """Return `SPLIT_set_x` and `SPLIT_set_y`, or `images` and `labels`; `list_classes` names the classes.
+
+    `SPLIT_sample_weight`, or `sample_weight`, says how much each sample counts, where it is there.
+    """
     wanted = (f"{split}_set_x", f"{split}_set_y") if split else ("images", "labels")
-    with _asked(path, [*wanted, CLASSES], pictures.expansion) as (answer, arrays):
+    with _asked(path, [*wanted, CLASSES, _weights_of(split)], pictures.expansion) as (answer, arrays):
         for name, array in zip(wanted, arrays, strict=False):
             if array is None:
                 held = list_names(answer["held"], total=answer["count"])
                 raise InputError(f"{path}: holds no {name!r}; it holds {held or 'nothing'}")
-        samples, labels, names = arrays
+        samples, labels, names, weights = arrays
     classes = None if names is None else class_names(path, names)
-    return from_arrays(str(path), samples, labels, classes, missing_label=pictures.missing_label)
+    data = from_arrays(str(path), samples, labels, classes, missing_label=pictures.missing_label)
+    return replace(data, weights=weights)
+
+
+def _weights_of(split: str | None) -> str:
+    return f"{split}_{WEIGHTS}" if split else WEIGHTS
 
 
 def write(path: Path, parts: dict[str, Dataset], missing_label: float = -1) -> None:
@@ -71,6 +81,8 @@ def write(path: Path, parts: dict[str, Dataset], missing_label: float = -1) -> N
                 samples, labels = (f"{split}_set_x", f"{split}_set_y") if split else ("images", "labels")
                 file.create_dataset(samples, data=data.images, track_times=False)
                 file.create_dataset(labels, data=data.labels_with(missing_label), track_times=False)
+                if data.weights is not None:
+                    file.create_dataset(_weights_of(split), data=data.weights, track_times=False)
             classes = next(iter(parts.values())).classes
             names = np.array([str(name).encode("utf-8", "surrogateescape") for name in classes], dtype=bytes)
             file.create_dataset(CLASSES, data=names, track_times=False)
