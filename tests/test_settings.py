@@ -26,7 +26,10 @@ def edited(tmp_path_factory):
     folder = tmp_path_factory.mktemp("edited")
     shutil.copytree(Path(fastlr.__file__).parent, folder / "fastlr", ignore=shutil.ignore_patterns("__pycache__"))
     file = folder / "fastlr" / "training" / "settings.py"
-    text, last = file.read_text(), '    form: str = setting(AUTO, "auto, primal or gram.", _form)\n'
+    text, last = (
+        file.read_text(),
+        '    form: str = setting(AUTO, "primal (weights), gram (products of samples), or auto (the faster).", _form)\n',
+    )
     assert text.count(last) == 1
     file.write_text(text.replace(last, last + FIELD.lstrip("\n")))
     np.savez(folder / "data.npz", X=np.eye(4), y=np.array([0, 1, 0, 1]))

@@ -213,7 +213,7 @@ def test_wrong_settings_are_named(settings, words):
         (np.eye(2), 2 * np.eye(2), "data: labels: row 0 holds 2.0 in column 0; a table of labels holds zeros and ones"),
         (np.eye(2), np.ones((2, 2, 2)), "data: labels have shape (2, 2, 2)"),
         (np.eye(2), [None, 1], "data: labels are object"),
-        (np.zeros((0, 4)), [], "data: samples have shape (0, 4)"),
+        (np.zeros((0, 4)), [], "data: holds no samples"),
         (np.zeros((4, 0)), [0, 1, 0, 1], "data: samples have shape (4, 0)"),
         (np.zeros(4), [0, 1, 0, 1], "data: samples have shape (4,)"),
         (np.eye(2) * 1j, [0, 1], "data: samples are complex128"),

@@ -40,7 +40,7 @@ Quiet = Annotated[
     bool,
     typer.Option("--quiet", "-q", callback=hush, help="Print no progress and no summary, only errors and warnings."),
 ]
-Size = Annotated[int, typer.Option(help="Side in pixels to which picture files are resized.")]
+Size = Annotated[int, typer.Option(help="Resize pictures to so many pixels square; their sides' ratio is not kept.")]
 Resample = Annotated[str, typer.Option(help="nearest, box, bilinear, hamming, bicubic or lanczos.")]
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave out files that are not pictures, and count them.")]
 MaxExpansion = Annotated[
@@ -53,7 +53,7 @@ MaxExpansion = Annotated[
 ]
 MissingLabel = Annotated[
     float | None,
-    typer.Option(metavar="-1|nan", help="Value of the labels that are not known, in a table of labels."),
+    typer.Option(metavar="-1|nan", help="Value that stands for an unknown label, in a table of labels."),
 ]
 Report = Annotated[Path | None, typer.Option(metavar="DIR", help="Folder for a report: report.html and its figures.")]
 TestPath = Annotated[Path | None, typer.Option(help="Data to test on; by default DATA's own test split.")]
@@ -63,7 +63,7 @@ CheckpointFile = Annotated[
     typer.Option(
         "--checkpoint",
         metavar="FILE",
-        help="Save the state of the training in this file; the same command continues from it.",
+        help="Save progress in this file; run the same command again to continue.",
     ),
 ]
 ClusterName = Annotated[
@@ -73,8 +73,12 @@ ClusterName = Annotated[
     ),
 ]
 ClusterTimeout = Annotated[float, typer.Option(help="Seconds to wait for the cluster's scheduler and for workers.")]
-Positive = Annotated[str | None, typer.Option(metavar="NAME[,NAME]", help="Classes that count as 1.")]
-Balance = Annotated[bool, typer.Option("--balance", help="Keep as many zeros as there are ones.")]
+Positive = Annotated[
+    str | None, typer.Option(metavar="NAME[,NAME]", help="Train these classes (1) against all others (0).")
+]
+Balance = Annotated[
+    bool, typer.Option("--balance", help="With --positive: keep only as many samples of the other classes.")
+]
 Holdout = Annotated[int | None, typer.Option(help="Shuffle, and keep this many samples for the test.")]
 
 

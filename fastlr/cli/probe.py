@@ -42,7 +42,7 @@ def probe(
         str | None,
         typer.Option(
             metavar="DATA|N",
-            help="Data to choose l2 by, or how many of DATA's samples to hold out for that; by default folds of DATA.",
+            help="Validation data, or a number of samples to hold out from DATA; by default cross-validation.",
         ),
     ] = None,
     test: TestPath = None,
@@ -53,7 +53,7 @@ def probe(
         str, typer.Option(metavar="F[,F]", help="Values of l2, or FIRST:LAST:COUNT for values on a logarithmic scale.")
     ] = VALUES,
     folds: Annotated[
-        int | None, typer.Option(help="Folds to choose l2 by, where there are no validation data; by default 5.")
+        int | None, typer.Option(help="Folds of the cross-validation, without validation data; by default 5.")
     ] = None,
     scoring: Annotated[
         str,
@@ -77,7 +77,7 @@ def probe(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    """Choose l2 by validation data or folds, fit the model, and test it: the whole protocol of a linear probe."""
+    """Choose l2 on validation data or by cross-validation, refit the model, and test it."""
     from fastlr.cli.render.probe import summary
     from fastlr.cli.render.sweep_table import live_table
     from fastlr.machine import peak_memory

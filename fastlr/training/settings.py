@@ -64,7 +64,7 @@ SEED = (0, "Seed of the random numbers: initial weights, shuffles.", _seed)  # a
 class Settings(Group):
     """How models are trained. The model file holds them, with those of its `Candidate`."""
 
-    iterations: int = setting(2000, "Updates; for solvers that go to the minimum, the most iterations.", at_least(0))
+    iterations: int = setting(2000, "Steps of gradient descent; for other solvers the most iterations.", at_least(0))
     layers: tuple[int, ...] = setting(
         (),
         "Units of hidden ReLU layers, such as 4,3,2; by default none.",
@@ -72,34 +72,36 @@ class Settings(Group):
         metavar="N[,N]",
         read=texts.hidden_units,
     )
-    solver: str = setting(GD, "gd, or to the minimum: newton, newton-cg, lbfgs, auto (the least work).", _solver)
+    solver: str = setting(
+        GD, "gd (so many steps), or until convergence: newton, newton-cg, lbfgs, auto (the fastest).", _solver
+    )
     tol: float | None = setting(
         None,
-        "Norm of the gradient at which all solvers but gd stop; by default 1e-4.",
+        "Stop when the gradient's norm is at most this; by default 1e-4. Not for gd.",
         optional(positive),
     )
-    optimizer: str = setting(GD, "gd, momentum, nesterov or adam.", _optimizer)
+    optimizer: str = setting(GD, "Update rule of the solver gd: gd, momentum, nesterov or adam.", _optimizer)
     batch_size: int | None = setting(None, "Samples in a mini-batch; by default all.", optional(at_least(1)))
     standardize: bool = setting(
-        False, "Scale each feature to mean 0 and standard deviation 1; sample weights do not count.", truth
+        False, "Scale each feature to mean 0 and standard deviation 1, computed without sample weights.", truth
     )
     scale: float | str | None = setting(
         AUTO,
-        "Factor for all features; auto: 1/255 for uint8, 1 for all else; pixels: 1/255.",
+        "Multiply all features by this; auto: 1/255 for uint8, else 1; pixels: 1/255.",
         scale_or_auto,
         metavar="F",
         read=texts.scale,
     )
     class_weight: Mapping[str, float] | str | None = setting(
         None,
-        "Weight of each class: balanced (the same sum for all classes), or such as cat=1,dog=3.",
+        "balanced (inverse to the class's frequency), or weights such as cat=1,dog=3.",
         class_weights,
         metavar="balanced|NAME=F[,NAME=F]",
         read=texts.class_weights,
     )
     seed: int = setting(*SEED)
     record_every: int = setting(100, "Iterations between two recorded costs.", at_least(1))
-    form: str = setting(AUTO, "auto, primal or gram.", _form)
+    form: str = setting(AUTO, "primal (weights), gram (products of samples), or auto (the faster).", _form)
 
     def __post_init__(self) -> None:
         """Check each value, and what goes with what."""
@@ -170,7 +172,7 @@ class PathSettings(Settings):
 
     not_offered: ClassVar[frozenset[str]] = frozenset({"layers", "optimizer", "batch_size", "record_every"})
     iterations: int = setting(200, "The most iterations of the solver.", at_least(1))
-    solver: str = setting(AUTO, "newton, newton-cg, lbfgs, auto (the least work).", _solver)
+    solver: str = setting(AUTO, "newton, newton-cg, lbfgs, auto (the fastest).", _solver)
 
 
 @dataclass(frozen=True)
@@ -178,7 +180,9 @@ class Target(Group):
     """Where the work is done. What is None comes from the environment, else from the data."""
 
     backend: str | None = setting(None, "Array library; by default FASTLR_BACKEND, else that of the data.")
-    device: str | None = setting(None, "By default FASTLR_DEVICE, else that of the data, or the library's first.")
+    device: str | None = setting(
+        None, "Device, such as cpu or cuda:1; by default FASTLR_DEVICE, else that of the data, or the library's first."
+    )
     dtype: str | None = setting(None, "float64 or float32; by default FASTLR_DTYPE, else float64.")
     cluster: str | None = setting(
         None,
@@ -192,7 +196,9 @@ class Target(Group):
 class Candidate(Group):
     """What is the model's own among those that are trained side by side."""
 
-    learning_rate: float = setting(0.005, "Step of the gradient descent.", positive, option="--lr")
+    learning_rate: float = setting(
+        0.005, "Learning rate of gradient descent; other solvers have none.", positive, option="--lr"
+    )
     l2: float = setting(0.0, "Weight decay: adds l2/2 ‖W‖² to the objective.", not_negative)
     seed: int = setting(*SEED)
 
