@@ -28,6 +28,7 @@ T = TypeVar("T")
 WIDTH_OF_TILE, HEIGHT_OF_TILE = 322, 323  # tags of a TIFF file
 BYTES_PER_PIXEL = 4  # as Pillow keeps colours
 AT_ONCE = 2**31  # bytes of pictures that are decoded at the same time
+FIRST, SMALL = 8, 64 * 64  # pictures that are looked at, and pixels up to which all are decoded in one thread
 REFUSED = {
     "EPS": "PostScript is a program",  # Pillow would hand it to Ghostscript
     "ICO": "an icon holds pictures of other sizes than it says",
@@ -81,18 +82,24 @@ def decode_all(
 ) -> tuple[NDArray[np.uint8], list[str | None]]:
     """Return uint8 `(m, height, width, channels)` and, for each file, None or what was wrong with it.
 
-    Decoded in threads, since Pillow releases Python's lock; each writes its own row (of `out` where it
-    is given), so the order is that of the files. Without `skip_bad` the first bad file ends the reading with an
-    InputError. With `grey`, the first picture that has colours ends it with a _ColourError.
+    Decoded in threads, since Pillow releases Python's lock, but for small pictures: there threads only wait for it.
+    Each writes its own row (of `out` where it is given), so the order is that of the files. Without `skip_bad` the
+    first bad file ends the reading with an InputError. With `grey`, the first picture that has colours ends it with a
+    _ColourError.
     """
     if pictures.shape[2] not in MODES:
         raise InputError(f"model: it takes samples of {pictures.shape[2]} channels; picture files are read as 1 or 3")
     images = np.empty((len(files), *pictures.shape), dtype=np.uint8) if out is None else out
-    shared = _Shared(AT_ONCE)
+    shared, largest = _Shared(AT_ONCE), 0
+
+    def pixels_of(image: Image.Image) -> NDArray[np.uint8]:
+        nonlocal largest
+        largest = max(largest, image.width * image.height)
+        return to_pixels(image, pictures)
 
     def decode(index: int) -> str | None:
         try:
-            images[index] = _load(files[index], pictures, shared, lambda image: to_pixels(image, pictures))
+            images[index] = _load(files[index], pictures, shared, pixels_of)
         except InputError as error:
             if not pictures.skip_bad or isinstance(error, ShortageError):
                 raise
@@ -100,7 +107,9 @@ def decode_all(
         return None
 
     with WARNINGS.off():
-        return images, in_threads(decode, len(files), pictures.threads or usable_cpus())
+        problems = [decode(index) for index in range(len(files[:FIRST]))]
+        threads = pictures.threads or (1 if 0 < largest <= SMALL else usable_cpus())
+        return images, problems + in_threads(lambda index: decode(FIRST + index), len(files) - len(problems), threads)
 
 
 def load_picture(picture: Picture, channels: int = 3, expansion: Expansion = DEFAULT) -> Image.Image:
