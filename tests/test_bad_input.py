@@ -508,3 +508,29 @@ def mangle(data: st.DataObject, content: bytes) -> bytes:
             chunk = data.draw(st.binary(min_size=1, max_size=8))
             changed[position : position + len(chunk)] = chunk
     return bytes(changed)
+
+
+def test_a_split_that_is_not_there_and_usage_are_said_with_what_to_do(fastlr_command, tmp_path):
+    np.savez(tmp_path / "data.npz", X=np.eye(4), y=np.arange(4) % 2)
+    with pytest.raises(fastlr.InputError, match="has no splits, so none is named 'valid'; leave it out"):
+        fastlr.open_dataset(tmp_path / "data.npz", "valid")
+    for arguments, said in (
+        (("train",), "Missing argument 'DATA'; see fastlr train --help"),
+        (("train", "x", "--foo"), "see fastlr train --help"),
+        (("train", "x", "--lr", "abc"), "'--learning-rate': Input should be a valid number\n"),
+    ):
+        outcome = fastlr_command(*arguments)
+        assert outcome.status == 2
+        assert said in outcome.err
+
+
+def test_what_estimators_and_many_fits_cannot_use_is_said_in_a_line():
+    X, y, weights = np.eye(20), np.arange(20) % 2, np.arange(20) % 4 < 2
+    halves = [(np.flatnonzero(weights), np.flatnonzero(~weights))]
+    for call, said in (
+        (lambda: fastlr.LogisticRegressionCV(penalty=None).fit(X, y), "penalty: None has no strength"),
+        (lambda: fastlr.LogisticRegressionCV(cv=halves).fit(X, y, weights), "cv: fold 0 is tested on samples of"),
+        (lambda: fastlr.fit_many(X, y, subsets=5), "subsets: 5; a list of subsets is needed"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            call()
