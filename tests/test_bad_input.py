@@ -512,7 +512,7 @@ def mangle(data: st.DataObject, content: bytes) -> bytes:
 
 def test_a_split_that_is_not_there_and_usage_are_said_with_what_to_do(fastlr_command, tmp_path):
     np.savez(tmp_path / "data.npz", X=np.eye(4), y=np.arange(4) % 2)
-    with pytest.raises(fastlr.InputError, match="has no splits, so none is named 'valid'; leave it out"):
+    with pytest.raises(fastlr.InputError, match="has no splits; leave out 'valid'"):
         fastlr.open_dataset(tmp_path / "data.npz", "valid")
     for arguments, said in (
         (("train",), "Missing argument 'DATA'; see fastlr train --help"),
@@ -528,7 +528,7 @@ def test_what_estimators_and_many_fits_cannot_use_is_said_in_a_line():
     X, y, weights = np.eye(20), np.arange(20) % 2, np.arange(20) % 4 < 2
     halves = [(np.flatnonzero(weights), np.flatnonzero(~weights))]
     for call, said in (
-        (lambda: fastlr.LogisticRegressionCV(penalty=None).fit(X, y), "penalty: None has no strength"),
+        (lambda: fastlr.LogisticRegressionCV(penalty=None).fit(X, y), "penalty: with None there is no C to choose"),
         (lambda: fastlr.LogisticRegressionCV(cv=halves).fit(X, y, weights), "cv: fold 0 is tested on samples of"),
         (lambda: fastlr.fit_many(X, y, subsets=5), "subsets: 5; a list of subsets is needed"),
     ):

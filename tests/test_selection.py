@@ -310,7 +310,7 @@ def test_a_function_of_ones_own_sees_known_labels_alone():
         ({"folds": [np.zeros((20, 2)), np.zeros(20)]}, "folds: a list of 2 parts; give a number, an array"),
         ({"folds": [(np.arange(0.0, 20, 2), np.arange(1, 20, 2))]}, "folds: they are float64; indices are whole"),
         ({"folds": 2, "scoring": get_scorer("accuracy")}, "scoring: scikit-learn's scorers take an estimator"),
-        ({"folds": 2, "sample_weight": np.full(20, 1e308)}, "weights: they add up to more, or to less, than float64"),
+        ({"folds": 2, "sample_weight": np.full(20, 1e308)}, "weights: they are too large or too small for float64"),
     ],
 )
 def test_what_selection_cannot_use_is_said_in_a_line(given, said):

@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _in_plain_words(error: typer.TyperException) -> str:
-    """Return what is wrong with the arguments, and where help is, unless an option's value is all that is wrong."""
+    """Return what is wrong with the arguments and, unless it is an option's value, where help is."""
     said = re.sub(r", unable to parse string as an? \w+", "", error.format_message())
     context = getattr(error, "ctx", None)
     if context is None or said.startswith("Invalid value"):

@@ -40,7 +40,7 @@ Quiet = Annotated[
     bool,
     typer.Option("--quiet", "-q", callback=hush, help="Print no progress and no summary, only errors and warnings."),
 ]
-Size = Annotated[int, typer.Option(help="Resize pictures to so many pixels square; their sides' ratio is not kept.")]
+Size = Annotated[int, typer.Option(help="Resize pictures to SIZE × SIZE pixels; the aspect ratio is not kept.")]
 Resample = Annotated[str, typer.Option(help="nearest, box, bilinear, hamming, bicubic or lanczos.")]
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave out files that are not pictures, and count them.")]
 MaxExpansion = Annotated[

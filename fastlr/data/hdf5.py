@@ -16,6 +16,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastlr.data.arrays import WEIGHTS
 from fastlr.data.dataset import Dataset, class_names, list_names
 from fastlr.data.expansion import DEFAULT, Expansion
 from fastlr.data.format import Pictures, reporting
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".h5", ".hdf5", ".hdf")
 CLASSES = "list_classes"
-WEIGHTS = "sample_weight"
 AT_ONCE = 2**31  # bytes of chunks that threads expand at the same time
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 

@@ -59,7 +59,7 @@ def from_arrays(
     if labels.ndim != 1:
         raise InputError(f"{source}: labels have shape {labels.shape}; one number or name for each sample is needed")
     if samples.ndim in (2, 3, 4) and samples.shape[0] == 0:
-        raise InputError(f"{source}: holds no samples; give some")
+        raise InputError(f"{source}: holds no samples; each class needs one")
     if samples.ndim not in (2, 3, 4) or 0 in samples.shape:
         raise InputError(
             f"{source}: samples have shape {tuple(samples.shape)}; "

@@ -28,7 +28,7 @@ T = TypeVar("T")
 WIDTH_OF_TILE, HEIGHT_OF_TILE = 322, 323  # tags of a TIFF file
 BYTES_PER_PIXEL = 4  # as Pillow keeps colours
 AT_ONCE = 2**31  # bytes of pictures that are decoded at the same time
-FIRST, SMALL = 8, 64 * 64  # pictures that are looked at, and pixels up to which all are decoded in one thread
+FIRST, SMALL = 8, 64 * 64  # if the first so many pictures have at most so many pixels, all are decoded in one thread
 REFUSED = {
     "EPS": "PostScript is a program",  # Pillow would hand it to Ghostscript
     "ICO": "an icon holds pictures of other sizes than it says",
@@ -82,8 +82,8 @@ def decode_all(
 ) -> tuple[NDArray[np.uint8], list[str | None]]:
     """Return uint8 `(m, height, width, channels)` and, for each file, None or what was wrong with it.
 
-    Decoded in threads, since Pillow releases Python's lock, but for small pictures: there threads only wait for it.
-    Each writes its own row (of `out` where it is given), so the order is that of the files. Without `skip_bad` the
+    Large pictures are decoded in several threads, small ones in one: more threads would only wait for Python's lock.
+    The results are in the order of the files, in `out` if it is given. Without `skip_bad` the
     first bad file ends the reading with an InputError. With `grey`, the first picture that has colours ends it with a
     _ColourError.
     """

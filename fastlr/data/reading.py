@@ -132,7 +132,7 @@ def reader_of(path: Path) -> Reader:
 def _choose_split(path: Path, available: tuple[str, ...], wanted: str) -> str | None:
     if not available:
         if wanted not in ("train", "test", ""):
-            raise InputError(f"{path}: has no splits, so none is named {wanted!r}; leave it out")
+            raise InputError(f"{path}: has no splits; leave out {wanted!r}")
         return None
     if wanted not in available:
         raise InputError(f"{path}: holds no {wanted!r} split, only {list_names(available)}")

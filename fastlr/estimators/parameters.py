@@ -45,7 +45,7 @@ def settings_of(estimator: Any, **ratio: Any) -> Settings:
             raise ValueError(f"{word}: {shown(value)}; True or False is needed")
     whole("verbose", int(verbose) if isinstance(verbose := estimator.verbose, bool) else verbose, 0)
     if estimator.penalty is None and not hasattr(estimator, "C"):
-        raise ValueError("penalty: None has no strength that could be chosen; leave it out, or take LogisticRegression")
+        raise ValueError("penalty: with None there is no C to choose; leave it out, or use LogisticRegression")
     if estimator.penalty is None and estimator.C != 1.0:
         warnings.warn("Setting penalty=None will ignore the C and l1_ratio parameters", stacklevel=callers_level())
     solver = ALIASES.get(name, name)

@@ -142,7 +142,7 @@ def plain(value: Any) -> Any:
 
 
 def score_of(function: Score, labels: NDArray[Any] | LabelTable, probabilities: NDArray[Any]) -> float:
-    """Return a score. Where labels are not known, it is the mean over the columns, each of its known labels alone."""
+    """Return a score. With unknown labels it is the mean of the columns' scores, each on its known labels."""
     if not isinstance(labels, LabelTable):
         return _number(function, function(labels, probabilities))
     if labels.known is None:
@@ -201,8 +201,8 @@ def interval(
     """Return the interval of a score: percentiles of its values on as many samples, drawn with replacement.
 
     Source: B. Efron and R. Tibshirani, An Introduction to the Bootstrap, 1993, §13.3. `draws` are made from `seed`.
-    Where all samples are right, or none, draws say nothing: that interval of the accuracy is C. Clopper and E.
-    Pearson's, The use of confidence or fiducial limits illustrated in the case of the binomial, 1934.
+    If all samples are right, or none, all draws are alike. Then the interval of the accuracy is the exact one of C.
+    Clopper and E. Pearson, The use of confidence or fiducial limits illustrated in the case of the binomial, 1934.
     """
     rng, m = np.random.default_rng(seed), len(labels)
     if score is accuracy and not isinstance(labels, LabelTable):  # a mean, whose draws are a multinomial's

@@ -97,9 +97,9 @@ def eigen(
     The covariance is made of the means of w x xᵀ (n, n), of w x (1, n), and of the weights w (1, 1). Where it is not
     centred, it is the second moments. Mean and deviation, where there are any, standardize the features.
 
-    An eigenvalue that rounding hides is given as −r, where r is about as large as the rounding. A feature's row of the
-    second moments is rounded in proportion to the feature. So is what an eigenvector has of it, however large other
-    features are: the eigenvectors are worked out in float64, where features of 10⁻³ and of 10³ stay apart.
+    An eigenvalue that rounding hides is given as −r, where r is about as large as the rounding. The second moments of a
+    feature are rounded in proportion to their size. So r depends on which features an eigenvector is made of. The
+    eigenvectors are worked out in float64: float32 would mix features of 10⁻³ with those of 10³.
     """
     xp, dtype = array_namespace(square), square.dtype
     if not bool(xp.any(weight > 0)):
@@ -114,7 +114,7 @@ def eigen(
     largest = xp.max(eigenvalues)
     largest = xp.where(largest > 0, largest, xp.ones_like(largest))
     eps, least = xp.finfo(dtype).eps, largest * (xp.finfo(double).eps / xp.finfo(dtype).eps)
-    sizes = xp.maximum(xp.astype(sizes, double) @ (V * V), least)  # of what the eigenvectors have of the features
+    sizes = xp.maximum(xp.astype(sizes, double) @ (V * V), least)  # the second moments that each eigenvector is made of
     # A covariance has no negative eigenvalue: one that was found says how much the subtraction of the mean rounds.
     found = xp.max(-2 * eigenvalues / sizes)
     rounding = xp.maximum(found, xp.full_like(found, ULPS * eps)) * sizes

@@ -17,7 +17,7 @@ class Iterate(NamedTuple):
     at: Evaluation
     stalled: Array  # how many steps in a row brought neither a lower objective nor the lowest norm so far, (k, 1, 1)
     lowest: Array  # that norm, (k, 1, 1)
-    mark: Array  # the objective where `stalled` was 0 the last time: little by little it may fall all the same
+    mark: Array  # the objective at the last step that was progress; small falls after it add up
     memory: tuple[Any, ...] = ()
 
     def rows(self, models: Sequence[int]) -> Iterate:

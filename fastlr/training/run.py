@@ -103,10 +103,10 @@ class Run:
 
     @property
     def score(self) -> tuple[float, float, float]:
-        """Return what ranks runs: the mean accuracy of the folds, or on the test set; the last cost; the training's.
+        """Return what ranks runs: accuracy on the folds or the test set, then the last cost, then training accuracy.
 
-        A run that diverged is worse than any other. The accuracy on the training set decides between runs so short that
-        no cost was recorded but the first.
+        A run that diverged is worse than any other. The training accuracy decides between runs that recorded the
+        initial cost alone.
         """
         if self.warning is not None or not self.costs:
             return float("-inf"), float("-inf"), float("-inf")

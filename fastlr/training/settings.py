@@ -64,7 +64,7 @@ SEED = (0, "Seed of the random numbers: initial weights, shuffles.", _seed)  # a
 class Settings(Group):
     """How models are trained. The model file holds them, with those of its `Candidate`."""
 
-    iterations: int = setting(2000, "Steps of gradient descent; for other solvers the most iterations.", at_least(0))
+    iterations: int = setting(2000, "Steps of gradient descent; the maximum for other solvers.", at_least(0))
     layers: tuple[int, ...] = setting(
         (),
         "Units of hidden ReLU layers, such as 4,3,2; by default none.",
@@ -73,7 +73,7 @@ class Settings(Group):
         read=texts.hidden_units,
     )
     solver: str = setting(
-        GD, "gd (so many steps), or until convergence: newton, newton-cg, lbfgs, auto (the fastest).", _solver
+        GD, "gd (a fixed number of steps), or until convergence: newton, newton-cg, lbfgs, auto (the fastest).", _solver
     )
     tol: float | None = setting(
         None,

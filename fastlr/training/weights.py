@@ -63,14 +63,14 @@ def weightings_of(
             )
         raise InputError(f"weights: {where} none; some samples must count")
     if not (np.isfinite(factors) & (factors > 0)).all():
-        raise InputError("weights: they add up to more, or to less, than float64 can divide by; scale them to about 1")
+        raise InputError("weights: they are too large or too small for float64; scale them to about 1")
     values *= factors
     of = np.arange(models * columns) if each == columns else np.repeat(np.arange(models), columns)
     return Weightings(values, of, column_of)
 
 
 def _with_classes(data: Dataset, counts: NDArray[np.float64], class_weight: Any) -> NDArray[np.float64]:
-    """Return how much samples count that are so many, `(1, m)`, or for each column of labels, `(L, m)`."""
+    """Return `counts (m,)` times the class weights, `(1, m)`; for each column of a table of labels, `(L, m)`."""
     if not data.is_table:
         if class_weight is None:
             return counts[np.newaxis]
