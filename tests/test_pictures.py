@@ -6,9 +6,10 @@ from conftest import draw_images, write_folder
 from PIL import Image
 
 from fastlr import InputError, open_dataset
-from fastlr.data import picture
+from fastlr.data import decoding
+from fastlr.data.decoding import decode_all
 from fastlr.data.format import Pictures
-from fastlr.data.picture import decode_all, load_picture
+from fastlr.data.picture import load_picture
 
 
 def test_a_folder_of_class_folders(tmp_path):
@@ -164,15 +165,15 @@ def test_postscript_is_not_run(tmp_path, monkeypatch):
 @pytest.mark.parametrize(("side", "alone"), [(64, True), (65, False)])
 def test_small_pictures_are_decoded_in_one_thread(side, alone, tmp_path, monkeypatch):
     """There threads wait for Python's lock: 10,000 pictures of 28 x 28 took 3.6 s in two threads, and 2.3 s in one."""
-    monkeypatch.setattr(picture, "usable_cpus", lambda: 3)
+    monkeypatch.setattr(decoding, "usable_cpus", lambda: 3)
     asked = []
     monkeypatch.setattr(
-        picture, "in_threads", lambda work, count, threads: asked.append(threads) or [work(i) for i in range(count)]
+        decoding, "in_threads", lambda work, count, threads: asked.append(threads) or [work(i) for i in range(count)]
     )
     files = [tmp_path / f"{i}.png" for i in range(12)]
     for i, file in enumerate(files):
         Image.new("L", (side, side), 20 * i).save(file)
-    images, problems = picture.decode_all(files, Pictures((2, 2, 1)))
+    images, problems = decoding.decode_all(files, Pictures((2, 2, 1)))
     np.testing.assert_array_equal(images[:, 0, 0, 0], 20 * np.arange(12))
     assert asked == [1 if alone else 3]
     assert problems == [None] * 12

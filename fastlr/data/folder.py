@@ -25,7 +25,7 @@ def splits(path: Path) -> tuple[str, ...]:
 
 def read(path: Path, split: str | None, pictures: Pictures) -> Dataset:
     """Decode all pictures into one uint8 array; the classes are the folders by name. Hidden files are no pictures."""
-    from fastlr.data.picture import decode_samples
+    from fastlr.data.decoding import decode_samples
 
     root = path / split if split else path
     class_folders = _folders(root)

@@ -1,4 +1,4 @@
-"""Encoded pictures to pixels, from files or from bytes: one, or many in threads."""
+"""One encoded picture to pixels, from a file or from bytes."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import io
 import math
 import stat
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -17,9 +17,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from fastlr.data.expansion import DEFAULT, Expansion
-from fastlr.data.format import WARNINGS, Pictures
+from fastlr.data.format import Pictures
 from fastlr.errors import InputError, ShortageError, shortage
-from fastlr.machine import in_threads, usable_cpus
 
 MODES = {1: "L", 3: "RGB"}  # channels to Pillow's name for such pictures
 GREY = ("1", "L", "LA", "La")  # Pillow's modes of 8 bits or fewer without colours
@@ -28,7 +27,6 @@ T = TypeVar("T")
 WIDTH_OF_TILE, HEIGHT_OF_TILE = 322, 323  # tags of a TIFF file
 BYTES_PER_PIXEL = 4  # as Pillow keeps colours
 AT_ONCE = 2**31  # bytes of pictures that are decoded at the same time
-FIRST, SMALL = 8, 64 * 64  # if the first so many pictures have at most so many pixels, all are decoded in one thread
 REFUSED = {
     "EPS": "PostScript is a program",  # Pillow would hand it to Ghostscript
     "ICO": "an icon holds pictures of other sizes than it says",
@@ -48,70 +46,6 @@ class Encoded:
 Picture = Path | Encoded
 
 
-def decode_samples(
-    source: str, batches: Iterable[Sequence[Picture]], count: int, pictures: Pictures
-) -> tuple[NDArray[np.uint8], NDArray[np.bool_], tuple[str, ...]]:
-    """Return the pictures that can be read, uint8; for each of all, whether it can; and what was wrong with the others.
-
-    The batches hold `count` pictures in all; one batch is decoded at a time, so only its bytes need be in memory.
-    """
-    wanted = replace(pictures, shape=(*pictures.shape[:2], 1)) if pictures.grey else pictures
-    images = np.empty((count, *wanted.shape), dtype=np.uint8)
-    problems: list[str | None] = []
-    for batch in batches:
-        try:
-            try:
-                problems += decode_all(batch, wanted, images[len(problems) :])[1]
-            except _ColourError:
-                wanted, grey = replace(pictures, grey=False), images[: len(problems)]
-                images = np.empty((count, *wanted.shape), dtype=np.uint8)
-                images[: len(grey)] = grey  # the same in each channel
-                problems += decode_all(batch, wanted, images[len(problems) :])[1]
-        except ShortageError:
-            raise
-        except InputError as error:
-            raise InputError(f"{error}; remove it or use --skip-bad") from None
-    kept = np.array([problem is None for problem in problems])
-    if not kept.any():
-        raise InputError(f"{source}: none of its files is a picture that can be read; the first: {problems[0]}")
-    return images if kept.all() else images[kept], kept, tuple(problem for problem in problems if problem)
-
-
-def decode_all(
-    files: Sequence[Picture], pictures: Pictures, out: NDArray[np.uint8] | None = None
-) -> tuple[NDArray[np.uint8], list[str | None]]:
-    """Return uint8 `(m, height, width, channels)` and, for each file, None or what was wrong with it.
-
-    Large pictures are decoded in several threads, small ones in one: more threads would only wait for Python's lock.
-    The results are in the order of the files, in `out` if it is given. Without `skip_bad` the
-    first bad file ends the reading with an InputError. With `grey`, the first picture that has colours ends it with a
-    _ColourError.
-    """
-    if pictures.shape[2] not in MODES:
-        raise InputError(f"model: it takes samples of {pictures.shape[2]} channels; picture files are read as 1 or 3")
-    images = np.empty((len(files), *pictures.shape), dtype=np.uint8) if out is None else out
-    shared, largest = _Shared(AT_ONCE), 0
-
-    def pixels_of(image: Image.Image) -> NDArray[np.uint8]:
-        nonlocal largest
-        largest = max(largest, image.width * image.height)
-        return to_pixels(image, pictures)
-
-    def decode(index: int) -> str | None:
-        try:
-            images[index] = _load(files[index], pictures, shared, pixels_of)
-        except InputError as error:
-            if not pictures.skip_bad or isinstance(error, ShortageError):
-                raise
-            return str(error)
-        return None
-
-    with WARNINGS.off():
-        problems = [decode(index) for index in range(len(files[:FIRST]))]
-        threads = pictures.threads or (1 if 0 < largest <= SMALL else usable_cpus())
-        return images, problems + in_threads(lambda index: decode(FIRST + index), len(files) - len(problems), threads)
-
-
 def load_picture(picture: Picture, channels: int = 3, expansion: Expansion = DEFAULT) -> Image.Image:
     """Return the picture upright, in 8-bit RGB (or grey, for one channel); alpha is dropped.
 
@@ -119,14 +53,14 @@ def load_picture(picture: Picture, channels: int = 3, expansion: Expansion = DEF
     it may.
     """
     pictures = Pictures((*Pictures().shape[:2], channels), expansion=expansion)
-    return _load(picture, pictures, _Shared(AT_ONCE), lambda image: image)
+    return load(picture, pictures, Shared(AT_ONCE), lambda image: image)
 
 
-class _ColourError(Exception):
+class ColourError(Exception):
     """A picture has colours where only grey ones are expected."""
 
 
-def _load(picture: Picture, pictures: Pictures, shared: _Shared, then: Callable[[Image.Image], T]) -> T:
+def load(picture: Picture, pictures: Pictures, shared: Shared, then: Callable[[Image.Image], T]) -> T:
     """Return what `then` makes of a picture; threads that decode at the same time share the memory for it."""
     name = picture.name if isinstance(picture, Encoded) else picture
     expansion, mode = pictures.expansion, MODES[pictures.shape[2]]
@@ -143,9 +77,9 @@ def _load(picture: Picture, pictures: Pictures, shared: _Shared, then: Callable[
                     image.load()
                     upright = eight_bit(_upright(image))
                     if pictures.grey and upright.mode not in GREY:
-                        raise _ColourError
+                        raise ColourError
                     return then(upright if upright.mode == mode else upright.convert(mode))
-    except (InputError, _ColourError):
+    except (InputError, ColourError):
         raise
     except FileNotFoundError:
         raise InputError(f"{name}: no such file") from None
@@ -182,10 +116,11 @@ def eight_bit(image: Image.Image) -> Image.Image:
     return image
 
 
-class _Shared:
+class Shared:
     """Memory that threads share: who wants more of it than is left waits; who wants more than all of it is alone."""
 
     def __init__(self, size: int) -> None:
+        """Share so many bytes."""
         self._size = self._left = size
         self._changed = threading.Condition()
 

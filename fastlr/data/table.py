@@ -75,7 +75,7 @@ def from_tables(source: str, tables: Sequence[Table], pictures: Pictures) -> Dat
         features = _features(tables, [sum(map(len, parts)) for parts in by_table])
         return replace(from_arrays(source, features, labels, names), weights=weights)
 
-    from fastlr.data.picture import decode_samples
+    from fastlr.data.decoding import decode_samples
 
     encoded = (batch for table in tables for batch in _encoded(table))
     images, kept, skipped = decode_samples(source, encoded, len(labels), pictures)

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fastlr.data.decoding import decode_all
 from fastlr.data.expansion import DEFAULT, Expansion
 from fastlr.data.format import Pictures
-from fastlr.data.picture import Encoded, Picture, decode_all
+from fastlr.data.picture import Encoded, Picture
 from fastlr.errors import InputError
 
 if TYPE_CHECKING:
