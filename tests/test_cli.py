@@ -176,7 +176,18 @@ def test_backends(fastlr_command):
     assert numpy["runs"] is True
     assert numpy["version"] == np.__version__
     assert numpy["devices"] == ["cpu"]
-    assert "numpy" in fastlr_command("backends").out
+    lines = fastlr_command("backends").out.splitlines()
+    assert any(line.startswith("numpy") and line.endswith("runs on cpu (float64, float32)") for line in lines)
+    assert not any("does not run" in line and "float64" in line for line in lines)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_class_that_is_held_out_whole_is_named(seed, fastlr_command, tmp_path, caplog):
+    X = np.random.default_rng(0).normal(size=(30, 2))
+    np.savez(tmp_path / "d.npz", X=X, y=np.array(["a", "b"] * 14 + ["rare", "a"]))
+    fastlr_command("train", tmp_path / "d.npz", "--holdout", 15, "--seed", seed)
+    lost = "--holdout: no sample of class 'rare' is left to train on; hold out fewer, or take another --seed"
+    assert (lost in caplog.text) == (28 in np.random.RandomState(seed).permutation(30)[15:])
 
 
 def test_progress_bar_on_a_terminal(pictures):

@@ -5,6 +5,7 @@ import pytest
 
 import fastlr
 from fastlr.estimators.logistic_regression import LogisticRegression
+from fastlr.training import checks
 
 X, Y = np.random.default_rng(0).standard_normal((20, 3)), np.arange(20) % 2
 
@@ -71,13 +72,51 @@ def test_a_model_does_not_guess_what_its_dtype_cannot_hold(backend, labels, monk
         ("cannot be opened (File name too long)", lambda: fastlr.load("a" * 5000)),
         ("--max-expansion: a number of", lambda: fastlr.open_dataset(".", max_expansion=10**5000)),
         ("images: its rows have different", lambda: fastlr.train(X, Y, iterations=1).model.predict([[1], [1, 2]])),
-        ("--holdout: 1.5 of", lambda: fastlr.Dataset(X, Y, (0, 1)).holdout(1.5, 0)),
+        ("--holdout: 1.5 of", lambda: fastlr.Dataset(X, Y, (0, 1)).holdout(1.5)),
+        ("l2: holds no value; give at least one", lambda: fastlr.path(X, Y, l2=[])),
+        ("seeds: holds no value", lambda: fastlr.sweep(X, Y, layers=(2,), seeds=[])),
+        ("callback: 5; a function of the iteration and the cost", lambda: fastlr.train(X, Y, callback=5)),
+        ("callback: 'bar'; a function", lambda: fastlr.sweep(X, Y, callback="bar")),
+        ("l2: 1e+308; a number from 0 to ", lambda: fastlr.train(X, Y, l2=1e308)),
+        ("l2: 1e+308; a number from 0 to ", lambda: fastlr.fit_many(X, Y, subsets=[np.arange(20)], l2=[1e308])),
+        ("data: labels hold 20 different numbers with fractions for 20 samples", lambda: fastlr.train(X, X[:, 0])),
+        ("20 samples; classes are needed, such as labels > 0.5", lambda: fastlr.path(X, X[:, 0])),
     ],
 )
 def test_what_a_new_user_types(words, call):
     with pytest.raises(fastlr.InputError) as raised:
         call()
     assert words in str(raised.value)
+
+
+def test_an_inverse_penalty_too_small_to_compute_with():
+    with pytest.raises(ValueError, match="C: 1e-320; a number of at least "):
+        LogisticRegression(C=1e-320).fit(X, Y)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("solver", ["newton", "newton-cg", "lbfgs", "auto"])
+@pytest.mark.parametrize("form", ["auto", "primal"])
+@pytest.mark.parametrize("classes", [2, 3])
+def test_the_largest_l2_gives_weights_of_nearly_nothing(dtype, solver, form, classes):
+    """The intercept alone is fitted: the probabilities are the classes' shares."""
+    labels = np.arange(20) % classes
+    run = fastlr.train(X, labels, l2=checks.MOST_L2, solver=solver, form=form, dtype=dtype, tol=1e-5)
+    shares = np.bincount(labels) / 20
+    np.testing.assert_allclose(run.model.predict_proba(X), np.tile(shares, (20, 1)), atol=1e-4)
+    assert run.converged
+
+
+@pytest.mark.parametrize("values", [[0.5, 1.5], [0.25, 0.5, 0.75]])
+def test_classes_may_be_numbers_with_fractions(values):
+    labels = np.array(values)[np.arange(20) % len(values)]
+    assert fastlr.train(X, labels, iterations=3).model.classes == tuple(values)
+
+
+def test_pictures_of_other_whole_numbers_are_not_silently_large(caplog):
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 2, 2, 3))
+    fastlr.train(pixels, Y, iterations=1, learning_rate=1e-9)
+    assert "data: pictures of int64 are taken for features, and not multiplied by 1/255; give uint8" in caplog.text
 
 
 @pytest.mark.parametrize("weights", [{0: -1}, {0: np.nan}, {0: 0, 1: 0}])

@@ -65,6 +65,24 @@ def test_what_people_read(fastlr_command, files):
     assert all(len(line) <= 80 for line in lines)
 
 
+def test_a_choice_at_the_edge_is_said(fastlr_command, files):
+    command = ["probe", files["train"], "--validation", files["validation"], "--l2"]
+    assert (
+        "note: it is the smallest of the values; others beyond it may be better"
+        in fastlr_command(*command, "1e-3,1e2").out
+    )
+    assert "note: it is the largest of the values" in fastlr_command(*command, "1e-300,1e-3").out
+    assert "beyond it" not in fastlr_command(*command, "1e-300,1e-3,1e2").out
+    assert "beyond it" not in fastlr_command(*command, "1e-3").out
+    assert "1 value in " in fastlr_command(*command, "1e-3").out
+
+
+def test_weights_of_one_set_alone_are_not_mixed_with_ones(refused, files, tmp_path):
+    np.savez(tmp_path / "weighted.npz", X=X[:300], y=Y[:300], sample_weight=np.linspace(1, 2, 300))
+    says = "the training data have sample weights and the validation data have none; take 'train', or give both"
+    refused("probe", tmp_path / "weighted.npz", "--validation", files["validation"], "--l2", "1", says=(says,))
+
+
 def test_many_values_are_shown_about_the_best(fastlr_command, files):
     outcome = fastlr_command("probe", files["train"], "--validation", 50, "--l2", "1e-6:1e3:60")
     assert "(36 more values)" in outcome.out

@@ -12,6 +12,7 @@ from fastlr.backends import numpy as plain
 from fastlr.backends.record import Backend, Costs, Kernels, UnavailableError
 from fastlr.kernels.cpu import arrays, matrix
 from fastlr.kernels.cpu import dispatch as steps
+from fastlr.kernels.cpu.starting import seconds_of_compiling
 
 KERNELS: Kernels = {
     "project": arrays.project,
@@ -64,4 +65,5 @@ def open_backend(device: str, dtype: str, precision: str) -> Backend:
         costs=Costs(primal=0.13, gram=0.06, product=0.005, fused=0.045),
         kernels=KERNELS,
         reads=arrays.READS,
+        compile_seconds=seconds_of_compiling,
     )

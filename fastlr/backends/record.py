@@ -70,6 +70,7 @@ class Backend:
     reads: tuple[str, ...] = ()  # dtypes of X, beside the working dtype, that a primal step reads without a copy
     scope: Callable[[], AbstractContextManager[object]] = contextlib.nullcontext  # settings around all its work
     free_memory: Callable[[], int] = free_memory  # bytes that may still be taken where its arrays are
+    compile_seconds: Callable[[], float] = lambda: 0.0  # how long this process has compiled kernels so far
 
     @property
     def float_dtype(self) -> Any:

@@ -7,7 +7,7 @@ from fastlr.cli.render.terminal import print_json, say
 
 
 def backends(as_json: Json = False) -> None:
-    """List the array libraries: what is installed, what runs, on which device, and why not."""
+    """List the array libraries. Say which run, on which device, or why not."""
     from fastlr.backends import survey
     from fastlr.objectives import FORMS
 
@@ -15,5 +15,6 @@ def backends(as_json: Json = False) -> None:
     if as_json:
         print_json(rows)
     for row in rows:
-        state = f"runs on {', '.join(row['devices'])}" if row["runs"] else f"does not run: {row['why_not']}"
-        say(f"{row['name']:8} {row['version'] or '-':10} {state} ({', '.join(row['dtypes'])})", as_json)
+        runs = f"runs on {', '.join(row['devices'])} ({', '.join(row['dtypes'])})"
+        state = runs if row["runs"] else f"does not run: {row['why_not']}"
+        say(f"{row['name']:8} {row['version'] or '-':10} {state}", as_json)

@@ -17,7 +17,7 @@ def bench(
     ] = None,
     as_json: Json = False,
 ) -> int:
-    """Check that each backend follows the textbook's costs, then time it beside the textbook's loop."""
+    """Compare each backend's costs with the textbook's. Then time both."""
     from fastlr.backends import choose_backend, survey
     from fastlr.benchmark import measure
     from fastlr.benchmark.cases import open_problem

@@ -21,7 +21,7 @@ def demo(
     ] = Path("fastlr-demo"),
     seed: Annotated[int, typer.Option(help="Seed of the drawn pictures.")] = 0,
 ) -> int:
-    """Draw a data set, train on it, evaluate, save the model, annotate some pictures, write a report."""
+    """Try everything on drawn pictures. Train, evaluate, save, predict, write a report."""
     from fastlr.cli.render.tables import print_predictions, summary
     from fastlr.data import open_dataset
     from fastlr.data.dataset import check_seed

@@ -41,7 +41,7 @@ def evaluate(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Test a saved model on labelled data: its accuracy, or the scores of each label of a table."""
+    """Test a saved model on labelled data. Print its accuracy, or the scores of each label of a table."""
     from fastlr.cli.render.tables import print_confusion
     from fastlr.data.expansion import as_expansion
     from fastlr.data.format import Pictures

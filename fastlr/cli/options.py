@@ -163,11 +163,22 @@ def read_data(data: Path, test: Path | None, reading: Reading, seed: int) -> tup
     # The test set is brought to the training set's classes by their names, whichever of them it holds.
     train_set = open_dataset(data, "train", positive=positive, balance=balance, **pictures)
     if holdout is not None:
-        return train_set.holdout(holdout, seed)
+        return held_out(train_set, holdout, seed, "--holdout")
     pictures["channels"] = train_set.channels
     if test is not None:
         return train_set, open_dataset(test, "test", **pictures)
     return train_set, open_dataset(data, "test", **pictures) if "test" in splits_of(data) else None
+
+
+def held_out(data: Dataset, count: int, seed: int, option: str) -> tuple[Dataset, Dataset]:
+    """Return the samples that are left, and those held out; say so if a class is only among the latter."""
+    rest, held = data.holdout(count, seed)
+    if not data.is_table and (lost := sorted({*data.labels.tolist()} - {*rest.labels.tolist()})):
+        logging.getLogger("fastlr").warning(
+            "%s: no sample of class %s is left to train on; hold out fewer, or take another --seed",
+            option, repr(str(data.classes[lost[0]])),
+        )  # fmt: skip
+    return rest, held
 
 
 def check_outputs(model: Path | None, checkpoint: Path | None, report: Path | None, *inputs: Path | None) -> None:

@@ -42,7 +42,7 @@ def predict(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Predict the classes of pictures, or write the probabilities for each file of a folder of arrays."""
+    """Predict the classes of pictures. Or, with --out, write the probabilities for each file of a folder of arrays."""
     from fastlr.cli.render.tables import print_predictions
     from fastlr.data.expansion import as_expansion
     from fastlr.data.named import pictures_named

@@ -19,6 +19,7 @@ from fastlr.cli.options import (
     Report,
     TestPath,
     check_outputs,
+    held_out,
     read_data,
     with_options,
 )
@@ -42,7 +43,8 @@ def probe(
         str | None,
         typer.Option(
             metavar="DATA|N",
-            help="Validation data, or a number of samples to hold out from DATA; by default cross-validation.",
+            help="Validation data (of divided data the test split), "
+            "or a number of samples to hold out from DATA; by default cross-validation.",
         ),
     ] = None,
     test: TestPath = None,
@@ -77,7 +79,7 @@ def probe(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    """Choose l2 on validation data or by cross-validation, refit the model, and test it."""
+    """Choose l2, refit the model, and test it. Validation data or a cross-validation choose."""
     from fastlr.cli.render.probe import summary
     from fastlr.cli.render.sweep_table import live_table
     from fastlr.machine import peak_memory
@@ -110,7 +112,7 @@ def probe(
             callback=callback,
             checkpoint=checkpoint,
         )
-    seconds = time.perf_counter() - started
+    seconds, last = time.perf_counter() - started, found.final or found.best
     if model is not None:
         found.model.save(model)
     page = None if report is None else write_report(found, report)
@@ -125,13 +127,13 @@ def probe(
         "n_validation": 0 if chosen_by is None else len(chosen_by),
         "n_test": 0 if test_set is None else len(test_set),
         "n_features": train_set.n_features,
-        "fitted_to": found.final.n_train if found.final is not None else 0,
+        "fitted_to": last.n_train,
         "converged": all(run.converged and all(run.folds_converged) for run in found.runs),
-        "backend": found.best.backend,
-        "device": found.best.device,
-        "dtype": found.best.dtype,
-        "solver": found.best.solver,
-        "form": found.best.form,
+        "backend": last.backend,
+        "device": last.device,
+        "dtype": last.dtype,
+        "solver": last.solver,
+        "form": last.form,
         "seconds": seconds,
         "peak_memory_bytes": peak_memory(),
         "model": model and str(model),
@@ -160,7 +162,7 @@ def _validation(text: str | None, train_set: Dataset, reading: Reading, seed: in
         if not 0 < int(text) < len(train_set):
             most = len(train_set) - 1
             raise InputError(f"--validation: {text} of {most + 1} samples; it must be from 1 to {most}, or name data")
-        rest, held = train_set.holdout(int(text), seed)
+        rest, held = held_out(train_set, int(text), seed, "--validation")
         return held, rest
     pictures = asdict(reading)
     for name in ("positive", "balance", "holdout"):

@@ -54,7 +54,7 @@ def sweep(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    """Train a model for each learning rate, l2 and seed in one pass over the data; --model keeps the best."""
+    """Train a model for each learning rate, l2 and seed. All read the data in one pass; --model keeps the best."""
     from fastlr.cli.render.sweep_table import live_table, results
     from fastlr.reporting import report as write_report
     from fastlr.training.api import sweep as train_all

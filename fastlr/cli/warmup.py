@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def warmup() -> None:
-    """Compile the kernels now, not when they are first used, and measure what each backend's work costs."""
+    """Compile the kernels now. Also measure what each backend's work costs, by which `auto` chooses."""
     from fastlr.backends.costs import keep, threads
     from fastlr.errors import InputError
     from fastlr.training.calibrate import calibrate

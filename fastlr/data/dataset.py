@@ -162,7 +162,7 @@ class Dataset:
         ones, zeros = np.flatnonzero(self.labels == 1), np.flatnonzero(self.labels == 0)
         return self.take(np.concatenate([ones, zeros[: len(ones)]]))
 
-    def holdout(self, count: int, seed: int) -> tuple[Dataset, Dataset]:
+    def holdout(self, count: int, seed: int = 0) -> tuple[Dataset, Dataset]:
         """Return (train, test), shuffled by RandomState(seed).permutation(m): the last `count` are for the test."""
         check_seed(seed)
         if not isinstance(count, int | np.integer) or not 0 < count < len(self):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -14,6 +15,8 @@ from fastlr.data.finite import check_finite, is_real
 from fastlr.data.label_table import LabelTable, plain_number
 from fastlr.errors import InputError, shown
 from fastlr.namespace import as_rows, dtype_name, is_lazy, library_of, to_host
+
+LOG = logging.getLogger("fastlr")
 
 
 def from_arrays(
@@ -71,6 +74,11 @@ def from_arrays(
         samples = samples[..., np.newaxis]
     if labels.dtype.kind == "f" and not np.isfinite(labels).all():
         raise InputError(f"{source}: labels hold NaN or infinity; each must be a class")
+    if labels.dtype.kind == "f" and _are_measured(labels):
+        raise InputError(
+            f"{source}: labels hold {len(np.unique(labels)):,} different numbers with fractions for {len(labels):,} "
+            "samples; classes are needed, such as labels > 0.5"
+        )
     if labels.dtype.kind == "u" and labels.size and labels.max() > np.iinfo(np.int64).max:
         raise InputError(
             f"{source}: labels reach {labels.max()}; whole numbers of at most 2^63 - 1 are needed, or text"
@@ -124,6 +132,11 @@ def check_listed(source: str, labels: Sequence[Any]) -> None:
             raise InputError(f"{source}: a label ends with a zero character, which NumPy drops; leave it out")
 
 
+def _are_measured(labels: NDArray[Any]) -> bool:
+    """Return whether they look like measurements: numbers with fractions, most of which occur once."""
+    return len(labels) > 4 and 2 * len(np.unique(labels)) > len(labels) and bool((labels != np.floor(labels)).any())
+
+
 def _are_text(labels: NDArray[Any]) -> bool:
     """Return whether all of them are text, or all of them bytes."""
     return any(all(isinstance(label, kind) for label in labels) for kind in (str, bytes))
@@ -146,6 +159,11 @@ def _features(source: str, samples: Array) -> Array:
     """
     if not is_real(samples):
         raise InputError(f"{source}: samples are {dtype_name(samples)}; uint8 pixels or real numbers are needed")
+    if samples.ndim == 4 and dtype_name(samples).startswith(("int", "uint")):
+        LOG.warning(
+            "%s: pictures of %s are taken for features, and not multiplied by 1/255; give uint8",
+            source, dtype_name(samples),
+        )  # fmt: skip
     samples = as_rows(samples)
     if not is_lazy(samples):
         check_finite(source, samples)

@@ -14,7 +14,7 @@ from fastlr.core import Array
 from fastlr.errors import shown
 from fastlr.namespace import dtype_name
 from fastlr.solvers import AUTO, GD, SOLVERS
-from fastlr.training.checks import real, scale_or_auto, whole
+from fastlr.training.checks import MOST_L2, real, scale_or_auto, whole
 from fastlr.training.converge import RoundingNote
 from fastlr.training.settings import Settings, scale_of
 from fastlr.training.warm_start import Fit
@@ -95,6 +95,8 @@ def positive(name: str, value: Any) -> float:
     """Return a number above 0, infinity among them."""
     if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not value > 0:
         raise ValueError(f"{name}: {shown(value)}; a positive number is needed")
+    if value < 1 / MOST_L2:
+        raise ValueError(f"{name}: {shown(value)}; a number of at least {1 / MOST_L2:g} is needed")
     try:
         return float(value)
     except OverflowError:

@@ -105,7 +105,7 @@ def train(
     >>> run.model.predict(np.array([[0.2], [2.9]])).tolist()
     ['low', 'high']
     """
-    follow_one = None if callback is None else lambda iteration, costs: callback(iteration, costs[0])
+    follow_one: Any = (lambda iteration, costs: callback(iteration, costs[0])) if callable(callback) else callback
     data = as_dataset(data)
     given = Given(data, labels, sample_weight, missing_label, test)
     (run,) = train_all(given, target, settings, [candidate], checkpoint, test_costs=test_costs, callback=follow_one)
@@ -205,6 +205,8 @@ def train_all(
 ) -> list[Run]:
     """Train all models on the backend that is asked for, or that goes with the data."""
     given = given.as_numpy_views(target)
+    if callback is not None and not callable(callback):
+        raise InputError(f"callback: {shown(callback)}; a function of the iteration and the cost is needed")
     if checkpoint is not None:
         check_writable(_path_of(checkpoint))  # before the data are read
     with cluster_for(given.data, target) as cluster:
@@ -224,7 +226,7 @@ def _train_all(
     test_costs: bool,
     callback: Callback | None,
 ) -> list[Run]:
-    started = time.perf_counter()
+    started, compiled = time.perf_counter(), backend.compile_seconds()
     here = training_set(given.data, given.labels, given.missing_label)
     train_data = placed_dataset(here, cluster)
     test_data = matching_set("test", as_dataset(given.test, "test"), train_data, given.missing_label)
@@ -239,8 +241,8 @@ def _train_all(
             scoring=given.scoring, test_costs=test_costs, callback=callback, checkpoint=kept,
         )  # fmt: skip
         runs = [replace(run, train_set=None if isinstance(here.images, Placed) else here) for run in runs]
-    seconds = time.perf_counter() - started
-    runs = [replace(run, seconds=seconds) for run in runs]
+    seconds, compiled = time.perf_counter() - started, backend.compile_seconds() - compiled
+    runs = [replace(run, seconds=seconds, compile_seconds=compiled) for run in runs]
     return runs if given.home is None else [replace(run, model=in_library_of(run.model, given.home)) for run in runs]
 
 

@@ -12,6 +12,7 @@ from fastlr.errors import InputError, shown
 Check = Callable[[str, Any], Any]  # of the name that an error text uses, and the value
 
 MOST_UNITS = 2**20  # of a hidden layer
+MOST_L2 = 1e15
 
 
 def whole(name: str, value: Any, least: int, most: int | None = None) -> int:
@@ -50,9 +51,12 @@ def at_least(least: int) -> Check:
     return lambda name, value: whole(name, value, least)
 
 
-def not_negative(name: str, value: Any) -> float:
-    """Return a number of at least 0."""
-    return real(name, value, least=0.0)
+def penalty(name: str, value: Any) -> float:
+    """Return a strength of the penalty: its square, times that of the weights, must stay a finite number."""
+    number = real(name, value, least=0.0)
+    if number > MOST_L2:
+        raise InputError(f"{name}: {shown(value)}; a number from 0 to {MOST_L2:g} is needed")
+    return number
 
 
 def positive(name: str, value: Any) -> float:

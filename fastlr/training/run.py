@@ -39,8 +39,8 @@ class Run:
         What went wrong, and what to try, in a run that diverged.
     notes : tuple of str
         What else is worth knowing.
-    seconds : float
-        Time of the whole call.
+    seconds, compile_seconds : float
+        Time of the whole call, and how much of it went into compiling kernels, or loading compiled ones.
     form, solver, backend, device, dtype, precision, logits : str
         What was used; `logits` are "kept" in memory or "recomputed" in each pass.
     n_train, n_test, n_features : int
@@ -74,6 +74,7 @@ class Run:
     fold_scores: dict[str, tuple[float, ...]] = field(default_factory=dict)
     folds_converged: tuple[bool, ...] = ()
     test_costs: list[float] | None = None
+    compile_seconds: float = field(default=0.0, compare=False)
     warning: str | None = None
     notes: tuple[str, ...] = ()
     train_set: Dataset | None = field(default=None, repr=False, compare=False)

@@ -85,6 +85,14 @@ class RegularizationPath:
         return float(self.l2[self.chosen])
 
     @property
+    def at_edge(self) -> str | None:
+        """Return "smallest" or "largest" if the chosen l2 is that of the values, and the scores tell them apart."""
+        if not self.scores or np.ptp(np.nan_to_num(mean_scores(self.scores[self.scoring.names[0]]))) == 0:
+            return None
+        ends = {"smallest": float(self.l2.min()), "largest": float(self.l2.max())}
+        return next((name for name, value in ends.items() if value == self.best_l2), None)
+
+    @property
     def model(self) -> Model:
         """Return the final model."""
         return self._final.model
@@ -232,6 +240,12 @@ def path(
         train_data = training_set(data, labels, missing_label)
         validation = matching_set("validation", validating, train_data, missing_label)
         test_data = matching_set("test", as_dataset(test, "test"), train_data, missing_label)
+        if refit == BOTH and (train_data.weights is None) != (validation is None or validation.weights is None):
+            has, lacks = ("validation", "training") if train_data.weights is None else ("training", "validation")
+            raise InputError(
+                f"refit: {BOTH!r}, but the {has} data have sample weights and the {lacks} data have none; "
+                f"take {TRAIN!r}, or give both"
+            )
         by_accuracy = judge.names == ("accuracy",) and not callable(scoring)
         given = Given(
             train_data, None, sample_weight, missing_label, test_data, None if separate else folds, groups,

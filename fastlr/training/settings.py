@@ -16,8 +16,8 @@ from fastlr.training.checks import (
     at_least,
     class_weights,
     hidden_units,
-    not_negative,
     optional,
+    penalty,
     positive,
     scale_or_auto,
     several,
@@ -199,7 +199,7 @@ class Candidate(Group):
     learning_rate: float = setting(
         0.005, "Learning rate of gradient descent; other solvers have none.", positive, option="--lr"
     )
-    l2: float = setting(0.0, "Weight decay: adds l2/2 ‖W‖² to the objective.", not_negative)
+    l2: float = setting(0.0, "Weight decay: adds l2/2 ‖W‖² to the objective.", penalty)
     seed: int = setting(*SEED)
 
 
@@ -215,7 +215,7 @@ def scale_of(scale: float | str | None, samples: Any) -> float:
 def candidates(learning_rates: Sequence[Any], l2: Sequence[Any], seeds: Sequence[Any]) -> list[Candidate]:
     """Return one for each learning rate, for each of them each l2, and for each of these each seed."""
     given = (("learning_rates", learning_rates), ("l2", l2), ("seeds", seeds))
-    found = [Candidate(*values) for values in product(*(several(name, values) for name, values in given))]
-    if not found:
-        raise InputError("sweep: at least one learning rate, one l2 and one seed are needed")
-    return found
+    lists = {name: several(name, values) for name, values in given}
+    if empty := [name for name, values in lists.items() if not values]:
+        raise InputError(f"{empty[0]}: holds no value; give at least one")
+    return [Candidate(*values) for values in product(*lists.values())]

@@ -35,9 +35,12 @@ def summary(data: Dataset, found: RegularizationPath, results: dict[str, Any], a
                 continue
             of = f"of {results['n_test']} samples, 95 % interval {_value(name, low)} to {_value(name, high)}"
             lines.append(f"test {name.replace('_', ' ')}: {_value(name, score)} {of}")
+    if at_edge := found.at_edge:
+        lines.append(f"note: it is the {at_edge} of the values; others beyond it may be better")
     where = f"{results['backend']} on {results['device']}, {results['dtype']}"
     lines.append(
-        f"{len(found.runs)} values in {results['seconds']:.2f} s, {results['peak_memory_bytes'] / 2**30:.2f} GiB "
+        f"{len(found.runs)} value{'s' * (len(found.runs) > 1)} in {results['seconds']:.2f} s, "
+        f"{results['peak_memory_bytes'] / 2**30:.2f} GiB "
         f"({where}, {results['solver']}, {results['form']} form)"
     )
     if note := unfinished(found.runs, rounded=True):

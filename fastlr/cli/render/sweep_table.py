@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+from fastlr.cli.render.tables import duration
 from fastlr.cli.render.terminal import error_console, moves_its_cursor, passes_shown
 from fastlr.cli.render.text import short_cost
 from fastlr.training.run import unfinished
@@ -69,7 +70,7 @@ def results(runs: Sequence[Run], best: Run) -> str:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     lines.append(
-        f"{len(runs)} models in {best.seconds:.2f} s ({best.backend} on {best.device}, {best.dtype}, {best.form} form)"
+        f"{len(runs)} models in {duration(best)} ({best.backend} on {best.device}, {best.dtype}, {best.form} form)"
     )
     if advice := [run.warning for run in runs if run.warning]:
         lines.append(f"note: {len(advice)} of them {advice[0]}")

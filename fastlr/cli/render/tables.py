@@ -18,11 +18,18 @@ if TYPE_CHECKING:
 
 LONGEST = 30  # columns that a class's name may take in a list of them
 BAR = 20  # columns of a probability of 1
+COMPILING = 0.5  # seconds of it, from which on they are named
 
 
 def in_percent(value: float) -> str:
     """Return an accuracy in percent; that of a table in which no label is known is not defined."""
     return "not defined, no label is known," if math.isnan(value) else f"{value} %"
+
+
+def duration(run: Run) -> str:
+    """Return how long a run took, and how much of that was compiling, where it is worth a word."""
+    compiling = f", {run.compile_seconds:.2f} s of it compiling" if run.compile_seconds >= COMPILING else ""
+    return f"{run.seconds:.2f} s{compiling}"
 
 
 def summary(data: Dataset, run: Run, as_json: bool = False) -> str:
@@ -35,7 +42,7 @@ def summary(data: Dataset, run: Run, as_json: bool = False) -> str:
     together = f"{source}; {classes[0]}"
     tf32 = "" if run.precision == "full" else f" with {run.precision} products"
     lines = [
-        f"trained in {run.seconds:.2f} s ({run.backend} on {run.device}, {run.dtype}{tf32}, {run.form} form)",
+        f"trained in {duration(run)} ({run.backend} on {run.device}, {run.dtype}{tf32}, {run.form} form)",
         *([] if run.solver == "gd" else [f"{run.solver}: {run.recorded_at[-1]} iterations"]),
         *([] if run.logits == "kept" else ["logits recomputed in each pass over the data, see FASTLR_MEMORY"]),
         f"train accuracy: {in_percent(run.train_accuracy)}",

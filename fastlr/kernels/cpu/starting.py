@@ -6,6 +6,7 @@ import contextlib
 import functools
 import logging
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -24,6 +25,7 @@ TURN = 500_000_000
 NOTICE_AFTER = 1.0  # seconds
 
 COMPILED: set[tuple[Any, ...]] = set()  # kernels with the types of their arguments
+_compiling = [0.0]  # seconds
 LOG = logging.getLogger("fastlr")
 _RUNNING = Running()
 
@@ -127,10 +129,17 @@ def compile_now(function: Any, arguments: tuple[Any, ...]) -> None:
     else:
         with contextlib.suppress(RuntimeError):  # no thread can be started: nothing is said then
             notice.start()
+    began = time.perf_counter()
     try:
         _compile(function, signature)
     finally:
         notice.cancel()
+        _compiling[0] += time.perf_counter() - began
+
+
+def seconds_of_compiling() -> float:
+    """Return how long this process has compiled kernels so far, or loaded them from the cache."""
+    return _compiling[0]
 
 
 def _compile(function: Any, signature: tuple[Any, ...]) -> None:
