@@ -87,7 +87,8 @@ def tasks() -> dict[str, dict[str, Callable[[], Task]]]:
             "fit MNIST Fourier, float64": lambda: fit(floats("MNIST, Fourier", "float64"), solver="lbfgs"),
         },
         "newton_steps": {
-            f"fit {name}": lambda name=name: fit(floats(name)) for name in ("iris", "wine, scaled", "breast cancer")
+            f"fit {name}, newton": lambda name=name: fit(floats(name), solver="newton")
+            for name in ("iris", "wine, scaled", "breast cancer")
         },
         "primal_conjugate_gradients": {
             "fit digits, scaled, float32": lambda: fit(floats("digits, scaled")),

@@ -17,6 +17,8 @@ STEPS = 8  # of Newton's method, about
 PRODUCTS = 16  # with the second derivatives in each of them, where their matrix is not formed
 ROUND = 8  # of these, where the features' covariance makes the objective rounder
 COMPILED = 0.1  # nanoseconds of a multiply-add in one thread
+NEWTON_SAMPLE, NEWTON_PAIR = 100.0, 0.17  # the same of a sample, and of a product of two features, in a compiled step
+LBFGS_STEP = 20_000.0  # nanoseconds of a compiled step of L-BFGS beside its pass
 CALLS = 300_000.0  # nanoseconds that a product takes beside its arithmetic, and half of what else a step does
 KEPT = 10  # arrays of the size of the logits that a solver has at the same time
 EVALUATIONS = 60  # of L-BFGS, which a pass over the data makes one of
@@ -121,8 +123,8 @@ def _work(solver: str, form: str, size: Size, costs: Costs) -> float:
     gram = form == GramForm.name
     if not gram and solver in size.compiled:
         if solver == "newton":
-            return CALLS + STEPS * costs.dense * (outputs * n) ** 2 * m
-        return 2 * CALLS + EVALUATIONS * 2 * COMPILED * outputs * m * min(n, m)
+            return CALLS + STEPS * outputs * m * (NEWTON_SAMPLE + NEWTON_PAIR * outputs * n**2)
+        return CALLS + EVALUATIONS * (LBFGS_STEP + 2 * COMPILED * outputs * m * min(n, m))
     once = costs.product * n * m * m if gram else 0.0
     if solver != "newton":
         products = STEPS * PRODUCTS

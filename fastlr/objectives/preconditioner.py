@@ -24,7 +24,7 @@ from fastlr import core
 from fastlr.backends.record import NO_KERNELS, Kernels
 from fastlr.core import Array
 from fastlr.namespace import array_namespace, widest
-from fastlr.objectives.protocol import Vector
+from fastlr.objectives.protocol import Vector, without_shift
 
 LEAST, SMALL = 1e-6, 1e-3  # curvature along an axis, and its share of the mean: less is taken for as much
 EVERY, FEW = 8, 2**16  # samples of which one is looked at for C in a block of them, and logits up to which all are
@@ -70,10 +70,7 @@ class Preconditioner(NamedTuple):
             W = multiply(W, V.T)
         if self.mean is not None:
             b = b - dot(W, self.mean)
-        if b.shape[1] > 1:
-            # The loss does not see a shift of all intercepts alike: what rounding brings of it would only grow.
-            b = b - array_namespace(b).mean(b, axis=1, keepdims=True)
-        return Vector(W, b)
+        return Vector(W, without_shift(b))
 
     def of_one(self, model: int, axes: Axes | None, l2: Array) -> tuple[Array | None, tuple[Array, ...] | None]:
         """Return what kernels are told for one of the models: the mean (n,), and V, U, d and the curvatures.

@@ -34,6 +34,14 @@ def plus(u: Vector, t: Any, v: Vector) -> Vector:
     )
 
 
+def without_shift(b: Array) -> Array:
+    """Return what a vector has for the intercepts, `(k, units, 1)`, without a shift of all units of a softmax alike.
+
+    The loss does not see such a shift. What rounding brings of it would grow without limit.
+    """
+    return b if b.shape[1] == 1 else b - array_namespace(b).mean(b, axis=1, keepdims=True)
+
+
 Passed = list[list[float]]  # cost and objective of points on the way
 
 

@@ -20,7 +20,7 @@ from fastlr.objectives.form import Form
 from fastlr.objectives.line import ResidentLine, total
 from fastlr.objectives.network import Deeper, Network, classes_of
 from fastlr.objectives.preconditioner import Preconditioner, axes_of, class_curvature
-from fastlr.objectives.protocol import Compiled, Evaluation, Passed, State, Vector, rows_of
+from fastlr.objectives.protocol import Compiled, Evaluation, Passed, State, Vector, rows_of, without_shift
 
 LOGISTIC_REGRESSION = Network()
 NONE = Preconditioner()
@@ -177,7 +177,7 @@ class Resident:
 
     def _adjoint(self, V: Array, P: Array) -> Vector:
         """Return [A*V + l2 P, mean(V)], without logits."""
-        b = core.intercept_gradient(V)
+        b = without_shift(core.intercept_gradient(V))
         return Vector(self.form.gradient(V) + self.l2 * P, b if self.network.intercept else 0 * b)
 
     def _rounding_of_square(self, u: Vector) -> Array:

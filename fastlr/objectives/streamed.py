@@ -23,7 +23,7 @@ from fastlr.objectives import preconditioner
 from fastlr.objectives.network import Deeper, Network, targets
 from fastlr.objectives.preconditioner import Preconditioner
 from fastlr.objectives.primal import PrimalForm, fuses
-from fastlr.objectives.protocol import Evaluation, State, Vector, joined, plus, rows_of
+from fastlr.objectives.protocol import Evaluation, State, Vector, joined, plus, rows_of, without_shift
 from fastlr.objectives.resident import Resident
 from fastlr.objectives.sample_weight import SampleWeight
 from fastlr.objectives.sums import SUMS, weighted_sums
@@ -147,6 +147,7 @@ class Streamed:
         """Return cost, objective, gradient and `class_curvature` at a point, in one pass over the data."""
         xp = self.backend.xp
         J, W, b, C = self.sums("value", x)
+        b = without_shift(b)
         gradient = Vector(W + self.l2 * x.W, b if self.network.intercept else 0 * b)
         norm = xp.sqrt(self.inner(gradient, gradient))
         return Evaluation(x, J, J + self.l2 / 2 * _inner(x.W, x.W), gradient, norm, (C,))
