@@ -114,6 +114,9 @@ def tasks() -> dict[str, dict[str, Callable[[], Task]]]:
             "train a network of 4 on birds": lambda: descend(
                 pixels["birds"](), iterations=10, form="primal", layers=(4,)
             ),
+            "train a network of 4 on digits, 3 and 8": lambda: descend(
+                floats("digits, 3 and 8"), iterations=1000, form="primal", layers=(4,)
+            ),
         },
         "batch_steps": {
             "train birds in batches of 256": lambda: descend(pixels["birds"](), iterations=200, batch_size=256),

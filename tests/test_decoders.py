@@ -88,6 +88,39 @@ def test_batches_of_bytes_share_the_processes(tmp_path, two_processes):
     assert 1 <= len(two_processes) <= 2
 
 
+@pytest.mark.parametrize("banner", ["welcome", "welcome" * 1000])
+def test_what_a_process_prints_is_not_taken_for_pixels(banner, tmp_path, monkeypatch):
+    """Some machines print a banner wherever Python starts."""
+    files = write(tmp_path, 40)
+    expected = read(files, threads=1)[0]
+    monkeypatch.setattr(decoders, "START", f"print({banner!r}, flush=True); {decoders.START}")
+    np.testing.assert_array_equal(read(files)[0], expected)
+    monkeypatch.setattr(
+        decoders, "START", decoders.START.replace("serve(", f"print({banner!r}, flush=True); serve(", 1)
+    )
+    np.testing.assert_array_equal(read(files)[0], expected)
+
+
+def test_nothing_is_imported_from_the_working_directory(tmp_path, monkeypatch, two_processes):
+    """There the data of strangers may be."""
+    files = write(tmp_path, 40)
+    for name in ("json", "pickle", "signal", "numpy", "PIL"):
+        (tmp_path / f"{name}.py").write_text("open('imported', 'w').close()")
+    monkeypatch.chdir(tmp_path)
+    assert "" not in sys.path
+    np.testing.assert_array_equal(read(files)[0], read(files, threads=1)[0])
+    assert two_processes
+    assert not (tmp_path / "imported").exists()
+
+
+def test_a_process_that_does_not_answer_is_ended(tmp_path, monkeypatch, two_processes):
+    files = write(tmp_path, 40)
+    monkeypatch.setattr(decoders, "START", "import time; time.sleep(600)")
+    monkeypatch.setattr(decoders, "LONGEST", 0.5)
+    np.testing.assert_array_equal(read(files)[0], read(files, threads=1)[0])
+    assert all(process.returncode is not None for process in two_processes)
+
+
 @pytest.mark.parametrize(
     ("what", "value"),
     [("START", "raise SystemExit"), ("START", "import os; os.write(1, b'1')"), ("executable", "/nothing")],

@@ -80,7 +80,7 @@ def test_a_model_does_not_guess_what_its_dtype_cannot_hold(backend, labels, monk
         ("l2: 1e+308; a number from 0 to ", lambda: fastlr.train(X, Y, l2=1e308)),
         ("l2: 1e+308; a number from 0 to ", lambda: fastlr.fit_many(X, Y, subsets=[np.arange(20)], l2=[1e308])),
         ("data: labels hold 20 different numbers with fractions for 20 samples", lambda: fastlr.train(X, X[:, 0])),
-        ("20 samples; classes are needed, such as labels > 0.5", lambda: fastlr.path(X, X[:, 0])),
+        ("classes are needed, such as labels > 0.5", lambda: fastlr.path(X, X[:, 0])),
     ],
 )
 def test_what_a_new_user_types(words, call):

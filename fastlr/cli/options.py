@@ -173,7 +173,16 @@ def read_data(data: Path, test: Path | None, reading: Reading, seed: int) -> tup
 def held_out(data: Dataset, count: int, seed: int, option: str) -> tuple[Dataset, Dataset]:
     """Return the samples that are left, and those held out; say so if a class is only among the latter."""
     rest, held = data.holdout(count, seed)
-    if not data.is_table and (lost := sorted({*data.labels.tolist()} - {*rest.labels.tolist()})):
+    if data.is_table:
+        return rest, held
+    here, left = {*data.labels.tolist()}, {*rest.labels.tolist()}
+    if len(left) == 1 < len(here):
+        (only,) = left
+        raise InputError(
+            f"{option}: it leaves class {str(data.classes[only])!r} alone to train on; "
+            "hold out fewer samples, or take another --seed"
+        )
+    if lost := sorted(here - left):
         logging.getLogger("fastlr").warning(
             "%s: no sample of class %s is left to train on; hold out fewer, or take another --seed",
             option, repr(str(data.classes[lost[0]])),

@@ -113,6 +113,8 @@ def probe(
             checkpoint=checkpoint,
         )
     seconds, last = time.perf_counter() - started, found.final or found.best
+    again = last if all(last is not run for run in found.runs) else None  # a fit of its own
+    compiled = found.best.compile_seconds + (again.compile_seconds if again else 0.0)
     if model is not None:
         found.model.save(model)
     page = None if report is None else write_report(found, report)
@@ -120,6 +122,7 @@ def probe(
         "l2": found.l2.tolist(),
         "scores": {name: plain(score.tolist()) for name, score in found.scores.items()},
         "chosen_l2": found.best_l2,
+        "edge": found.at_edge,
         "chosen_by": f"{folds} folds" if chosen_by is None else f"{len(chosen_by)} validation samples",
         "test_scores": None if test_set is None else plain(found.test_scores),
         "test_intervals": None if test_set is None else plain(found.test_intervals(DRAWS, settings.seed)),
@@ -135,6 +138,7 @@ def probe(
         "solver": last.solver,
         "form": last.form,
         "seconds": seconds,
+        "compile_seconds": compiled,
         "peak_memory_bytes": peak_memory(),
         "model": model and str(model),
         "report": page and str(page),
@@ -158,7 +162,7 @@ def _validation(text: str | None, train_set: Dataset, reading: Reading, seed: in
 
     if text is None:
         return None, train_set
-    if text.isdecimal() and not Path(text).exists():
+    if text.removeprefix("-").isdecimal() and not Path(text).exists():
         if not 0 < int(text) < len(train_set):
             most = len(train_set) - 1
             raise InputError(f"--validation: {text} of {most + 1} samples; it must be from 1 to {most}, or name data")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _thread
 import contextlib
+import logging
 import os
 import signal
 import sys
@@ -88,18 +89,25 @@ def _end(number: int) -> Any:
 
 @contextlib.contextmanager
 def only_our_lines() -> Any:
-    """Keep what C libraries print on standard error away, such as libtiff and libjpeg on damaged pictures."""
+    """Keep what C libraries print on standard error away, such as libtiff and libjpeg on damaged pictures.
+
+    What `fastlr` itself logs meanwhile is shown.
+    """
     try:
         sys.stderr.flush()
         kept = os.dup(2)
     except OSError:  # it is closed
         yield
         return
+    ours = logging.StreamHandler(os.fdopen(os.dup(kept), "w", errors="backslashreplace"))
+    logging.getLogger("fastlr").addHandler(ours)
     try:
         with open(os.devnull, "wb") as nothing:
             os.dup2(nothing.fileno(), 2)
         yield
     finally:
+        logging.getLogger("fastlr").removeHandler(ours)
+        ours.stream.close()
         sys.stderr.flush()
         os.dup2(kept, 2)
         os.close(kept)

@@ -84,6 +84,10 @@ def reporting(path: Path | str) -> Iterator[None]:
             yield
     except InputError:
         raise
+    except PermissionError as error:
+        raise InputError(
+            f"{error.filename or path}: may not be read; ask for the permission, or leave it out"
+        ) from error
     except MemoryError as error:
         raise InputError(f"{path}: does not fit into memory, or is damaged ({error})") from error
     except Exception as error:

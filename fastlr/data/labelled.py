@@ -77,7 +77,7 @@ def from_arrays(
     if labels.dtype.kind == "f" and _are_measured(labels):
         raise InputError(
             f"{source}: labels hold {len(np.unique(labels)):,} different numbers with fractions for {len(labels):,} "
-            "samples; classes are needed, such as labels > 0.5"
+            "samples, as measurements do; classes are needed, such as labels > 0.5"
         )
     if labels.dtype.kind == "u" and labels.size and labels.max() > np.iinfo(np.int64).max:
         raise InputError(

@@ -83,6 +83,8 @@ def load(picture: Picture, pictures: Pictures, shared: Shared, then: Callable[[I
         raise
     except FileNotFoundError:
         raise InputError(f"{name}: no such file") from None
+    except PermissionError:
+        raise InputError(f"{name}: may not be read; it needs the permission") from None
     except UnidentifiedImageError:
         raise InputError(f"{name}: not a picture that can be read") from None
     except Image.DecompressionBombError:

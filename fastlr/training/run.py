@@ -40,7 +40,8 @@ class Run:
     notes : tuple of str
         What else is worth knowing.
     seconds, compile_seconds : float
-        Time of the whole call, and how much of it went into compiling kernels, or loading compiled ones.
+        Time of the training and of the accuracies, and how much of it went into compiling kernels, or loading
+        compiled ones.
     form, solver, backend, device, dtype, precision, logits : str
         What was used; `logits` are "kept" in memory or "recomputed" in each pass.
     n_train, n_test, n_features : int

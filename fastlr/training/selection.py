@@ -90,7 +90,7 @@ class RegularizationPath:
         if not self.scores or np.ptp(np.nan_to_num(mean_scores(self.scores[self.scoring.names[0]]))) == 0:
             return None
         ends = {"smallest": float(self.l2.min()), "largest": float(self.l2.max())}
-        return next((name for name, value in ends.items() if value == self.best_l2), None)
+        return next((name for name, value in ends.items() if value == self.best_l2 > 0), None)
 
     @property
     def model(self) -> Model:

@@ -35,7 +35,8 @@ def assign(labels: NDArray[np.int64], folds: Any, seed: int) -> NDArray[np.int64
     classes, sizes = np.unique(labels, return_counts=True)
     if count > sizes.min():
         there = f"the smallest class has {sizes.min()}" if len(sizes) > 1 else f"there are {sizes.min()}"
-        raise InputError(f"folds: {count}, but {there} samples; take at most as many folds")
+        what_to_do = "take at most as many folds" if sizes.min() > 1 else "leave it out, or choose on a validation set"
+        raise InputError(f"folds: {count}, but {there} sample{'s' * bool(sizes.min() > 1)}; {what_to_do}")
     order = np.random.RandomState(seed).permutation(len(labels))
     fold = np.empty(len(labels), dtype=np.int64)
     start = 0

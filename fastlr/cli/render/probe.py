@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastlr.cli.render.tables import duration
 from fastlr.cli.render.terminal import WIDTH, can_print, shown
 from fastlr.cli.render.text import cells
 from fastlr.training.run import unfinished
@@ -36,10 +37,11 @@ def summary(data: Dataset, found: RegularizationPath, results: dict[str, Any], a
             of = f"of {results['n_test']} samples, 95 % interval {_value(name, low)} to {_value(name, high)}"
             lines.append(f"test {name.replace('_', ' ')}: {_value(name, score)} {of}")
     if at_edge := found.at_edge:
-        lines.append(f"note: it is the {at_edge} of the values; others beyond it may be better")
+        lines.append(f"note: it is the {at_edge} of the values; {at_edge.removesuffix('st')}r ones may be better")
     where = f"{results['backend']} on {results['device']}, {results['dtype']}"
+    took = duration(results["seconds"], results["compile_seconds"])
     lines.append(
-        f"{len(found.runs)} value{'s' * (len(found.runs) > 1)} in {results['seconds']:.2f} s, "
+        f"{len(found.runs)} value{'s' * (len(found.runs) > 1)} in {took}, "
         f"{results['peak_memory_bytes'] / 2**30:.2f} GiB "
         f"({where}, {results['solver']}, {results['form']} form)"
     )

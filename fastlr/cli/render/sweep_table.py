@@ -70,7 +70,8 @@ def results(runs: Sequence[Run], best: Run) -> str:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     lines.append(
-        f"{len(runs)} models in {duration(best)} ({best.backend} on {best.device}, {best.dtype}, {best.form} form)"
+        f"{len(runs)} models in {duration(best.seconds, best.compile_seconds)} "
+        f"({best.backend} on {best.device}, {best.dtype}, {best.form} form)"
     )
     if advice := [run.warning for run in runs if run.warning]:
         lines.append(f"note: {len(advice)} of them {advice[0]}")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 LONGEST = 30  # columns that a class's name may take in a list of them
 BAR = 20  # columns of a probability of 1
-COMPILING = 0.5  # seconds of it, from which on they are named
+COMPILING = 1.0  # seconds of it, from which on they are named
 
 
 def in_percent(value: float) -> str:
@@ -26,10 +26,9 @@ def in_percent(value: float) -> str:
     return "not defined, no label is known," if math.isnan(value) else f"{value} %"
 
 
-def duration(run: Run) -> str:
-    """Return how long a run took, and how much of that was compiling, where it is worth a word."""
-    compiling = f", {run.compile_seconds:.2f} s of it compiling" if run.compile_seconds >= COMPILING else ""
-    return f"{run.seconds:.2f} s{compiling}"
+def duration(seconds: float, compiling: float) -> str:
+    """Return how long a training took, and how much of that was compiling, where it is worth a word."""
+    return f"{seconds:.2f} s" + (f", {compiling:.2f} s of it compiling" if compiling >= COMPILING else "")
 
 
 def summary(data: Dataset, run: Run, as_json: bool = False) -> str:
@@ -42,7 +41,8 @@ def summary(data: Dataset, run: Run, as_json: bool = False) -> str:
     together = f"{source}; {classes[0]}"
     tf32 = "" if run.precision == "full" else f" with {run.precision} products"
     lines = [
-        f"trained in {duration(run)} ({run.backend} on {run.device}, {run.dtype}{tf32}, {run.form} form)",
+        f"trained in {duration(run.seconds, run.compile_seconds)} "
+        f"({run.backend} on {run.device}, {run.dtype}{tf32}, {run.form} form)",
         *([] if run.solver == "gd" else [f"{run.solver}: {run.recorded_at[-1]} iterations"]),
         *([] if run.logits == "kept" else ["logits recomputed in each pass over the data, see FASTLR_MEMORY"]),
         f"train accuracy: {in_percent(run.train_accuracy)}",
