@@ -107,6 +107,14 @@ def test_the_largest_l2_gives_weights_of_nearly_nothing(dtype, solver, form, cla
     assert run.converged
 
 
+def test_predictions_in_float32_of_features_far_from_zero_are_not_silently_rounded():
+    settings = {"solver": "auto", "l2": 0.01, "standardize": True}
+    says = "a feature's mean is 1e+05 times its standard deviation: predictions in float32 lose digits; take float64"
+    assert says in " ".join(fastlr.train((X + 1e5).astype(np.float32), Y, dtype="float32", **settings).notes)
+    assert fastlr.train((X + 1e5).astype(np.float32), Y, **settings).notes == ()
+    assert fastlr.train((X + 10).astype(np.float32), Y, dtype="float32", **settings).notes == ()
+
+
 @pytest.mark.parametrize("values", [[0.5, 1.5], [0.25, 0.5, 0.75]])
 def test_classes_may_be_numbers_with_fractions(values):
     labels = np.array(values)[np.arange(20) % len(values)]

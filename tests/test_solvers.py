@@ -7,6 +7,7 @@ import array_api_strict
 import numpy as np
 import pytest
 from conftest import every_backend
+from sklearn.datasets import make_low_rank_matrix
 from sklearn.linear_model import LogisticRegression
 
 import fastlr
@@ -343,6 +344,20 @@ def test_rounding_does_not_shift_all_intercepts_alike(solver, backend, streamed,
         warnings.simplefilter("ignore", fastlr.ConvergenceWarning)
         run = fastlr.train(X, y, solver=solver, form="primal", l2=1e-14, tol=1e-19, iterations=300, backend=backend)
     np.testing.assert_allclose(run.model.layers[0].b, 0, atol=1e-12)
+
+
+@pytest.mark.parametrize("n", [120, 200])
+@pytest.mark.parametrize("l2", [1e-4, 1e-2])
+def test_features_of_many_scales_with_as_many_samples(n, l2):
+    """Products with the second derivatives do not suffice: newton-cg was not done after 1000 iterations."""
+    deviation = 10.0 ** np.random.default_rng(0).uniform(-4, 4, 200)
+    samples = (make_low_rank_matrix(200, 200, effective_rank=40, random_state=0) * 10 * deviation)[:, :n]
+    labels = (samples[:, np.abs(samples).max(0).argsort()[n // 4]] > 0).astype(int)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = fastlr.train(samples, labels, solver="auto", l2=l2, iterations=1000)
+    exact = fastlr.train(samples, labels, solver="newton", l2=l2, tol=1e-6)
+    assert found.costs[-1] == pytest.approx(exact.costs[-1], rel=1e-3)
 
 
 @pytest.mark.parametrize("solver", ["lbfgs", "newton-cg"])

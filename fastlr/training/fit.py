@@ -32,6 +32,8 @@ from fastlr.training.splits import Splits
 from fastlr.training.trained import Asked, descend, fit_to_minimum
 from fastlr.training.weights import ONE_MODEL, Weightings
 
+FAR_FROM_ZERO = 1e4  # deviations, of which float32 rounds a thousandth
+
 
 def fit(
     backend: Backend,
@@ -70,6 +72,7 @@ def fit(
     trained, objective, solver = train(backend, train_data, settings, models, asked)
     tol = settings.tolerance
     moments = objective.moments
+    far = _far_from_zero(backend, moments)
     # What came from the host goes back there; what came on a device stays.
     kept = backend.to_host if library_of(train_data.images) == "numpy" else lambda array: array
     runs = []
@@ -124,12 +127,26 @@ def fit(
                 folds_converged=found.done,
                 test_costs=None if measure is None else path.test_costs,
                 warning=_advice(path, objective, i * len(weightings.of), candidate.learning_rate),
-                notes=(*_notes(path, settings, objective, i * len(weightings.of), candidate), *found.notes),
+                notes=(*far, *_notes(path, settings, objective, i * len(weightings.of), candidate), *found.notes),
                 train_set=train_data,
                 test_set=test_data,
             )
         )
     return runs
+
+
+def _far_from_zero(backend: Backend, moments: tuple[Array, Array] | None) -> list[str]:
+    """Return a note if predictions in float32, which do not subtract the means first, lose digits."""
+    if moments is None or backend.dtype != "float32":
+        return []
+    mean, deviation = (np.asarray(backend.to_host(values), dtype=np.float64) for values in moments)
+    most = float((np.abs(mean) / deviation).max())
+    if most <= FAR_FROM_ZERO:
+        return []
+    return [
+        f"a feature's mean is {most:.1g} times its standard deviation: predictions in float32 lose digits; "
+        "take float64, or subtract the means first"
+    ]
 
 
 def _measure(backend: Backend, data: Dataset, objective: DataObjective) -> Measure:

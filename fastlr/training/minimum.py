@@ -13,7 +13,8 @@ from fastlr.training.checkpoint import Checkpoint
 from fastlr.training.converge import Convergence, converge, converge_in_one_call
 from fastlr.training.follow import Callback, Measure
 
-LAST = 5  # one part in so many of the iterations is left to the solver that takes over
+LAST = 5  # one part in so many of the iterations, at least, is left to the solver that takes over
+FIRST = 200  # iterations at most of a solver from which another may take over
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Way:
         name, *others = self.solvers
         paths: list[Convergence] | None = self.checkpoint.restored("begun")
         if paths is None:
-            most = self.iterations - (self.iterations // LAST if others else 0)
+            most = min(FIRST, self.iterations - self.iterations // LAST) if others else self.iterations
             objective, paths = self._by(name, objective, b, W, most, callback)
         for name in others if self._is_unfinished(paths) else ():
             self.checkpoint.beside(begun=paths)

@@ -18,10 +18,12 @@ from numpy.typing import NDArray
 from fastlr import core
 from fastlr.backends import Backend
 from fastlr.core import Array
+from fastlr.objectives.choose import Size
+from fastlr.objectives.gram import GramForm
 from fastlr.objectives.network import Layer, Network
 from fastlr.objectives.sample_weight import SampleWeight
 from fastlr.objectives.streamed import DataObjective
-from fastlr.solvers import AUTO
+from fastlr.solvers import AUTO, SOLVERS
 from fastlr.training.checkpoint import NONE, Checkpoint
 from fastlr.training.converge import Convergence, findings
 from fastlr.training.follow import Measure
@@ -32,6 +34,7 @@ from fastlr.training.settings import Candidate, Settings
 Watch = Callable[[Sequence[int], int, list[float]], object]
 
 AT_ONCE = 8  # values of l2
+FORMED = 1000  # unknowns, up to which their matrix of second derivatives is formed where products do not suffice
 WORKSPACE = 2**28  # bytes of the logits of models that are fitted at once
 
 
@@ -85,11 +88,8 @@ def fit_each(
     at_once = max(1, min(values, AT_ONCE, WORKSPACE // (copies * outputs * m * itemsize)))
     size = measured(backend, rows, at_once * copies, outputs, bool(l2.min() > 0))
     choice = Choice(*checkpoint.choose(lambda: choose(backend, settings, size)))
-    # Steps of one pass each are the least work; what they leave unfinished is for steps that know more.
-    in_turn = settings.solver == AUTO and choice.solver == "lbfgs" and "lbfgs" in size.compiled
-    solvers = (choice.solver, "newton-cg") if in_turn else (choice.solver,)
     tol = settings.tolerance
-    way = Way(backend, solvers, settings.iterations, tol, l2.size, measure, checkpoint)
+    way = Way(backend, solvers_of(settings, choice, size), settings.iterations, tol, l2.size, measure, checkpoint)
     zero = Layer(np.zeros((outputs, n)), np.zeros((outputs, 1)))
     layer = Layer(*(_repeated(part, copies, at_once) for part in initial or zero))
     of = np.arange(copies) if weighting_of is None else weighting_of
@@ -124,6 +124,16 @@ def fit_each(
             separates = penalty == 0 and bool((fit.predicted[row] == mine).all())
             notes.append(findings(path, separates, tol))
         yield fit
+
+
+def solvers_of(settings: Settings, choice: Choice, size: Size) -> tuple[str, ...]:
+    """Return the solver that was chosen and, where it is "auto" that chose, one that knows more and takes over."""
+    if settings.solver != AUTO or choice.solver == "newton" or size.k > 1:
+        return (choice.solver,)
+    unknowns = size.m if choice.form == GramForm.name else size.n * size.outputs
+    if unknowns <= FORMED and not choice.streams and SOLVERS["newton"].why_not(choice.form, size.outputs) is None:
+        return choice.solver, "newton"
+    return (choice.solver, "newton-cg") if "lbfgs" in size.compiled and choice.solver == "lbfgs" else (choice.solver,)
 
 
 def _repeated(part: NDArray[Any], copies: int, values: int) -> NDArray[Any]:
