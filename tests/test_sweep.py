@@ -46,7 +46,7 @@ def test_a_rate_that_diverges_does_not_disturb_the_others(backend, form):
 
 
 def test_an_empty_sweep_is_refused():
-    with pytest.raises(fastlr.InputError, match="at least one learning rate"):
+    with pytest.raises(fastlr.InputError, match="learning_rates: holds no value; give at least one"):
         fastlr.sweep(*draw_images(), learning_rates=[])
     with pytest.raises(fastlr.InputError, match=r"learning rate: -1\.0; a positive number"):
         fastlr.sweep(*draw_images(), learning_rates=[0.1, -1.0])
@@ -128,7 +128,7 @@ def test_folds_with_mini_batches_of_many_classes():
         ({"folds": 1}, "folds: 1; a whole number of at least 2"),
         ({"folds": 7}, "folds: 7, but the smallest class has 6 samples"),
         ({"seeds": [0, -1]}, "seed: -1"),
-        ({"seeds": []}, "at least one learning rate, one l2 and one seed"),
+        ({"seeds": []}, "seeds: holds no value; give at least one"),
     ],
 )
 def test_wrong_folds_and_seeds(settings, says):

@@ -77,7 +77,7 @@ def test_what_diverges_or_dies_is_marked(folder, fastlr_command):
     rows = [line.split() for line in outcome.out.splitlines()]
     assert [row[-1] for row in rows[1:3]] == ["diverged", "best"]
     assert "note: 1 of them diverged: the cost was no longer finite" in outcome.out
-    every = fastlr_command("sweep", folder, "--size", 8, "--lr", "1e200", "--l2", "1e15", "--iterations", 500)
+    every = fastlr_command("sweep", folder, "--size", 8, "--lr", "1e200", "--l2", "1e200", "--iterations", 500)
     assert every.status == 1
     networks = fastlr_command(
         "sweep", folder, "--size", 8, "--layers", "2,1", "--seeds", "0-11", "--lr", 0.001, "--iterations", 30

@@ -51,8 +51,13 @@ def at_least(least: int) -> Check:
     return lambda name, value: whole(name, value, least)
 
 
-def penalty(name: str, value: Any) -> float:
-    """Return a strength of the penalty: its square, times that of the weights, must stay a finite number."""
+def not_negative(name: str, value: Any) -> float:
+    """Return a number of at least 0."""
+    return real(name, value, least=0.0)
+
+
+def finite_l2(name: str, value: Any) -> float:
+    """Return an l2 for a fit to the minimum, where what is computed from a larger one would overflow."""
     number = real(name, value, least=0.0)
     if number > MOST_L2:
         raise InputError(f"{name}: {shown(value)}; a number from 0 to {MOST_L2:g} is needed")

@@ -20,7 +20,7 @@ from fastlr.errors import ConvergenceWarning, InputError
 from fastlr.model.scores import check_scoring
 from fastlr.namespace import array_namespace, dtype_name, library_of, to_host
 from fastlr.objectives.network import outputs_for
-from fastlr.training.checks import penalty, positive, scale_or_auto, several, truth, whole
+from fastlr.training.checks import finite_l2, positive, scale_or_auto, several, truth, whole
 from fastlr.training.definition import spread
 from fastlr.training.ranges import check_range
 from fastlr.training.settings import TOLERANCE, Target, scale_of
@@ -205,7 +205,7 @@ def fit_many(
     >>> fits.scores(X, y)["accuracy"].shape
     (2, 2)
     """
-    values = [penalty("l2", value) for value in several("l2", l2)]
+    values = [finite_l2("l2", value) for value in several("l2", l2)]
     if not values:
         raise InputError("l2: it is empty; one value or more is needed")
     asked = Asked(

@@ -16,8 +16,8 @@ from fastlr.training.checks import (
     at_least,
     class_weights,
     hidden_units,
+    not_negative,
     optional,
-    penalty,
     positive,
     scale_or_auto,
     several,
@@ -199,7 +199,7 @@ class Candidate(Group):
     learning_rate: float = setting(
         0.005, "Learning rate of gradient descent; other solvers have none.", positive, option="--lr"
     )
-    l2: float = setting(0.0, "Weight decay: adds l2/2 ‖W‖² to the objective.", penalty)
+    l2: float = setting(0.0, "Weight decay: adds l2/2 ‖W‖² to the objective.", not_negative)
     seed: int = setting(*SEED)
 
 

@@ -25,6 +25,7 @@ from fastlr.objectives.sample_weight import SampleWeight
 from fastlr.objectives.streamed import DataObjective
 from fastlr.solvers import AUTO, SOLVERS
 from fastlr.training.checkpoint import NONE, Checkpoint
+from fastlr.training.checks import finite_l2
 from fastlr.training.converge import Convergence, findings
 from fastlr.training.follow import Measure
 from fastlr.training.inputs import Choice, assemble, choose, measured
@@ -83,6 +84,7 @@ def fit_each(
     or one such for each copy. `watch(numbers, iteration, costs)` is given the cost of each of these values' first
     models; `measure` makes, of the objective, what is recorded beside each cost.
     """
+    finite_l2("l2", float(l2.max()))
     (m, n), (values, copies) = rows.shape, l2.shape
     itemsize = np.dtype(backend.dtype).itemsize
     at_once = max(1, min(values, AT_ONCE, WORKSPACE // (copies * outputs * m * itemsize)))
