@@ -86,8 +86,11 @@ class RegularizationPath:
 
     @property
     def at_edge(self) -> str | None:
-        """Return "smallest" or "largest" if the chosen l2 is that of the values, and the scores tell them apart."""
-        if not self.scores or np.ptp(np.nan_to_num(mean_scores(self.scores[self.scoring.names[0]]))) == 0:
+        """Return "smallest" or "largest" if the chosen l2 is that of the values, and no other has its score."""
+        if not self.scores or len(self.runs) == 1:
+            return None
+        means = mean_scores(self.scores[self.scoring.names[0]])
+        if (means == means[self.chosen]).sum() > 1:
             return None
         ends = {"smallest": float(self.l2.min()), "largest": float(self.l2.max())}
         return next((name for name, value in ends.items() if value == self.best_l2 > 0), None)
