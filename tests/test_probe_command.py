@@ -68,11 +68,13 @@ def test_what_people_read(fastlr_command, files):
 def test_a_choice_at_the_edge_is_said(fastlr_command, files):
     command = ["probe", files["train"], "--validation", files["validation"], "--l2"]
     assert (
-        "note: it is the smallest of the values; smaller ones may be better" in fastlr_command(*command, "1e-3,1e2").out
+        "note: the chosen l2 is the smallest value tried; try smaller ones" in fastlr_command(*command, "1e-3,1e2").out
     )
-    assert "note: it is the largest of the values" in fastlr_command(*command, "1e-300,1e-3").out
-    assert "ones may be better" not in fastlr_command(*command, "1e-300,1e-3,1e2").out
-    assert "ones may be better" not in fastlr_command(*command, "1e-3").out
+    assert (
+        "note: the chosen l2 is the largest value tried; try larger ones" in fastlr_command(*command, "1e-300,1e-3").out
+    )
+    assert "value tried" not in fastlr_command(*command, "1e-300,1e-3,1e2").out
+    assert "value tried" not in fastlr_command(*command, "1e-3").out
     assert "1 value in " in fastlr_command(*command, "1e-3").out
 
 

@@ -86,7 +86,7 @@ class RegularizationPath:
 
     @property
     def at_edge(self) -> str | None:
-        """Return "smallest" or "largest" if the chosen l2 is that of the values, and no other has its score."""
+        """Return which end of the values the chosen l2 is at; None if at neither, or if another has the same score."""
         if not self.scores or len(self.runs) == 1:
             return None
         means = mean_scores(self.scores[self.scoring.names[0]])

@@ -37,7 +37,7 @@ def summary(data: Dataset, found: RegularizationPath, results: dict[str, Any], a
             of = f"of {results['n_test']} samples, 95 % interval {_value(name, low)} to {_value(name, high)}"
             lines.append(f"test {name.replace('_', ' ')}: {_value(name, score)} {of}")
     if at_edge := found.at_edge:
-        lines.append(f"note: it is the {at_edge} of the values; {at_edge.removesuffix('st')}r ones may be better")
+        lines.append(f"note: the chosen l2 is the {at_edge} value tried; try {at_edge.removesuffix('st')}r ones")
     where = f"{results['backend']} on {results['device']}, {results['dtype']}"
     took = duration(results["seconds"], results["compile_seconds"])
     lines.append(
