@@ -40,6 +40,11 @@ class Clustered(Streamed):
         rows: Placed = self.blocks.rows
         return rows
 
+    @property
+    def is_faster_in_float32(self) -> bool:
+        """Return False: the workers have their own copies of what would change."""
+        return False
+
     def rows(self, models: Sequence[int]) -> Clustered:
         """Return the objective of some of the models."""
         of_all = tuple(models) if self.models is None else tuple(self.models[model] for model in models)

@@ -42,6 +42,7 @@ class Resident:
     preconditioner: Preconditioner = NONE
     arrays: ClassVar[tuple[str, ...]] = ("form", "Y", "learning_rate", "l2", "counts", "preconditioner")
     is_resident: ClassVar[bool] = True
+    is_faster_in_float32: ClassVar[bool] = False
 
     @property
     def m(self) -> int:

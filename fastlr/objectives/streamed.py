@@ -23,12 +23,13 @@ from fastlr.objectives import preconditioner
 from fastlr.objectives.network import Deeper, Network, targets
 from fastlr.objectives.preconditioner import Preconditioner
 from fastlr.objectives.primal import PrimalForm, fuses
-from fastlr.objectives.protocol import Evaluation, State, Vector, joined, plus, rows_of, without_shift
+from fastlr.objectives.protocol import Evaluation, State, Vector, each, joined, plus, rows_of, without_shift
 from fastlr.objectives.resident import Resident
 from fastlr.objectives.sample_weight import SampleWeight
 from fastlr.objectives.sums import SUMS, weighted_sums
 
 NONE = Preconditioner()
+FLOAT64 = 8  # bytes
 TOGETHER = 8  # blocks that a kernel is given at once: each call costs half a millisecond
 
 
@@ -93,6 +94,18 @@ class Streamed:
     def on(self, blocks: Blocks) -> Streamed:
         """Return the objective on other samples."""
         return replace(self, blocks=blocks, sample_weight=None)
+
+    @property
+    def is_faster_in_float32(self) -> bool:
+        """Return whether float32 is faster than what it works in: in memory, read by a kernel as the samples are."""
+        wide = self.backend.dtype == "float64" and dtype_name(self.blocks.rows) in self.backend.reads
+        return wide and fuses(self.backend.kernels, self.network.outputs, self.blocks.shape[1], FLOAT64)
+
+    def in_dtype(self, dtype: str) -> Streamed:
+        """Return the objective with numbers of another working dtype; the samples stay as they are."""
+        backend = replace(self.backend, dtype=dtype)
+        names = ("W", "moments", "learning_rate", "l2", "preconditioner")
+        return replace(self, backend=backend, **{name: each(backend.floats, getattr(self, name)) for name in names})
 
     # A pass over the data.
 

@@ -1,13 +1,18 @@
-"""Bringing models to their minimum: by one solver, or by one after another."""
+"""Bringing models to their minimum: by one solver, or one after another, in float32 first where that is faster."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
 
 from fastlr.backends import Backend
 from fastlr.core import Array
-from fastlr.objectives.streamed import DataObjective
+from fastlr.objectives.protocol import each, without_shift
+from fastlr.objectives.streamed import DataObjective, Streamed
 from fastlr.solvers import SOLVERS
 from fastlr.training.checkpoint import Checkpoint
 from fastlr.training.converge import Convergence, converge, converge_in_one_call
@@ -15,11 +20,25 @@ from fastlr.training.follow import Callback, Measure
 
 LAST = 5  # one part in so many of the iterations, at least, is left to the solver that takes over
 FIRST = 200  # iterations at most of a solver from which another may take over
+LESS = 0.9  # times `tol` is what float32 comes down to, so that its rounding does not leave float64 just above
+
+
+class Stage(NamedTuple):
+    """A part of the way."""
+
+    solver: str
+    end: int  # the iteration at which it ends if the gradient is still too large
+    in_float32: bool = False
 
 
 @dataclass(frozen=True)
 class Way:
-    """The solvers: where there are two, the second takes over a single model that the first left unfinished."""
+    """How models come to their minimum.
+
+    Where there are two solvers, the second takes over a single model that the first left unfinished. A fit in float64
+    to samples that a kernel reads faster in float32 begins so; float64 goes on where that ended, until `tol` is met in
+    float64 too.
+    """
 
     backend: Backend
     solvers: tuple[str, ...]
@@ -33,33 +52,54 @@ class Way:
         self, objective: DataObjective, b: Array, W: Array | None, callback: Callback | None
     ) -> tuple[DataObjective, list[Convergence], str]:
         """Return the objective as it was used, each model's path from W and b, and the solver that ended it."""
-        name, *others = self.solvers
-        paths: list[Convergence] | None = self.checkpoint.restored("begun")
-        if paths is None:
-            most = min(FIRST, self.iterations - self.iterations // LAST) if others else self.iterations
-            objective, paths = self._by(name, objective, b, W, most, callback)
-        for name in others if self._is_unfinished(paths) else ():
-            self.checkpoint.beside(begun=paths)
-            W, b = stack(self.backend, paths)
-            done = paths[0].recorded_at[-1]
-            objective, found = self._by(name, objective, b, W, self.iterations - done, _later(callback, done))
-            paths = [before.then(path) for before, path in zip(paths, found, strict=True)]
-            self.checkpoint.beside(begun=None)
-            return objective, paths, name
-        return objective, paths, self.solvers[0]
+        stages, none = self._stages(objective), list[Convergence]()
+        begun, paths = self.checkpoint.restored("begun") or (0, none)
+        name, shift = stages[max(begun - 1, 0)].solver, b - without_shift(b)
+        for number, stage in enumerate(stages[begun:], begun):
+            unproven = number > 0 and stages[number - 1].in_float32
+            if number > begun and not unproven and not self._is_unfinished(paths):
+                break
+            self.checkpoint.beside(begun=(number, paths))
+            if paths:
+                W, b = stack(self.backend, paths)
+                # Float64 does not see the shift of all intercepts that float32's rounding brought.
+                b = without_shift(b) + shift if unproven else b
+            done = max((path.recorded_at[-1] for path in paths), default=0)
+            told = _later(callback, done) if paths else callback
+            objective, found = self._by(stage, objective, b, W, stage.end - done, told)
+            paths = [before.then(path) for before, path in zip(paths, found, strict=True)] if paths else found
+            if stage.in_float32 and not all(math.isfinite(path.norm) for path in paths):
+                paths = none  # its range is too small: float64 starts anew
+            name = stage.solver
+        self.checkpoint.beside(begun=None)
+        return objective, paths, name
+
+    def _stages(self, objective: DataObjective) -> list[Stage]:
+        """Return the parts of the way, the last of which has the iterations that the others leave."""
+        first, last = self.solvers[0], self.iterations
+        end = last if len(self.solvers) == 1 else min(FIRST, last - last // LAST)
+        single = [Stage(first, end, True)] if objective.is_faster_in_float32 and first == "lbfgs" else []
+        return [*single, Stage(first, end), *(Stage(solver, last) for solver in self.solvers[1:])]
 
     def _is_unfinished(self, paths: Sequence[Convergence]) -> bool:
         return any(path.norm > self.tol and path.recorded_at[-1] < self.iterations for path in paths)
 
     def _by(
-        self, name: str, objective: DataObjective, b: Array, W: Array | None, most: int, callback: Callback | None
+        self, stage: Stage, objective: DataObjective, b: Array, W: Array | None, most: int, callback: Callback | None
     ) -> tuple[DataObjective, list[Convergence]]:
-        """Return the objective as it was used, and the paths by one solver."""
-        solver, tol = SOLVERS[name], self.tol
+        """Return the objective as it was used, and the paths of one stage."""
+        if stage.in_float32 and isinstance(objective, Streamed):
+            objective = objective.prepared(self.models)
+            with np.errstate(over="ignore", invalid="ignore"):  # what is too large for it ends the stage
+                within = objective.in_dtype("float32")
+                way = replace(self, backend=within.backend, tol=LESS * self.tol)
+                b, W = each(within.backend.floats, (b, W))
+                return objective, way._by(stage._replace(in_float32=False), within, b, W, most, callback)[1]
+        solver, tol = SOLVERS[stage.solver], self.tol
         test = None if self.measure is None else self.measure(objective)
         if test is None and (found := converge_in_one_call(solver, objective, b, W, most, tol, callback)) is not None:
             return objective, found
-        if name != "newton":  # which needs no preconditioner
+        if stage.solver != "newton":  # which needs no preconditioner
             objective = objective.prepared(self.models)
         iterate = solver.start(objective, b, W)
         return objective, converge(self.backend, solver, objective, iterate, most, tol, callback, test, self.checkpoint)
@@ -67,7 +107,7 @@ class Way:
 
 def stack(backend: Backend, paths: Sequence[Convergence]) -> tuple[Array, Array]:
     """Return the coordinates and the intercepts at which the paths ended."""
-    return tuple(backend.xp.concat([path.state[i] for path in paths], axis=0) for i in range(2))
+    return tuple(backend.floats(backend.xp.concat([path.state[i] for path in paths], axis=0)) for i in range(2))
 
 
 def _later(callback: Callback | None, done: int) -> Callback | None:
