@@ -19,7 +19,7 @@ from fastlr.kernels.cpu import starting
 from fastlr.kernels.cpu.compiling import KERNELS, cache_folder
 W, b, labels, weights = np.zeros((1, 2, 1)), np.array([[2.0, 0.0]]), np.zeros(1, np.int64), np.empty((1, 0))
 sums = [np.empty(shape) for shape in ((1, 1, 2, 1), (1, 1, 2), (1, 1), (1, 1, 1, 1))]
-starting.run("loss_and_gradient", 0, np.ones((1, 1)), 1.0, W, b, labels, weights, 1, *sums)
+starting.run("loss_and_gradient", 0, np.ones((1, 1)), 1.0, W, b, labels, weights, 1, 1, *sums)
 stats = KERNELS["loss_and_gradient"].stats
 print(sums[1][0, 0, 1], cache_folder(), sum(stats.cache_hits.values()), sum(stats.cache_misses.values()))
 """

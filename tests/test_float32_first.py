@@ -4,6 +4,9 @@ import numpy as np
 import pytest
 
 import fastlr
+from fastlr.backends import numba
+from fastlr.kernels.cpu import arrays
+from fastlr.objectives import passes
 from fastlr.objectives.streamed import Streamed
 from fastlr.training import checkpoint as module
 
@@ -121,3 +124,30 @@ def test_it_resumes_in_either(tmp_path, monkeypatch):
         again = trained(tol=1e-9, checkpoint=file)
         assert again.model == whole.model
         assert again.costs == whole.costs
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_bits_do_not_depend_on_where_the_samples_lie(tmp_path, monkeypatch, dtype):
+    """A kernel is given all blocks of an array at once, and those of a file one by one."""
+    monkeypatch.setattr(passes, "TOGETHER", 1)
+    np.save(tmp_path / "pixels.npy", PIXELS)
+    mapped = np.load(tmp_path / "pixels.npy", mmap_mode="r")
+    monkeypatch.setattr(numba, "KERNELS", {**numba.KERNELS, "loss_and_gradient": (spy := Spy())})
+    here = trained(dtype=dtype, sample_weight=np.linspace(0, 2, 3000))
+    assert set(spy.samples) == {3000}
+    spy.samples.clear()
+    there = trained(mapped, dtype=dtype, sample_weight=np.linspace(0, 2, 3000))
+    assert set(spy.samples) == {1320, 360}
+    assert here.model == there.model
+    assert here.costs == there.costs
+
+
+class Spy:
+    """The kernel, and how many samples it was given."""
+
+    def __init__(self):
+        self.samples = []
+
+    def __call__(self, W, b, X, *more):
+        self.samples.append(X.shape[1])
+        return arrays.loss_and_gradient(W, b, X, *more)

@@ -12,6 +12,7 @@ from fastlr.kernels.cpu import arrays, matrix, starting
 from fastlr.kernels.cpu import dispatch as steps
 from fastlr.objectives import FORMS, gram_factor, preconditioner
 from fastlr.objectives.network import Layer, Network, one_hot
+from fastlr.objectives.passes import loss_and_gradient
 from fastlr.objectives.primal import PrimalForm
 from fastlr.objectives.protocol import Vector
 from fastlr.objectives.resident import Resident
@@ -244,6 +245,7 @@ def test_sigmoid_losses(team, monkeypatch, k, weighted, work):
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64])
 @pytest.mark.parametrize(("k", "units", "m", "n"), [(1, 2, 1, 1), (2, 3, 9, 5), (1, 10, 203, 65), (3, 64, 41, 33)])
 def test_loss_and_gradient(monkeypatch, team, k, units, m, n, dtype, work):
+    """Also of blocks at once: as many as a kernel is given, and the last one shorter."""
     monkeypatch.setattr(preconditioner, "FEW", 500)  # of more logits one sample in eight is looked at for the curvature
     X, rng = samples(m, n, dtype), np.random.default_rng(m)
     scale = 1 / 255 if dtype is np.uint8 else 2.0
@@ -255,26 +257,38 @@ def test_loss_and_gradient(monkeypatch, team, k, units, m, n, dtype, work):
         exactly = standardized and tuple(values.astype(float) for values in standardized)
         plain = PrimalForm(X.T.astype(float), W.astype(float), scale, {}, exactly)
         for counts in (None, weights, weights[:1]):
-            found = fused.loss_and_gradient(Vector(W, b), labels, counts)
-            expected = plain.loss_and_gradient(
-                Vector(W.astype(float), b.astype(float)), labels, None if counts is None else counts.astype(float)
-            )
-            for array, twin in zip(found, expected, strict=True):
-                assert array.dtype == work
-                assert array.shape == twin.shape
-                least = 2 * np.finfo(work).eps if array is found[-1] else 0  # 1 − a is known to the rounding of 1
-                np.testing.assert_allclose(array, twin, rtol=RTOL[work], atol=RTOL[work] * np.abs(twin).max() + least)
+            for block in (m, m // 3 + 1):
+                exact = (
+                    Vector(W.astype(float), b.astype(float)),
+                    labels,
+                    None if counts is None else counts.astype(float),
+                )
+                each = list(loss_and_gradient(fused, Vector(W, b), labels, counts, block))
+                twins = list(loss_and_gradient(plain, *exact, block))
+                assert [here for here, _ in each] == [min(block, m - i) for i in range(0, m, block)]
+                for (here, found), (of, expected) in zip(each, twins, strict=True):
+                    assert here == of
+                    for array, twin in zip(found, expected, strict=True):
+                        assert array.dtype == work
+                        assert array.shape == twin.shape
+                        least = 2 * np.finfo(work).eps if array is found[-1] else 0  # 1 − a has the rounding of 1
+                        atol = RTOL[work] * np.abs(twin).max() + least
+                        np.testing.assert_allclose(array, twin, rtol=RTOL[work], atol=atol)
 
 
 def test_a_pass_takes_what_the_kernel_does_not_read_and_keeps_what_is_no_number():
     X, labels = np.asfortranarray(samples(9, 5, np.float64)), np.arange(9) % 3
     x = Vector(np.ones((1, 3, 5)), np.zeros((1, 3, 1)))
-    assert arrays.loss_and_gradient(*x[:2], X.T, labels, 1.0, None, 8, 1, 1) is None
+    assert arrays.loss_and_gradient(*x[:2], X.T, labels, 1.0, None, 9, 8, 1) is None
     form = PrimalForm(X.T, x.W, 1.0, {"loss_and_gradient": arrays.loss_and_gradient}, None)
     plain = PrimalForm(X.T, x.W, 1.0, {}, None)
-    for found, expected in zip(form.loss_and_gradient(x, labels), plain.loss_and_gradient(x, labels), strict=True):
-        np.testing.assert_array_equal(found, expected)
-    J, dW, db, _ = arrays.loss_and_gradient(*x[:2], np.full((5, 9), np.nan, order="F"), labels, 1.0, None, 8, 1, 1)
+    each = (loss_and_gradient(some, x, labels, None, 4) for some in (form, plain))
+    for (m, found), (of, expected) in zip(*each, strict=True):
+        assert m == of
+        for array, twin in zip(found, expected, strict=True):
+            np.testing.assert_array_equal(array, twin)
+    nothing = np.full((5, 9), np.nan, order="F")
+    ((J, dW, db, _),) = arrays.loss_and_gradient(*x[:2], nothing, labels, 1.0, None, 9, 8, 1)
     assert all(np.isnan(array).all() for array in (J, dW, db))
 
 

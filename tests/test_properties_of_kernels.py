@@ -125,7 +125,8 @@ def test_the_fused_losses_are_the_cores(shape, magnitude, work, weighted, shared
     weights = rng.integers(0, 3, (1 if shared else k, 1, m)).astype(work) if weighted else None
     before = Z.copy()
     with team(size):
-        J, D, _, _ = arrays.loss_and_gradient(Z, 0 * Z[..., :1], np.eye(m, dtype=work).T, labels, 1.0, weights, 1, m, 1)
+        X = np.eye(m, dtype=work).T
+        ((J, D, _, _),) = arrays.loss_and_gradient(Z, 0 * Z[..., :1], X, labels, 1.0, weights, m, 1, 1)
     exact = None if weights is None else weights.astype(float)
     expected_J, expected_D = core.losses_and_residuals(Z.astype(float), one_hot(labels, units)[np.newaxis], exact)
     assert J.dtype == D.dtype == work

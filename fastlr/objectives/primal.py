@@ -26,13 +26,8 @@ SMALL = 2**23  # multiply-adds of the second derivatives, up to which one compil
 CACHE = 2**20  # bytes of samples that stay in it, which models may read one after another
 MOST = 2**20  # steps of one call, whose costs are kept
 SAVED = 0.2  # of the passes over the data that knowing the covariance saves elsewhere
-LITTLE, LITTLE_WORK = 2**21, 2**24  # numbers of the samples, and times outputs, for all steps of L-BFGS in one thread
 FUSED = 2**19  # bytes of one model's weights that stay in the cache of a CPU's core
-
-
-def fuses(kernels: Kernels, units: int, n: int, itemsize: int) -> bool:
-    """Return whether a softmax's loss and gradient are made in one reading of the samples."""
-    return "loss_and_gradient" in kernels and units > 1 and units * n * itemsize <= FUSED
+LITTLE, LITTLE_WORK = 2**21, 2**24  # numbers of the samples, and times outputs, for all steps of L-BFGS in one thread
 
 
 def in_one_call(k: int, units: int, n: int, m: int) -> bool:
@@ -76,39 +71,6 @@ class PrimalForm(Data):
     def gradient(self, D: Array) -> Array:
         """Return D (scale X)ᵀ / m."""
         return self.combine(D, 1 / D.shape[-1])
-
-    def loss_and_gradient(
-        self, x: Vector, labels: Array, counts: Array | None = None
-    ) -> tuple[Array, Array, Array, Array]:
-        """Return J, dW, db and `class_curvature` at weights and intercepts, from labels `(m,)` or `(k, m)`.
-
-        Labels are 0 and 1 for one unit, else the indices of the units, `(m,)`. A kernel reads X once for all of it.
-        """
-        xp, kernels, (k, units, n), m = array_namespace(x.W), self.kernels, x.W.shape, self.X.shape[1]
-        every = preconditioner.every_for_classes(k * units * m)
-        looked_at = preconditioner.some_of(m, every)
-        if fuses(kernels, units, n, itemsize_of(x.W)):
-            W = x.W if self.moments is None else x.W / self.moments[1]
-            b = x.b if self.moments is None else x.b - W @ self.moments[0].T
-            size = preconditioner.size_of_curvature(units)
-            found = kernels["loss_and_gradient"](W, b, self.X, labels, self.scale, counts, every, len(looked_at), size)
-            if found is not None:
-                J, dW, db, C = found
-                dW = dW if self.moments is None else (dW - db * self.moments[0]) / self.moments[1]
-                return J, dW, db, C * preconditioner.counted_for(counts, looked_at)
-        if labels.ndim == 2:
-            Y = xp.astype(labels, x.W.dtype)[:, None, :]
-        else:
-            first = 1 if units == 1 else 0
-            Y = xp.astype(labels == xp.arange(first, first + units, device=device(labels))[:, None], x.W.dtype)[
-                None, ...
-            ]
-        Z = self.logits(x.W, x.b)
-        J, D = core.losses_and_residuals(Z, Y, counts)
-        some = preconditioner.take(Z, looked_at)
-        A = core.sigmoid(some) if units == 1 else core.softmax(some)
-        C = preconditioner.class_curvature(A, None if counts is None else preconditioner.take(counts, looked_at))
-        return J, self.gradient(D), core.intercept_gradient(D), C * preconditioner.counted_for(counts, looked_at)
 
     def dot(self, u: Array, v: Vector) -> Array:
         """Return the inner products of the coordinates: they are the weights."""

@@ -18,11 +18,12 @@ from fastlr.backends.record import Backend
 from fastlr.core import Array
 from fastlr.data.blocks import Blocks
 from fastlr.machine import blas_before_kernels
-from fastlr.namespace import array_namespace, dtype_name, itemsize_of
+from fastlr.namespace import array_namespace, dtype_name
 from fastlr.objectives import preconditioner
 from fastlr.objectives.network import Deeper, Network, targets
+from fastlr.objectives.passes import cut, fuses, loss_and_gradient
 from fastlr.objectives.preconditioner import Preconditioner
-from fastlr.objectives.primal import PrimalForm, fuses
+from fastlr.objectives.primal import PrimalForm
 from fastlr.objectives.protocol import Evaluation, State, Vector, each, joined, plus, rows_of, without_shift
 from fastlr.objectives.resident import Resident
 from fastlr.objectives.sample_weight import SampleWeight
@@ -30,7 +31,6 @@ from fastlr.objectives.sums import SUMS, weighted_sums
 
 NONE = Preconditioner()
 FLOAT64 = 8  # bytes
-TOGETHER = 8  # blocks that a kernel is given at once: each call costs half a millisecond
 
 
 @dataclass(frozen=True)
@@ -137,14 +137,13 @@ class Streamed:
 
     def _passed(self, x: Vector) -> Iterator[tuple[int, tuple[Array, ...]]]:
         """Give the samples of each block, and its cost, gradient and `class_curvature` at a point."""
-        backend, weight, blocks = self.backend, self.sample_weight, self.blocks
-        if fuses(backend.kernels, self.network.outputs, blocks.shape[1], itemsize_of(x.W)):  # no logits are made
-            blocks = replace(blocks, size=TOGETHER * blocks.size)
+        backend, weight = self.backend, self.sample_weight
+        blocks, size = cut(self.blocks, backend, x)
         for which, rows in blocks:
             labels = self.blocks.labels[which]
             counts = None if weight is None else backend.floats(weight.counts(which))
             given = labels if self.column_of is None else np.ascontiguousarray(labels.T[self.column_of])
-            yield len(labels), self._form(rows).loss_and_gradient(x, backend.asarray(given), counts)
+            yield from loss_and_gradient(self._form(rows), x, backend.asarray(given), counts, size)
 
     # What converges.
 

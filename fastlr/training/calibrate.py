@@ -10,7 +10,8 @@ import numpy as np
 from fastlr import core
 from fastlr.backends import DTYPES, Backend, Costs, choose_backend, survey
 from fastlr.objectives.gram import GramForm
-from fastlr.objectives.primal import PrimalForm, fuses
+from fastlr.objectives.passes import fuses, loss_and_gradient
+from fastlr.objectives.primal import PrimalForm
 from fastlr.objectives.protocol import Vector
 
 UNITS = 10
@@ -56,7 +57,7 @@ def measure(backend: Backend, n: int = 1000, m: int = 6000, few: int = 1000) -> 
         primal = seconds(lambda: one.gradient(one.logits(W[:, :1, :], b[:, :1, :]))) / (n * m)
         fused = UNITS * primal
         if fuses(kernels, UNITS, n, np.dtype(backend.dtype).itemsize):
-            fused = seconds(lambda: some.loss_and_gradient(Vector(W, b), labels)) / (n * m)
+            fused = seconds(lambda: list(loss_and_gradient(some, Vector(W, b), labels, None, m))) / (n * m)
         return Costs(
             primal=primal,
             gram=seconds(lambda: gram.logits(C, 0 * b[:, :1, :])) / few**2,

@@ -25,7 +25,8 @@ from fastlr.objectives.cluster import clustered
 from fastlr.objectives.gram import GramForm
 from fastlr.objectives.moments import moments_of
 from fastlr.objectives.network import Layer, Network, outputs_for, targets
-from fastlr.objectives.primal import PrimalForm, fuses, steps_in_one_call
+from fastlr.objectives.passes import fuses
+from fastlr.objectives.primal import PrimalForm, steps_in_one_call
 from fastlr.objectives.resident import Resident
 from fastlr.objectives.sample_weight import SampleWeight
 from fastlr.objectives.streamed import DataObjective, Streamed

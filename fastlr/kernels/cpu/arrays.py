@@ -74,27 +74,32 @@ def sigmoid_losses(Z: Array, Y: Array, weights: Array | None) -> tuple[Array, Ar
 
 
 def loss_and_gradient(
-    W: Array, b: Array, X: Array, labels: Array, scale: float, weights: Array | None, every: int, looked_at: int,
-    size: int,
-) -> tuple[Array, Array, Array, Array] | None:  # fmt: skip
-    """Return J, dW, db and `class_curvature` of k softmaxes in one reading of X, None where the kernel does not.
+    W: Array, b: Array, X: Array, labels: Array, scale: float, weights: Array | None, block: int, every: int, size: int
+) -> list[tuple[Array, ...]] | None:
+    """Return J, dW, db and the curvature of k softmaxes for each block of so many samples, in one reading of X.
 
-    The curvature is `(k, size, size)`, for a size of the units or of 1, of so many samples, one in `every`, which
-    `preconditioner.some_of` names. Twin: `PrimalForm.loss_and_gradient`, where nothing is fused.
+    The curvature is `(k, size, size)`, for a size of the units or of 1: the sum of what `class_curvature` is the mean
+    of, over one in `every` samples, which `preconditioner.some_of` names. None where the kernel does not read X.
+    Twin: `passes.loss_and_gradient`, where nothing is fused.
     """
     (k, units, n), m = W.shape, X.shape[1]
     if not readable(X):
         return None
-    work = 2 * W.size * m
-    count = starting.parts_for(work)
-    parts, sums = np.empty((count, k, units, n), W.dtype), np.empty((count, k, units))
-    losses, curvatures = np.empty((count, k)), np.empty((count, k, size, size))
+    blocks = -(-m // block)
+    count = starting.parts_for(2 * W.size * block)
+    parts, sums = np.empty((blocks * count, k, units, n), W.dtype), np.empty((blocks * count, k, units))
+    losses, curvatures = np.empty((blocks * count, k)), np.empty((blocks * count, k, size, size))
     counted = np.empty((1, 0), W.dtype) if weights is None else weights[:, 0, :]
     given = _writable(W, b[..., 0], labels, counted)
-    starting.run("loss_and_gradient", work, X.T, scale, *given, every, parts, sums, losses, curvatures)
-    J = (losses.sum(axis=0) / m).astype(W.dtype).reshape(k, 1, 1)
-    C = (curvatures.sum(axis=0) / (units // size * looked_at)).astype(W.dtype)
-    return J, parts.sum(axis=0) * (scale / m), (sums.sum(axis=0) / m).astype(W.dtype)[..., np.newaxis], C
+    starting.run("loss_and_gradient", 2 * W.size * m, X.T, scale, *given, block, every, parts, sums, losses, curvatures)
+    found = []
+    for start in range(0, m, block):
+        here, mine = min(block, m - start), slice(start // block * count, (start // block + 1) * count)
+        J = (losses[mine].sum(axis=0) / here).astype(W.dtype).reshape(k, 1, 1)
+        db = (sums[mine].sum(axis=0) / here).astype(W.dtype)[..., np.newaxis]
+        C = curvatures[mine].sum(axis=0) / (units // size)
+        found.append((J, parts[mine].sum(axis=0) * (scale / here), db, C))
+    return found
 
 
 def primal_conjugate_gradients(

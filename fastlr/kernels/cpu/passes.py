@@ -17,25 +17,28 @@ GOLDEN = 2654435769  # as in `preconditioner`
 @kernel
 def loss_and_gradient(
     member: int, size: int, counter: Any, rows: Any, scale: float, W: Any, b: Any, labels: Any, weights: Any,
-    every: int, parts: Any, sums: Any, losses: Any, curvatures: Any,
+    block: int, every: int, parts: Any, sums: Any, losses: Any, curvatures: Any,
 ) -> None:  # fmt: skip
-    """Add up, for each part of the samples, gradient by W and b, losses, and diag(a) − a aᵀ of one in `every` samples.
+    """Add up, for each part of a block, gradient by W and b, losses, and diag(a) − a aᵀ of one in `every` samples.
+
+    The samples are cut into blocks of so many, and each block into as many parts.
 
     `W (k, units, n)`, `b (k, units)`, `labels (m,)` are the indices of the units, `weights (1 or k, m)`; without
     weights their m is 0. What is added up: `parts (count, k, units, n)`, `sums (count, k, units)`, `losses (count, k)`,
     `curvatures (count, k, units, units)`, or `(count, k, 1, 1)` for Σ a (1 − a). Four rows at a time stay in the first
-    cache between their logits and their part in the gradient. Twin: `PrimalForm.loss_and_gradient`.
+    cache between their logits and their part in the gradient. Twin: `passes.loss_and_gradient`.
     """
     (m, n), (count, k, units), zero = rows.shape, sums.shape, W.dtype.type(0)
-    tile, Z = np.zeros((TILE, n), W.dtype), np.empty((units, TILE), W.dtype)
+    tile, Z, each = np.zeros((TILE, n), W.dtype), np.empty((units, TILE), W.dtype), count // (1 + (m - 1) // block)
     for p in range(member, count, size):
-        start, stop = share(p, count, m, TILE)
+        first = p // each * block
+        start, stop = share(p % each, each, min(block, m - first), TILE)
         parts[p] = 0
         sums[p] = 0
         losses[p] = 0
         curvatures[p] = 0
-        for i in range(start, stop, TILE):
-            here = min(TILE, stop - i)
+        for i in range(first + start, first + stop, TILE):
+            here = min(TILE, first + stop - i)
             for r in range(here):
                 convert(rows[i + r], tile[r])
             for q in range(k):
@@ -46,7 +49,8 @@ def loss_and_gradient(
                         weight = float(weights[q % weights.shape[0], i + r])
                     if r < here:
                         losses[p, q] += _softmax(Z[:, r], scale, b[q], labels[i + r], weight)
-                        if (i + r) % every == ((i + r) // every * GOLDEN & 0xFFFFFFFF) * every >> 32:
+                        at = i + r - first
+                        if at % every == (at // every * GOLDEN & 0xFFFFFFFF) * every >> 32:
                             _add_curvature(Z[:, r], labels[i + r], weight, curvatures[p, q])
                     else:
                         Z[:, r] = zero
