@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import fastlr
-from fastlr.data import splits_of
+from fastlr.data import Dataset, splits_of
 
 
 @pytest.fixture
@@ -534,3 +534,52 @@ def test_what_estimators_and_many_fits_cannot_use_is_said_in_a_line():
     ):
         with pytest.raises(ValueError, match=said):
             call()
+
+
+def test_what_is_no_path_no_run_and_no_index():
+    data = Dataset(np.zeros((4, 2)), np.array([0, 1, 0, 1]), (0, 1), "here")
+    with pytest.raises(fastlr.InputError, match=r"^path: 5; a file, a folder or a data set of Hugging Face is needed$"):
+        fastlr.open_dataset(5)
+    for wrong in (None, [None], "run"):
+        with pytest.raises(fastlr.InputError, match=r"^report: (None|'r') is no run; give what train, sweep or path"):
+            fastlr.report(wrong, "somewhere")
+    for indices in ([4], [0.5], 1, [[0]]):
+        with pytest.raises(fastlr.InputError, match=r"a list of whole numbers below 4 is needed$"):
+            data.take(indices)
+    assert data.take([3, 0]).labels.tolist() == [1, 0]
+
+
+def test_pictures_are_given_in_a_list(tmp_path):
+    run = fastlr.train(np.zeros((4, 2, 2, 3), np.uint8), [0, 1, 0, 1], iterations=1)
+    with pytest.raises(
+        fastlr.InputError, match=r"^files: 'cat.png'; a list of files is needed, such as \['cat.png'\]$"
+    ):
+        run.model.predict_files("cat.png")
+
+
+def test_what_is_not_used_is_said(tmp_path, caplog):
+    X, y = np.arange(8.0).reshape(4, 2), [0, 1, 0, 1]
+    run = fastlr.train(X, y, solver="lbfgs", learning_rate=0.1, l2=1)
+    assert run.notes[0] == "the learning rate 0.1 was not used: lbfgs has none"
+    assert fastlr.train(X, y, solver="lbfgs", l2=1).notes == ()
+    with pytest.raises(fastlr.InputError, match=r"^seeds: without hidden layers every seed gives the same model"):
+        fastlr.sweep(X, y, seeds=[0, 1], iterations=1)
+    np.savez(tmp_path / "a.npz", X=np.zeros((4, 8, 8, 3), np.uint8), y=y)
+    fastlr.open_dataset(tmp_path / "a.npz", size=8)
+    assert caplog.messages == []
+    fastlr.open_dataset(tmp_path / "a.npz", size=16)
+    assert [text.partition(": ")[2] for text in caplog.messages] == [
+        "holds arrays, which keep their shape: size and resample are for picture files"
+    ]
+
+
+def test_whole_numbers_that_look_like_measurements(caplog):
+    heights = np.arange(600) % 120
+    fastlr.train(np.zeros((600, 1)), heights, iterations=1)
+    assert caplog.messages == [
+        "data: 120 different numbers are taken for classes, fewer than 10 samples each; if they are measurements, "
+        "give classes, such as labels > 59.5"
+    ]
+    caplog.clear()
+    fastlr.train(np.zeros((1200, 1)), np.arange(1200) % 120, iterations=1)
+    assert caplog.messages == []

@@ -8,6 +8,8 @@ from conftest import draw_images, write_folder
 from pseudo import on_a_terminal
 
 import fastlr
+from fastlr.cli.render.sweep_table import results
+from fastlr.training.run import best_of
 from fastlr.training.texts import numbers, seeds
 
 
@@ -156,3 +158,20 @@ def test_a_report_of_the_sweep(folder, tmp_path, fastlr_command):
     assert "learning rate 0.01" in page
     assert (out / "learning-curve.png").is_file()
     assert f"report: {out / 'report.html'}" in fastlr_command("sweep", folder, *options).out
+
+
+def test_the_table_says_if_the_best_l2_is_at_the_edge_of_the_values():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 40))
+    y = (X[:, 0] + rng.normal(size=60) > 0).astype(int)
+    for l2, edge in (
+        ([1e-6, 1e-5, 1e-1], "largest"),
+        ([1, 3, 100], "smallest"),
+        ([1e-1, 1, 3], None),
+        ([1e-1, 10], None),
+    ):
+        runs = fastlr.sweep(X, y, l2=l2, folds=3, solver="auto")
+        text = results(runs, best_of(runs))
+        assert (f"note: the chosen l2 is the {edge} value tried; try {edge and edge[:-2]}r ones" in text) == (
+            edge is not None
+        ), text

@@ -131,6 +131,9 @@ class Dataset:
 
     def take(self, indices: NDArray[np.intp]) -> Dataset:
         """Return the samples at these indices, in their order."""
+        indices = np.asarray(indices)
+        if indices.dtype.kind not in "iu" or indices.ndim != 1 or (indices.size and indices.max() >= len(self)):
+            raise InputError(f"indices: {shown(indices)}; a list of whole numbers below {len(self)} is needed")
         on_host = library_of(self.images) == "numpy"
         images = self.images[indices] if on_host else core.rows(self.images, indices.tolist())
         known = None if self.known is None else self.known[indices]

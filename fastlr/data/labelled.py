@@ -17,6 +17,7 @@ from fastlr.errors import InputError, shown
 from fastlr.namespace import as_rows, dtype_name, is_lazy, library_of, to_host
 
 LOG = logging.getLogger("fastlr")
+MANY, FEW = 100, 10  # classes, and samples of each: of more classes with fewer samples something is said
 
 
 def from_arrays(
@@ -98,6 +99,11 @@ def from_arrays(
     if labels.dtype.kind not in "biufSU":
         raise InputError(f"{source}: labels are {labels.dtype}; numbers or text are needed")
     classes, indices = np.unique(labels, return_inverse=True)
+    if labels.dtype.kind in "iuf" and len(classes) > max(MANY, len(labels) / FEW):
+        LOG.warning(
+            "%s: %s different numbers are taken for classes, fewer than %d samples each; if they are measurements, "
+            "give classes, such as labels > %g", source, f"{len(classes):,}", FEW, np.median(labels),
+        )  # fmt: skip
     return Dataset(samples, indices.astype(np.int64), _plain_names(source, classes), source, resample)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,10 @@ from fastlr.data.dataset import Dataset, list_names
 from fastlr.data.expansion import as_expansion
 from fastlr.data.format import MAX_SIZE, Pictures, Reader, reporting
 from fastlr.data.labelled import refuse_missing
-from fastlr.errors import InputError
+from fastlr.errors import InputError, shown
 
+LOG = logging.getLogger("fastlr")
+SIZE, RESAMPLE = 64, "bicubic"  # of picture files
 # In the order in which they are asked; a folder of pictures is the last resort. Your own may be put in.
 READERS: list[Reader] = [hdf5, arrays, tensors, cifar, idx, huggingface, shards, folder]
 
@@ -20,8 +23,8 @@ READERS: list[Reader] = [hdf5, arrays, tensors, cifar, idx, huggingface, shards,
 def open_dataset(
     path: Any,
     split: str = "train",
-    size: int = 64,
-    resample: str = "bicubic",
+    size: int = SIZE,
+    resample: str = RESAMPLE,
     positive: str | list[str] | tuple[str, ...] | None = None,
     balance: bool = False,
     *,
@@ -77,6 +80,8 @@ def open_dataset(
     pictures = Pictures(
         shape, resample, skip_bad, threads, as_expansion(max_expansion), missing_label, grey=channels is None
     )
+    if not isinstance(path, str | os.PathLike) and not huggingface.is_huggingface(path):
+        raise InputError(f"path: {shown(path)}; a file, a folder or a data set of Hugging Face is needed")
     if huggingface.is_huggingface(path):
         data = huggingface.from_huggingface(path, split, pictures)
     else:
@@ -98,7 +103,11 @@ def read(path: Path, split: str, pictures: Pictures) -> Dataset:
     """Read one split of a path, or all of an undivided one."""
     reader = reader_of(path)
     with reporting(path):
-        return reader.read(path, _choose_split(path, reader.splits(path), split), pictures)
+        data = reader.read(path, _choose_split(path, reader.splits(path), split), pictures)
+    asked = (pictures.shape[:2], pictures.resample) != ((SIZE, SIZE), RESAMPLE)
+    if asked and reader not in (folder, huggingface) and tuple(data.images.shape[1:3]) != pictures.shape[:2]:
+        LOG.warning("%s: holds arrays, which keep their shape: size and resample are for picture files", path)
+    return data
 
 
 def splits_of(path: str | os.PathLike[str]) -> tuple[str, ...]:

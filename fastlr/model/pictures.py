@@ -15,7 +15,7 @@ from fastlr.data.decoding import decode_all
 from fastlr.data.expansion import DEFAULT, Expansion
 from fastlr.data.format import Pictures
 from fastlr.data.picture import Encoded, Picture
-from fastlr.errors import InputError
+from fastlr.errors import InputError, shown
 
 if TYPE_CHECKING:
     from fastlr.model.model import Model
@@ -46,6 +46,8 @@ def predict_pictures(
     """
     if model.image_shape is None:
         raise InputError("model: it was trained on features, not on pictures")
+    if isinstance(files, str | bytes | os.PathLike):
+        raise InputError(f"files: {shown(files)}; a list of files is needed, such as ['cat.png']")
     if top is not None and top < 1:
         raise InputError(f"top: {top}; a whole number of at least 1 is needed")
     wanted = Pictures(

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fastlr.errors import InputError
+from fastlr.errors import InputError, shown
 from fastlr.files import check_writable, make_folder, whole_file
 
 if TYPE_CHECKING:
@@ -56,7 +56,10 @@ def report(runs: Run | Sequence[Run] | RegularizationPath, path: str | os.PathLi
     if isinstance(runs, RegularizationPath):
         subject = subject_of_path(runs)
     else:
-        subject = subject_of_runs([runs] if isinstance(runs, Run) else list(runs))
+        several = [runs] if isinstance(runs, Run) else list(runs) if isinstance(runs, Iterable) else [runs]
+        if wrong := [one for one in several if not isinstance(one, Run)]:
+            raise InputError(f"report: {shown(wrong[0])} is no run; give what train, sweep or path returns")
+        subject = subject_of_runs(several)
     return _write(subject, check_folder(path, "report"))
 
 

@@ -27,7 +27,7 @@ from fastlr.training.converge import Convergence
 from fastlr.training.follow import Callback, Measure, Path
 from fastlr.training.ranges import check_range
 from fastlr.training.run import Run
-from fastlr.training.settings import Candidate, Settings
+from fastlr.training.settings import LEARNING_RATE, Candidate, Settings
 from fastlr.training.splits import Splits
 from fastlr.training.trained import Asked, descend, fit_to_minimum
 from fastlr.training.weights import ONE_MODEL, Weightings
@@ -190,6 +190,8 @@ def _smaller_rate(objective: DataObjective, model: int, learning_rate: float) ->
 def _notes(path: Path, settings: Settings, objective: DataObjective, model: int, candidate: Candidate) -> list[str]:
     """Return what is worth knowing of a run that went through."""
     notes = [objective.placed.description] if isinstance(objective, Clustered) else []
+    if settings.converges and candidate.learning_rate != LEARNING_RATE:
+        notes.append(f"the learning rate {candidate.learning_rate:g} was not used: {settings.solver} has none")
     if settings.form == "auto" and settings.needs_primal:
         notes.append(f"{settings.needs_primal}: the {objective.name} form was taken")
     if not settings.converges and path.diverged_at is None and path.costs[-1] > path.costs[0]:

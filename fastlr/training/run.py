@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from fastlr.data.dataset import Dataset
 from fastlr.model.model import Model
 from fastlr.namespace import compared, same_values
@@ -119,6 +122,19 @@ class Run:
 def best_of(runs: Sequence[Run]) -> Run:
     """Return the run of the highest score, of several the first."""
     return max(runs, key=lambda run: run.score)
+
+
+def edge_of(l2: NDArray[Any], scores: NDArray[Any], chosen: int) -> str | None:
+    """Return which end of several values the chosen one is at; None if at neither, or if another scores the same."""
+    value = float(l2[chosen])
+    if len(np.unique(l2)) == 1 or value == 0 or (scores[l2 != value] == scores[chosen]).any():
+        return None
+    return {float(l2.max()): "largest", float(l2.min()): "smallest"}.get(value)
+
+
+def at_edge(edge: str) -> str:
+    """Return what to say of a chosen l2 at that end of the values."""
+    return f"the chosen l2 is the {edge} value tried; try {edge.removesuffix('st')}r ones"
 
 
 def unfinished(runs: Sequence[Run], rounded: bool = False) -> str | None:

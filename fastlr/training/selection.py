@@ -25,7 +25,7 @@ from fastlr.training.definition import spread
 from fastlr.training.follow import Callback
 from fastlr.training.given import Given
 from fastlr.training.placing import cluster_for, in_memory, placed
-from fastlr.training.run import Run, best_of, unfinished
+from fastlr.training.run import Run, best_of, edge_of, unfinished
 from fastlr.training.settings import Candidate, PathSettings, Target, candidates
 
 L2 = (1e-6, 1e2, 96)  # first, last and number of the values of a path where none are given, each the same times more
@@ -87,13 +87,7 @@ class RegularizationPath:
     @property
     def at_edge(self) -> str | None:
         """Return which end of the values the chosen l2 is at; None if at neither, or if another has the same score."""
-        if not self.scores or len(self.runs) == 1:
-            return None
-        means = mean_scores(self.scores[self.scoring.names[0]])
-        if (means == means[self.chosen]).sum() > 1:
-            return None
-        ends = {"smallest": float(self.l2.min()), "largest": float(self.l2.max())}
-        return next((name for name, value in ends.items() if value == self.best_l2 > 0), None)
+        return edge_of(self.l2, mean_scores(self.scores[self.scoring.names[0]]), self.chosen) if self.scores else None
 
     @property
     def model(self) -> Model:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 AUTO, GD, PRIMAL = "auto", "gd", "primal"
 PIXEL_SCALE = 1 / 255  # of uint8, unless another is asked for
+LEARNING_RATE = 0.005  # where none is asked for
 TOLERANCE = 1e-4  # of the gradient's norm, where none is asked for
 
 
@@ -197,7 +198,7 @@ class Candidate(Group):
     """What is the model's own among those that are trained side by side."""
 
     learning_rate: float = setting(
-        0.005, "Learning rate of gradient descent; other solvers have none.", positive, option="--lr"
+        LEARNING_RATE, "Learning rate of gradient descent; other solvers have none.", positive, option="--lr"
     )
     l2: float = setting(0.0, "Weight decay: adds l2/2 ‖W‖² to the objective.", not_negative)
     seed: int = setting(*SEED)

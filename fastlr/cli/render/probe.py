@@ -11,7 +11,7 @@ import numpy as np
 from fastlr.cli.render.tables import duration
 from fastlr.cli.render.terminal import WIDTH, can_print, shown
 from fastlr.cli.render.text import cells
-from fastlr.training.run import unfinished
+from fastlr.training.run import at_edge, unfinished
 from fastlr.training.selection import mean_scores
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ def summary(data: Dataset, found: RegularizationPath, results: dict[str, Any], a
                 continue
             of = f"of {results['n_test']} samples, 95 % interval {_value(name, low)} to {_value(name, high)}"
             lines.append(f"test {name.replace('_', ' ')}: {_value(name, score)} {of}")
-    if at_edge := found.at_edge:
-        lines.append(f"note: the chosen l2 is the {at_edge} value tried; try {at_edge.removesuffix('st')}r ones")
+    if edge := found.at_edge:
+        lines.append(f"note: {at_edge(edge)}")
     where = f"{results['backend']} on {results['device']}, {results['dtype']}"
     took = duration(results["seconds"], results["compile_seconds"])
     lines.append(

@@ -9,10 +9,12 @@ from contextlib import contextmanager
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from fastlr.cli.render.tables import duration
 from fastlr.cli.render.terminal import error_console, moves_its_cursor, passes_shown
 from fastlr.cli.render.text import short_cost
-from fastlr.training.run import unfinished
+from fastlr.training.run import at_edge, edge_of, unfinished
 
 if TYPE_CHECKING:
     from fastlr.training.run import Run
@@ -75,6 +77,10 @@ def results(runs: Sequence[Run], best: Run) -> str:
     )
     if advice := [run.warning for run in runs if run.warning]:
         lines.append(f"note: {len(advice)} of them {advice[0]}")
+    if folds or best.test_accuracy is not None:
+        l2, scores = np.array([run.model.settings["l2"] for run in runs]), np.array([run.score[0] for run in runs])  # type: ignore[index]
+        if edge := edge_of(l2, scores, next(i for i, run in enumerate(runs) if run is best)):
+            lines.append(f"note: {at_edge(edge)}")
     if left := unfinished(runs, rounded=True):
         lines.append(f"note: {left}")
     return "\n".join(lines)
