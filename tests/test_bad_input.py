@@ -154,9 +154,9 @@ def test_features_that_are_not_finite(train_refused, tmp_path, value):
         (("--iterations", "0"), "iterations: 0; a whole number of at least 1"),
         (("--record-every", "0"), "record every: 0"),
         (("--seed", "-3"), "seed: -3"),
-        (("--size", "0"), "--size: 0 pixels; it must be a whole number from 1 to 4096"),
-        (("--size", "1000000"), "--size: 1000000 pixels"),
-        (("--resample", "best"), "--resample: 'best' is not known; choose nearest"),
+        (("--size", "0"), "size: 0 pixels; it must be a whole number from 1 to 4096"),
+        (("--size", "1000000"), "size: 1000000 pixels"),
+        (("--resample", "best"), "resample: 'best' is not known; choose nearest"),
         (("--form", "dual"), "form: 'dual' is not known; choose auto, primal, gram"),
         (
             ("--backend", "tensorflow"),
@@ -164,8 +164,8 @@ def test_features_that_are_not_finite(train_refused, tmp_path, value):
         ),
         (("--device", "cuda:9"), "device: numba has no device 'cuda:9' here; choose cpu"),
         (("--dtype", "float16"), "dtype: 'float16' is not a working dtype; choose float64 or float32"),
-        (("--positive", "zebra"), "--positive: "),
-        (("--holdout", "12"), "--holdout: 12 of 12 samples; it must be from 1 to 11"),
+        (("--positive", "zebra"), "positive: "),
+        (("--holdout", "12"), "holdout: 12 of 12 samples; it must be from 1 to 11"),
         (("--holdout", "3", "--test", "x"), "--holdout: --test names the test data already"),
         (("--test", "nowhere"), "nowhere: no such file or folder"),
         (("--colour", "red"), "No such option: --colour"),
@@ -190,7 +190,7 @@ def test_wrong_environment(train_refused, pictures, monkeypatch, variable, value
 
 def test_balance_needs_two_classes(train_refused, pictures):
     write_folder(pictures, *draw_images(2), names=("a", "b"))
-    train_refused(pictures, "--balance", says=("--balance: ", "has 4 classes; name the ones with --positive"))
+    train_refused(pictures, "--balance", says=("balance: ", "has 4 classes; name the ones with positive"))
 
 
 def test_no_command_and_wrong_command(refused, fastlr_command):

@@ -57,10 +57,10 @@ def test_aligned_matches_names_not_positions(pets):
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda d: d.with_positive(["dog"]), "--positive: pets has no class 'dog'; it has ant, bee, cat"),
-        (lambda d: d.balanced(), "--balance: pets has 3 classes; name the ones with --positive"),
-        (lambda d: d.holdout(7, 0), "--holdout: 7 of 7 samples; it must be from 1 to 6"),
-        (lambda d: d.holdout(0, 0), "--holdout: 0 of 7"),
+        (lambda d: d.with_positive(["dog"]), "positive: pets has no class 'dog'; it has ant, bee, cat"),
+        (lambda d: d.balanced(), "balance: pets has 3 classes; name the ones with positive"),
+        (lambda d: d.holdout(7, 0), "holdout: 7 of 7 samples; it must be from 1 to 6"),
+        (lambda d: d.holdout(0, 0), "holdout: 0 of 7"),
         (lambda d: d.aligned(("ant", "dog"), {}), "pets: holds class 'bee', unknown to the training data"),
         (
             lambda d: from_arrays("x", np.eye(2), [0, 5], ["a", "b"]),

@@ -67,7 +67,9 @@ def test_bad_and_large_pictures_among_them(tmp_path, two_processes):
     assert np.flatnonzero(~kept).tolist() == [20, 41]
     assert [problem.split(": ")[1] for problem in problems] == ["not a picture that can be read", "no such file"]
     np.testing.assert_array_equal(images, read(files, threads=1, skip_bad=True)[0])
-    with pytest.raises(InputError, match=r"020\.jpg: not a picture that can be read; remove it or use --skip-bad"):
+    with pytest.raises(
+        InputError, match=r"020\.jpg: not a picture that can be read; remove it, or give skip_bad \(--skip-bad\)"
+    ):
         read(files)
 
 

@@ -482,14 +482,14 @@ def test_the_size_of_a_webp_picture_is_known_before_it_is_opened(options):
 def test_what_is_no_file_among_pictures_is_said(tmp_path, hostile):
     write_folder(tmp_path, IMAGES[:2], LABELS[:2])
     (tmp_path / "dark" / "broken.png").symlink_to("nowhere")
-    hostile(tmp_path, "broken.png: no such file; remove it or use --skip-bad")
+    hostile(tmp_path, "broken.png: no such file; remove it, or give skip_bad (--skip-bad)")
     if hasattr(os, "mkfifo"):
         os.mkfifo(tmp_path / "dark" / "a-pipe.png")
         hostile(tmp_path, "a-pipe.png: is a device, pipe or socket, not a picture")
         (tmp_path / "dark" / "a-pipe.png").unlink()
     (tmp_path / "dark" / "broken.png").unlink()
     (tmp_path / "dark" / "inner").mkdir()
-    hostile(tmp_path, "inner: is a folder, not a picture; remove it or use --skip-bad")
+    hostile(tmp_path, "inner: is a folder, not a picture; remove it, or give skip_bad (--skip-bad)")
     (tmp_path / "unmounted").symlink_to("nowhere")
     hostile(tmp_path, "unmounted: is a link that leads nowhere; mend or remove it")
 
@@ -531,7 +531,7 @@ def test_how_much_a_file_may_expand_to(text, expansion):
 )
 def test_wrong_expansions_are_refused(text, refused, tmp_path):
     write_folder(tmp_path, IMAGES[:2], LABELS[:2])
-    refused("train", tmp_path, "--max-expansion", text, says=("--max-expansion: ", "or both: 1000,4G"))
+    refused("train", tmp_path, "--max-expansion", text, says=("max expansion: ", "or both: 1000,4G"))
 
 
 def test_members_of_other_archives(tmp_path, hostile):

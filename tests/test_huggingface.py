@@ -241,7 +241,7 @@ def test_what_is_no_picture_is_named_or_skipped(tmp_path, refused, cell, words):
     cells = [{"bytes": encode(image), "path": None} for image in draw_images()[0]]
     cells[7] = cell
     path = write_parquet(make_table(cells), tmp_path / "x.parquet", row_group_size=4)
-    refused("train", path, says=(f"{path}: row 7, column 'image': {words}", "remove it or use --skip-bad"))
+    refused("train", path, says=(f"{path}: row 7, column 'image': {words}", "remove it, or give skip_bad (--skip-bad)"))
     data = open_dataset(path, size=8, skip_bad=True)
     assert_is_drawn(data, np.arange(12) != 7)
     assert len(data.skipped) == 1

@@ -143,12 +143,10 @@ class Dataset:
 
     def with_positive(self, names: Sequence[str]) -> Dataset:
         """Return the same samples in two classes: 1 for the named classes, 0 for all others."""
-        self._refuse_table("--positive")
+        self._refuse_table("positive")
         by_text = {str(name): name for name in self.classes}
         if unknown := [name for name in names if name not in by_text]:
-            raise InputError(
-                f"--positive: {self.source} has no class {unknown[0]!r}; it has {list_names(self.classes)}"
-            )
+            raise InputError(f"positive: {self.source} has no class {unknown[0]!r}; it has {list_names(self.classes)}")
         ones = {by_text[name] for name in names}
         others = [name for name in self.classes if name not in ones]
         positive = ",".join(names)
@@ -159,9 +157,9 @@ class Dataset:
 
     def balanced(self) -> Dataset:
         """Return all samples of class 1, then the first of class 0, as many of them as there are ones."""
-        self._refuse_table("--balance")
+        self._refuse_table("balance")
         if len(self.classes) != 2:
-            raise InputError(f"--balance: {self.source} has {len(self.classes)} classes; name the ones with --positive")
+            raise InputError(f"balance: {self.source} has {len(self.classes)} classes; name the ones with positive")
         ones, zeros = np.flatnonzero(self.labels == 1), np.flatnonzero(self.labels == 0)
         return self.take(np.concatenate([ones, zeros[: len(ones)]]))
 
@@ -169,7 +167,7 @@ class Dataset:
         """Return (train, test), shuffled by RandomState(seed).permutation(m): the last `count` are for the test."""
         check_seed(seed)
         if not isinstance(count, int | np.integer) or not 0 < count < len(self):
-            raise InputError(f"--holdout: {count} of {len(self)} samples; it must be from 1 to {len(self) - 1}")
+            raise InputError(f"holdout: {count} of {len(self)} samples; it must be from 1 to {len(self) - 1}")
         order = np.random.RandomState(seed).permutation(len(self))
         return self.take(order[:-count]), self.take(order[-count:])
 

@@ -44,7 +44,7 @@ def decode_samples(
             except ShortageError:
                 raise
             except InputError as error:
-                raise InputError(f"{error}; remove it or use --skip-bad") from None
+                raise InputError(f"{error}; remove it, or give skip_bad (--skip-bad)") from None
     kept = np.array([problem is None for problem in problems])
     if not kept.any():
         raise InputError(f"{source}: none of its files is a picture that can be read; the first: {problems[0]}")

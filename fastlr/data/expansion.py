@@ -29,7 +29,8 @@ class Expansion(NamedTuple):
             needed = math.ceil(expanded / max(1, stored))
             raise InputError(
                 f"{name}: {what} takes {expanded:,} bytes when it is read, {needed:,} times what is stored; "
-                f"it may be damaged or made to fill the memory; if you trust it, give --max-expansion {needed}"
+                "it may be damaged or made to fill the memory; if you trust it, give max_expansion (--max-expansion) "
+                f"{needed}"
             )
 
 
@@ -50,7 +51,7 @@ def as_expansion(value: Any) -> Expansion:
             number = math.nan
         if name in given or not 1 <= number <= MOST:
             raise InputError(
-                f"--max-expansion: {shown(value)}; give how many times its size a file may expand to, such as 1000, "
+                f"max expansion: {shown(value)}; give how many times its size a file may expand to, such as 1000, "
                 "or how many bytes, such as 4G, or both: 1000,4G"
             )
         given[name] = number

@@ -33,7 +33,7 @@ class Pictures:
     def __post_init__(self) -> None:
         """Check the values."""
         if self.resample not in RESAMPLING:
-            raise InputError(f"--resample: {self.resample!r} is not known; choose {', '.join(RESAMPLING)}")
+            raise InputError(f"resample: {self.resample!r} is not known; choose {', '.join(RESAMPLING)}")
 
 
 class Reader(Protocol):

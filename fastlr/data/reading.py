@@ -73,7 +73,7 @@ def open_dataset(
         The path cannot be read as data.
     """
     if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= MAX_SIZE:
-        raise InputError(f"--size: {size!r} pixels; it must be a whole number from 1 to {MAX_SIZE}")
+        raise InputError(f"size: {size!r} pixels; it must be a whole number from 1 to {MAX_SIZE}")
     if isinstance(channels, bool) or channels not in (None, 1, 3):
         raise InputError(f"channels: {channels!r}; picture files are read as 1 (grey) or 3 (RGB)")
     shape = (size, size, channels or 3)

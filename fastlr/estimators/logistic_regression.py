@@ -42,7 +42,8 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):  # type: ignor
     l1_ratio, dual
         Accepted for compatibility; a value that would change the fit is refused.
     tol : float, default 1e-4
-        Norm of the gradient of the mean objective at which the fit ends.
+        Euclidean norm of the gradient of the mean objective at which the fit ends. Where rounding ends it before, a
+        norm of up to 1e-3 counts as converged.
     fit_intercept : bool, default True
         Whether there is an intercept. It has no penalty, so `intercept_scaling` changes nothing.
     class_weight : dict or "balanced", optional
