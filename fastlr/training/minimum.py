@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +20,8 @@ from fastlr.training.follow import Callback, Measure
 
 LAST = 5  # one part in so many of the iterations, at least, is left to the solver that takes over
 FIRST = 200  # iterations at most of a solver from which another may take over
-LESS = 0.9  # times `tol` is what float32 comes down to, so that its rounding does not leave float64 just above
+LESS = 0.9  # times `tol` is what float32 comes down to, so that its rounding does not leave float64 just above; or,
+DIGITS = 1e-5  # times the first norm of the gradient: what is smaller has few digits in float32
 
 
 class Stage(NamedTuple):
@@ -35,9 +36,9 @@ class Stage(NamedTuple):
 class Way:
     """How models come to their minimum.
 
-    Where there are two solvers, the second takes over a single model that the first left unfinished. A fit in float64
-    to samples that a kernel reads faster in float32 begins so; float64 goes on where that ended, until `tol` is met in
-    float64 too.
+    Where there are two solvers, the second takes over a single model that the first left unfinished. A fit of one
+    model in float64 to samples that a kernel reads faster in float32 begins so; float64 goes on where that ended, until
+    `tol` is met in float64 too.
     """
 
     backend: Backend
@@ -78,7 +79,8 @@ class Way:
         """Return the parts of the way, the last of which has the iterations that the others leave."""
         first, last = self.solvers[0], self.iterations
         end = last if len(self.solvers) == 1 else min(FIRST, last - last // LAST)
-        single = [Stage(first, end, True)] if objective.is_faster_in_float32 and first == "lbfgs" else []
+        alone = objective.l2.shape[0] == 1 and first == "lbfgs"
+        single = [Stage(first, end, True)] if alone and objective.is_faster_in_float32 else []
         return [*single, Stage(first, end), *(Stage(solver, last) for solver in self.solvers[1:])]
 
     def _is_unfinished(self, paths: Sequence[Convergence]) -> bool:
@@ -90,11 +92,7 @@ class Way:
         """Return the objective as it was used, and the paths of one stage."""
         if stage.in_float32 and isinstance(objective, Streamed):
             objective = objective.prepared(self.models)
-            with np.errstate(over="ignore", invalid="ignore"):  # what is too large for it ends the stage
-                within = objective.in_dtype("float32")
-                way = replace(self, backend=within.backend, tol=LESS * self.tol)
-                b, W = each(within.backend.floats, (b, W))
-                return objective, way._by(stage._replace(in_float32=False), within, b, W, most, callback)[1]
+            return objective, self._in_float32(stage.solver, objective, b, W, most, callback)
         solver, tol = SOLVERS[stage.solver], self.tol
         test = None if self.measure is None else self.measure(objective)
         if test is None and (found := converge_in_one_call(solver, objective, b, W, most, tol, callback)) is not None:
@@ -103,6 +101,18 @@ class Way:
             objective = objective.prepared(self.models)
         iterate = solver.start(objective, b, W)
         return objective, converge(self.backend, solver, objective, iterate, most, tol, callback, test, self.checkpoint)
+
+    def _in_float32(
+        self, name: str, objective: Streamed, b: Array, W: Array | None, most: int, callback: Callback | None
+    ) -> list[Convergence]:
+        """Return the path of one model in float32, to where its gradient still has digits."""
+        solver = SOLVERS[name]
+        with np.errstate(over="ignore", invalid="ignore"):  # what is too large for it ends the path
+            within = objective.in_dtype("float32")
+            iterate = solver.start(within, *each(within.backend.floats, (b, W)))
+            tol = max(LESS * self.tol, DIGITS * float(iterate.at.norm[0, 0, 0]))
+            test = None if self.measure is None else self.measure(within)
+            return converge(within.backend, solver, within, iterate, most, tol, callback, test, self.checkpoint)
 
 
 def stack(backend: Backend, paths: Sequence[Convergence]) -> tuple[Array, Array]:
