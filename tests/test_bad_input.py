@@ -358,6 +358,8 @@ def test_idx_cut_short_and_without_labels(train_refused, tmp_path):
     write_idx(tmp_path, images[..., 0], labels)
     (tmp_path / "train-labels-idx1-ubyte").write_bytes(b"\0\0\x08\x01\0\0\0\x0c\0\1")
     train_refused(tmp_path, says=("train-labels-idx1-ubyte: its header claims 12 bytes",))
+    (tmp_path / "train-labels-idx1-ubyte").write_bytes(b"\0\0\x08\x01\0\0\1\0\0\1")
+    train_refused(tmp_path, says=("its header claims 256 bytes, more than there are; it is cut short",))
     (tmp_path / "train-labels-idx1-ubyte").unlink()
     train_refused(tmp_path, says=("its labels are missing; put train-labels-idx1-ubyte beside it",))
 

@@ -3,6 +3,8 @@ import pytest
 
 from fastlr import InputError
 from fastlr.data import Dataset, from_arrays
+from fastlr.data.dataset import class_names
+from fastlr.data.given import with_channels
 
 pytestmark = pytest.mark.quick
 
@@ -43,6 +45,7 @@ def test_holdout_is_the_permutation_of_random_state(pets):
     expected = np.random.RandomState(3).permutation(7).tolist()
     assert order(train) == expected[:5]
     assert order(test) == expected[5:]
+    assert order(pets.holdout(2)[1]) == np.random.RandomState(0).permutation(7).tolist()[5:]
 
 
 def test_aligned_matches_names_not_positions(pets):
@@ -80,3 +83,35 @@ def test_grey_pictures_get_a_channel_and_other_pictures_are_features():
     assert from_arrays("x", np.zeros((2, 4, 5), np.uint8), [0, 1]).images.shape == (2, 4, 5, 1)
     assert from_arrays("x", np.zeros((2, 4, 5, 3)), [0, 1]).images.shape == (2, 60)
     assert from_arrays("x", np.zeros((2, 6), np.uint8), [0, 1]).n_features == 6
+
+
+def test_data_sets_are_equal_by_what_they_hold(pets):
+    assert pets == pets.take(np.arange(7))
+    assert pets != pets.take(np.arange(7)[::-1])
+    assert pets != "pets"
+
+
+def test_a_few_numbers_with_fractions_are_classes_more_are_measurements():
+    assert len(from_arrays("x", np.eye(4), np.arange(4) + 0.5).classes) == 4
+    with pytest.raises(InputError, match="5 different numbers with fractions for 5 samples, as measurements do"):
+        from_arrays("x", np.eye(5), np.arange(5) + 0.5)
+
+
+def test_the_largest_label_and_the_most_names():
+    assert from_arrays("x", np.eye(2), np.array([1, 2**63 - 1], np.uint64)).classes == (1, 2**63 - 1)
+    names = [f"n{i}" for i in range(100_000)]
+    assert class_names("x", np.array(names)) == class_names("x", names) == names
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted", "expected"),
+    [
+        ([1, 2, 3, 9], 3, [1, 2, 3]),
+        ([5, 9], 1, [5]),
+        ([5], 3, [5, 5, 5]),
+        ([5, 9], 3, [5, 5, 5]),
+        ([1, 2, 3], 1, [1, 2, 3]),
+    ],
+)
+def test_alpha_is_dropped_and_grey_becomes_rgb(given, wanted, expected):
+    assert with_channels(np.array([[[given]]], np.uint8), wanted).tolist() == [[[expected]]]

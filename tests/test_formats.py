@@ -4,14 +4,16 @@ import gzip
 import pickle
 import struct
 import time
+from dataclasses import replace
 
 import h5py
 import numpy as np
 import pytest
 from conftest import draw_images, write_folder, write_idx, write_source
+from safetensors.numpy import save_file
 
 from fastlr import InputError, open_dataset
-from fastlr.data import cifar, from_arrays, splits_of
+from fastlr.data import arrays, cifar, from_arrays, hdf5, splits_of
 
 pytestmark = pytest.mark.broad
 
@@ -73,6 +75,36 @@ def test_npy_needs_labels_beside(tmp_path):
     assert open_dataset(tmp_path / "X.npy").labels.tolist() == [0, 1, 0, 1]
 
 
+def test_npy_in_the_second_version_of_its_format(tmp_path):
+    with (tmp_path / "X.npy").open("wb") as file:
+        np.lib.format.write_array(file, np.eye(4), version=(2, 0))
+    np.save(tmp_path / "y.npy", [0, 1, 0, 1])
+    assert (open_dataset(tmp_path / "X.npy").images == np.eye(4)).all()
+
+
+def test_safetensors_with_labels_beside(tmp_path):
+    save_file({"features": np.eye(4)}, tmp_path / "x.safetensors")
+    with pytest.raises(InputError, match=r"its labels are missing; put them beside it as x\.labels\.npy"):
+        open_dataset(tmp_path / "x.safetensors")
+    np.save(tmp_path / "x.labels.npy", [0, 1, 0, 1])
+    assert open_dataset(tmp_path / "x.safetensors").labels.tolist() == [0, 1, 0, 1]
+
+
+def test_npz_names_pixels_images_and_features_x(tmp_path):
+    for samples, names in ((np.zeros((2, 3), np.uint8), {"images", "labels"}), (np.eye(2), {"X", "y"})):
+        arrays.write(tmp_path / "x.npz", {"": from_arrays("x", samples, [0, 1])})
+        with np.load(tmp_path / "x.npz") as file:
+            assert set(file) == {"classes", *names}
+
+
+def test_hdf5_that_is_written_holds_no_times(tmp_path):
+    data = from_arrays("x", np.eye(2), [0, 1])
+    hdf5.write(tmp_path / "x.h5", {"": replace(data, weights=np.ones(2))})
+    with h5py.File(tmp_path / "x.h5") as file:
+        assert set(file) == {"images", "labels", "sample_weight", "list_classes"}
+        assert [h5py.h5g.get_objinfo(array.id).mtime for array in file.values()] == [0] * 4
+
+
 def test_idx_folder(tmp_path):
     images, labels = draw_images()
     write_idx(tmp_path, images[..., 0], labels)
@@ -120,6 +152,13 @@ def test_cifar_batches_as_planes(tmp_path, protocol):
     assert data.classes == cifar.CLASSES, "the names are built in where batches.meta is missing"
     assert open_dataset(tmp_path, "test").labels.tolist() == [5]
     assert len(open_dataset(tmp_path / "data_batch_1")) == 3
+
+
+def test_cifar_labels_in_an_array_of_either_order_of_bytes(tmp_path):
+    for kind in ("<i8", ">i8"):
+        batch = {b"data": np.zeros((4, 3072), np.uint8), b"labels": np.array([3, 1, 0, 2], kind)}
+        (tmp_path / "data_batch_1").write_bytes(pickle.dumps(batch, protocol=2))
+        assert open_dataset(tmp_path / "data_batch_1").labels.tolist() == [3, 1, 0, 2]
 
 
 def test_cifar_names_from_the_meta_file(tmp_path):
@@ -217,6 +256,7 @@ def test_uint8_matrix_is_pixels():
         (np.array(["no", "yes"] * 3, dtype=object), ("no", "yes")),
         (np.array([b"no", b"yes"] * 3, dtype=object), ("no", "yes")),
         (np.array([0.0, 1.0] * 3), (0.0, 1.0)),
+        (["no", "yes"] * 3, ("no", "yes")),
     ],
 )
 def test_labels_as_users_have_them(labels, classes):

@@ -520,14 +520,20 @@ def test_names_in_one_line_errors(tmp_path, hostile):
         ("4G", Expansion(size=2**32)),
         ("1.5MiB", Expansion(size=3 * 2**19)),
         ("1000,4gb", Expansion(1000, 2**32)),
+        (2**62, Expansion(ratio=2**62)),
     ],
 )
 def test_how_much_a_file_may_expand_to(text, expansion):
     assert as_expansion(text) == expansion
 
 
+def test_the_larger_of_ratio_and_size_counts():
+    assert Expansion(100, 2000).most(50) == 5000
+    assert Expansion(100, 2000).most(5) == 2000
+
+
 @pytest.mark.parametrize(
-    "text", ["", "many", "-1", "nan", "inf", "0", "1,2", "4G,5G", "1,4G,2", "9" * 400 + "T", "1e308"]
+    "text", ["", "many", "-1", "nan", "inf", "0", "1,2", "4G,5G", "1,4G,2", "9" * 400 + "T", "1e308", str(2**63)]
 )
 def test_wrong_expansions_are_refused(text, refused, tmp_path):
     write_folder(tmp_path, IMAGES[:2], LABELS[:2])

@@ -9,7 +9,7 @@ from fastlr import InputError, open_dataset
 from fastlr.data import decoding
 from fastlr.data.decoding import decode_all
 from fastlr.data.format import Pictures
-from fastlr.data.picture import load_picture
+from fastlr.data.picture import eight_bit, load_picture
 
 
 def test_a_folder_of_class_folders(tmp_path):
@@ -20,6 +20,11 @@ def test_a_folder_of_class_folders(tmp_path):
     assert data.labels.tolist() == sorted(labels)
     assert (data.images == np.concatenate([images[labels == 0], images[labels == 1]])).all()
     assert data.resample == "bicubic"
+
+
+def test_pictures_are_64_pixels_wide_unless_another_size_is_asked_for(tmp_path):
+    write_folder(tmp_path, *draw_images(2))
+    assert open_dataset(tmp_path).images.shape == (2, 64, 64, 3)
 
 
 def test_train_and_test_folders(tmp_path):
@@ -77,6 +82,11 @@ def test_every_mode_becomes_rgb(tmp_path, mode, colour, expected):
     loaded = load_picture(file)
     assert loaded.mode == "RGB"
     assert loaded.getpixel((5, 3)) == expected
+
+
+def test_grey_beyond_16_bits_is_white_or_black():
+    values = np.array([[-5, 0, 0x5AFF, 65535, 65536, 70000]], np.int32)
+    assert np.asarray(eight_bit(Image.fromarray(values))).tolist() == [[0, 0, 0x5A, 255, 255, 255]]
 
 
 def test_a_palette_with_transparency_is_read(tmp_path):

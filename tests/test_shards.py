@@ -11,7 +11,8 @@ from safetensors.numpy import save_file
 
 import fastlr
 from fastlr.data import arrays, hdf5, open_dataset, splits_of, tensors
-from fastlr.data.rows import Rows, by_bands, joined
+from fastlr.data.blocks import Blocks, is_in_memory, watching
+from fastlr.data.rows import InOrder, Rows, by_bands, joined
 from fastlr.namespace import is_lazy
 from fastlr.training import inputs
 
@@ -153,10 +154,55 @@ def test_large_arrays_stay_in_their_files(lazily, tmp_path, name):
         np.testing.assert_array_equal(data.images[start:stop], X[start:stop])
 
 
+def test_a_folder_of_one_file(lazily, tmp_path):
+    np.save(tmp_path / "part-0.npy", X)
+    np.save(tmp_path / "part-0.labels.npy", LABELS)
+    np.testing.assert_array_equal(np.asarray(open_dataset(tmp_path).images), X)
+
+
+@pytest.mark.parametrize("name", ["x.npy", "x.h5", "x.safetensors"])
+@pytest.mark.parametrize("less", [0, 1])
+def test_an_array_of_so_many_bytes_stays_in_its_file(tmp_path, monkeypatch, name, less):
+    for module in (arrays, hdf5, tensors):
+        monkeypatch.setattr(module, "LARGE", X.nbytes + less)
+    np.save(tmp_path / "x.npy", X)
+    np.save(tmp_path / "x.labels.npy", LABELS)
+    save_file({"features": X, "labels": LABELS}, tmp_path / "x.safetensors")
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file["images"], file["labels"] = X, LABELS
+    assert is_lazy(open_dataset(tmp_path / name).images) == (less == 0)
+
+
+def test_how_far_a_pass_has_come_is_told_in_bytes():
+    told = []
+    token = watching.set(told.append)
+    try:
+        assert len(list(Blocks(X, LABELS, 100))) == 3
+    finally:
+        watching.reset(token)
+    assert [(each.read, each.size) for each in told] == [(2400, 5520), (4800, 5520), (5520, 5520)]
+
+
+def test_rows_in_order_are_read_once():
+    begun = []
+
+    def begin(row):
+        begun.append(row)
+        return 0, iter([X[:90], X[90:100], X[100:]])
+
+    rows = InOrder(X.shape, X.dtype, begin)
+    for start in range(0, 230, 40):
+        np.testing.assert_array_equal(rows[start : start + 40], X[start : start + 40])
+    assert begun == [0]
+    np.testing.assert_array_equal(rows[95:105], X[95:105])
+    assert begun == [0, 95]
+
+
 def test_rows_are_those_of_an_array():
     parts = [X[part] for part in PARTS]
     rows = joined(parts)
     assert (rows.shape, rows.dtype, len(rows)) == (X.shape, X.dtype, 230)
+    assert not is_in_memory(rows)
     for which in (slice(None), slice(39, 43), slice(0, 0), slice(5, 200, 7), slice(-3, None), slice(None, None, -1)):
         np.testing.assert_array_equal(rows[which], X[which])
     for which in (np.array([229, 0, 40, 40]), np.arange(230) % 3 == 0, np.zeros(0, int)):
