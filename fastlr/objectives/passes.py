@@ -36,9 +36,11 @@ def cut(blocks: Blocks, backend: Backend, x: Vector) -> tuple[Blocks, int]:
     The latter, and so the bits of the sums, do not depend on where the samples lie.
     """
     units, n = x.W.shape[1:]
+    m = blocks.shape[0]
     if not fuses(backend.kernels, units, n, itemsize_of(x.W)):
-        return blocks, blocks.size
-    size = together = TOGETHER * blocks.size  # no logits are made
+        return blocks, min(blocks.size, m)
+    together = TOGETHER * blocks.size  # no logits are made
+    size = min(together, m)
     if is_in_memory(blocks.rows) and dtype_name(blocks.rows) in backend.reads:
         together *= max(1, SUMS_KEPT // math.prod(x.W.shape))
     return replace(blocks, size=together), size
