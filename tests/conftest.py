@@ -28,6 +28,7 @@ from fastlr import textbook
 from fastlr.backends import choose_backend, register, survey
 from fastlr.cli import app as cli
 from fastlr.data import arrays, from_arrays, hdf5
+from fastlr.training import checkpoint
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # As many workers as cores, each with as many threads of its BLAS, would wait for each other.
@@ -72,6 +73,22 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the caller's settings out of the tests."""
     for variable in ("FASTLR_BACKEND", "FASTLR_DEVICE", "FASTLR_DTYPE", "FASTLR_MEMORY", "FASTLR_CLUSTER"):
         monkeypatch.delenv(variable, raising=False)
+
+
+@pytest.fixture
+def every_checkpoint(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """Save a checkpoint whenever one may be saved, and return what they held, one after another."""
+    found: list[bytes] = []
+    save = checkpoint.Checkpoint._save
+
+    def kept(self, path, values):
+        save(self, path, values)
+        found.append(path.read_bytes())
+
+    monkeypatch.setattr(checkpoint, "PAUSE", 0.0)
+    monkeypatch.setattr(checkpoint, "EVERY", 0.0)
+    monkeypatch.setattr(checkpoint.Checkpoint, "_save", kept)
+    return found
 
 
 def every_backend() -> list:

@@ -545,10 +545,17 @@ def test_what_is_no_path_no_run_and_no_index():
     for wrong in (None, [None], "run"):
         with pytest.raises(fastlr.InputError, match=r"^report: (None|'r') is no run; give what train, sweep or path"):
             fastlr.report(wrong, "somewhere")
-    for indices in ([4], [0.5], 1, [[0]]):
-        with pytest.raises(fastlr.InputError, match=r"a list of whole numbers below 4 is needed$"):
+    for indices in ([4], [-5], [0.5], 1, [[0]], ["a"], None, slice(2), [True, False]):
+        with pytest.raises(fastlr.InputError, match=r"give whole numbers from -4 to 3, or a mask of 4$"):
             data.take(indices)
-    assert data.take([3, 0]).labels.tolist() == [1, 0]
+    for indices, labels in (
+        ([3, 0], [1, 0]),
+        ((-1, 1), [1, 1]),
+        ([], []),
+        (np.array([], int), []),
+        (np.array([False, True, True, False]), [1, 0]),
+    ):
+        assert data.take(indices).labels.tolist() == labels
 
 
 def test_pictures_are_given_in_a_list(tmp_path):
@@ -557,14 +564,21 @@ def test_pictures_are_given_in_a_list(tmp_path):
         fastlr.InputError, match=r"^files: 'cat.png'; a list of files is needed, such as \['cat.png'\]$"
     ):
         run.model.predict_files("cat.png")
+    for wrong in (5, None):
+        with pytest.raises(fastlr.InputError, match=rf"^files: {wrong}; a list of files is needed"):
+            run.model.predict_files(wrong)
+    with pytest.raises(fastlr.InputError, match=r"^files: 5; names of files are needed, or Encoded pictures$"):
+        run.model.predict_files([5])
+    Image.new("RGB", (2, 2)).save(tmp_path / "cat.png")
+    assert run.model.predict_files(tmp_path.glob("*.png")) == run.model.predict_files([tmp_path / "cat.png"])
 
 
 def test_what_is_not_used_is_said(tmp_path, caplog):
     X, y = np.arange(8.0).reshape(4, 2), [0, 1, 0, 1]
     run = fastlr.train(X, y, solver="lbfgs", learning_rate=0.1, l2=1)
-    assert run.notes[0] == "the learning rate 0.1 was not used: lbfgs has none"
+    assert run.notes[0] == "the learning rate 0.1 was not used: only solver gd has one"
     assert fastlr.train(X, y, solver="lbfgs", l2=1).notes == ()
-    with pytest.raises(fastlr.InputError, match=r"^seeds: without hidden layers every seed gives the same model"):
+    with pytest.raises(fastlr.InputError, match=r"^seeds: without hidden layers all models begin at 0"):
         fastlr.sweep(X, y, seeds=[0, 1], iterations=1)
     np.savez(tmp_path / "a.npz", X=np.zeros((4, 8, 8, 3), np.uint8), y=y)
     fastlr.open_dataset(tmp_path / "a.npz", size=8)
@@ -576,12 +590,13 @@ def test_what_is_not_used_is_said(tmp_path, caplog):
 
 
 def test_whole_numbers_that_look_like_measurements(caplog):
-    heights = np.arange(600) % 120
+    heights = 2 * (np.arange(600) % 120)
     fastlr.train(np.zeros((600, 1)), heights, iterations=1)
     assert caplog.messages == [
-        "data: 120 different numbers are taken for classes, fewer than 10 samples each; if they are measurements, "
-        "give classes, such as labels > 59.5"
+        "data: 120 different numbers are taken for classes, 5.0 samples each on average; if they are measurements, "
+        "give classes, such as labels > 118"
     ]
     caplog.clear()
-    fastlr.train(np.zeros((1200, 1)), np.arange(1200) % 120, iterations=1)
+    fastlr.train(np.zeros((1200, 1)), 2 * (np.arange(1200) % 120), iterations=1)
+    fastlr.train(np.zeros((600, 1)), np.arange(600) % 120, iterations=1)  # the numbers of classes, without a gap
     assert caplog.messages == []

@@ -7,7 +7,6 @@ import pytest
 
 import fastlr
 from fastlr.backends import choose_backend
-from fastlr.training import checkpoint as module
 from fastlr.training.settings import PathSettings
 from fastlr.training.warm_start import fit_each
 
@@ -62,21 +61,12 @@ def test_the_same_where_each_iterate_is_measured(then):
 
 
 @pytest.mark.parametrize("tested", [False, True])
-def test_it_resumes_in_either_of_the_two(tmp_path, monkeypatch, tested, then):
+def test_it_resumes_in_either_of_the_two(tmp_path, every_checkpoint, tested, then):
     settings = {"solver": "auto", "form": "primal", "iterations": 100, "tol": 1e-7, "l2": 1e-2}
     more = {"test": (X, Y), "test_costs": True} if tested else {}
-    monkeypatch.setattr(module, "PAUSE", 0.0)
-    monkeypatch.setattr(module, "EVERY", 0.0)
     whole = fastlr.train(X, Y, **settings, **more)
     assert whole.solver == then
-    files, save = [], module.Checkpoint._save
-
-    def kept(self, path, values):
-        save(self, path, values)
-        files.append(path.read_bytes())
-
-    monkeypatch.setattr(module.Checkpoint, "_save", kept)
-    file = tmp_path / "c"
+    file, files = tmp_path / "c", every_checkpoint
     fastlr.train(X, Y, **settings, **more, checkpoint=file)
     assert files
     for content in files[:: max(1, len(files) // 8)]:

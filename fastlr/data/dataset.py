@@ -130,10 +130,14 @@ class Dataset:
         return as_rows(self.images)
 
     def take(self, indices: NDArray[np.intp]) -> Dataset:
-        """Return the samples at these indices, in their order."""
-        indices = np.asarray(indices)
-        if indices.dtype.kind not in "iu" or indices.ndim != 1 or (indices.size and indices.max() >= len(self)):
-            raise InputError(f"indices: {shown(indices)}; a list of whole numbers below {len(self)} is needed")
+        """Return the samples at these indices, or where this mask is true, in their order; -1 is the last."""
+        m, given = len(self), np.asarray(indices)
+        try:
+            indices = np.arange(m)[given if given.size else given.astype(np.intp)]
+        except IndexError:
+            indices = np.array(0)
+        if indices.ndim != 1:
+            raise InputError(f"indices: {shown(given)}; give whole numbers from -{m} to {m - 1}, or a mask of {m}")
         on_host = library_of(self.images) == "numpy"
         images = self.images[indices] if on_host else core.rows(self.images, indices.tolist())
         known = None if self.known is None else self.known[indices]

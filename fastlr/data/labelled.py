@@ -17,7 +17,7 @@ from fastlr.errors import InputError, shown
 from fastlr.namespace import as_rows, dtype_name, is_lazy, library_of, to_host
 
 LOG = logging.getLogger("fastlr")
-MANY, FEW = 100, 10  # classes, and samples of each: of more classes with fewer samples something is said
+MANY, FEW = 100, 10  # classes, and samples of each on average: of more classes with fewer samples something is said
 
 
 def from_arrays(
@@ -99,10 +99,11 @@ def from_arrays(
     if labels.dtype.kind not in "biufSU":
         raise InputError(f"{source}: labels are {labels.dtype}; numbers or text are needed")
     classes, indices = np.unique(labels, return_inverse=True)
-    if labels.dtype.kind in "iuf" and len(classes) > max(MANY, len(labels) / FEW):
+    if labels.dtype.kind in "iuf" and len(classes) > max(MANY, len(labels) / FEW) and _have_gaps(classes):
         LOG.warning(
-            "%s: %s different numbers are taken for classes, fewer than %d samples each; if they are measurements, "
-            "give classes, such as labels > %g", source, f"{len(classes):,}", FEW, np.median(labels),
+            "%s: %s different numbers are taken for classes, %.1f samples each on average; if they are measurements, "
+            "give classes, such as labels > %g", source, f"{len(classes):,}", len(labels) / len(classes),
+            classes[len(classes) // 2 - 1],
         )  # fmt: skip
     return Dataset(samples, indices.astype(np.int64), _plain_names(source, classes), source, resample)
 
@@ -141,6 +142,11 @@ def check_listed(source: str, labels: Sequence[Any]) -> None:
 def _are_measured(labels: NDArray[Any]) -> bool:
     """Return whether they look like measurements: numbers with fractions, most of which occur once."""
     return len(labels) > 4 and 2 * len(np.unique(labels)) > len(labels) and bool((labels != np.floor(labels)).any())
+
+
+def _have_gaps(classes: NDArray[Any]) -> bool:
+    """Return whether these sorted numbers are not all those from the first to the last, as class numbers mostly are."""
+    return float(classes[-1]) - float(classes[0]) >= len(classes)
 
 
 def _are_text(labels: NDArray[Any]) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -179,7 +179,7 @@ class Model:
 
     def predict_files(
         self,
-        files: Sequence[str | os.PathLike[str] | Encoded],
+        files: Iterable[str | os.PathLike[str] | Encoded],
         top: int | None = None,
         max_expansion: float | str | None = None,
     ) -> list[dict[str, Any]]:

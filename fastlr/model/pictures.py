@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -34,7 +34,7 @@ class Predictions(NamedTuple):
 
 def predict_pictures(
     model: Model,
-    files: Sequence[str | os.PathLike[str] | Encoded],
+    files: Iterable[str | os.PathLike[str] | Encoded],
     top: int | None = None,
     may_skip: Sequence[bool] | None = None,
     expansion: Expansion = DEFAULT,
@@ -46,8 +46,11 @@ def predict_pictures(
     """
     if model.image_shape is None:
         raise InputError("model: it was trained on features, not on pictures")
-    if isinstance(files, str | bytes | os.PathLike):
+    if isinstance(files, str | bytes | os.PathLike) or not isinstance(files, Iterable):
         raise InputError(f"files: {shown(files)}; a list of files is needed, such as ['cat.png']")
+    files = list(files)
+    if wrong := [file for file in files if not isinstance(file, str | os.PathLike | Encoded)]:
+        raise InputError(f"files: {shown(wrong[0])}; names of files are needed, or Encoded pictures")
     if top is not None and top < 1:
         raise InputError(f"top: {top}; a whole number of at least 1 is needed")
     wanted = Pictures(

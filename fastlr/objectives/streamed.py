@@ -97,9 +97,10 @@ class Streamed:
 
     @property
     def is_faster_in_float32(self) -> bool:
-        """Return whether float32 is faster than what it works in: in memory, read by a kernel as the samples are."""
-        wide = self.backend.dtype == "float64" and dtype_name(self.blocks.rows) in self.backend.reads
-        return wide and fuses(self.backend.kernels, self.network.outputs, self.blocks.shape[1], FLOAT64)
+        """Return whether float64 may begin in float32: a kernel reads pixels, of which float32 loses no digit."""
+        pixels = dtype_name(self.blocks.rows) == "uint8" and self.scale <= 1 and self.moments is None
+        fused = fuses(self.backend.kernels, self.network.outputs, self.blocks.shape[1], FLOAT64)
+        return self.backend.dtype == "float64" and pixels and fused
 
     def in_dtype(self, dtype: str) -> Streamed:
         """Return the objective with numbers of another working dtype; the samples stay as they are."""

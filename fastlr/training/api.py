@@ -187,7 +187,7 @@ def sweep(
             f"learning rate: solver {settings.solver!r} has none, and no seed either; give several of l2 alone"
         )
     if not settings.layers and len({model.seed for model in models}) > 1:
-        raise InputError("seeds: without hidden layers every seed gives the same model; give one, or hidden layers")
+        raise InputError("seeds: without hidden layers all models begin at 0; give one seed, or hidden layers")
     given = Given(as_dataset(data), labels, sample_weight, missing_label, test, folds, groups)
     runs = train_all(given, target, settings, models, checkpoint, test_costs=test_costs, callback=callback)
     if note := unfinished(runs):

@@ -191,7 +191,7 @@ def _notes(path: Path, settings: Settings, objective: DataObjective, model: int,
     """Return what is worth knowing of a run that went through."""
     notes = [objective.placed.description] if isinstance(objective, Clustered) else []
     if settings.converges and candidate.learning_rate != LEARNING_RATE:
-        notes.append(f"the learning rate {candidate.learning_rate:g} was not used: {settings.solver} has none")
+        notes.append(f"the learning rate {candidate.learning_rate:g} was not used: only solver gd has one")
     if settings.form == "auto" and settings.needs_primal:
         notes.append(f"{settings.needs_primal}: the {objective.name} form was taken")
     if not settings.converges and path.diverged_at is None and path.costs[-1] > path.costs[0]:

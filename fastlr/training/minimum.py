@@ -37,7 +37,7 @@ class Way:
     """How models come to their minimum.
 
     Where there are two solvers, the second takes over a single model that the first left unfinished. A fit of one
-    model in float64 to samples that a kernel reads faster in float32 begins so; float64 goes on where that ended, until
+    model in float64 to pixels that a kernel reads faster in float32 begins so; float64 goes on where that ended, until
     `tol` is met in float64 too.
     """
 
