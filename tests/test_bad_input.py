@@ -545,7 +545,7 @@ def test_what_is_no_path_no_run_and_no_index():
     for wrong in (None, [None], "run"):
         with pytest.raises(fastlr.InputError, match=r"^report: (None|'r') is no run; give what train, sweep or path"):
             fastlr.report(wrong, "somewhere")
-    for indices in ([4], [-5], [0.5], 1, [[0]], ["a"], None, slice(2), [True, False]):
+    for indices in ([4], [-5], [0.5], 1, [[0]], ["a"], None, slice(2), [True, False], [[1], [2, 3]]):
         with pytest.raises(fastlr.InputError, match=r"give whole numbers from -4 to 3, or a mask of 4$"):
             data.take(indices)
     for indices, labels in (
@@ -571,6 +571,22 @@ def test_pictures_are_given_in_a_list(tmp_path):
         run.model.predict_files([5])
     Image.new("RGB", (2, 2)).save(tmp_path / "cat.png")
     assert run.model.predict_files(tmp_path.glob("*.png")) == run.model.predict_files([tmp_path / "cat.png"])
+
+
+@pytest.mark.parametrize("more", [{"layers": (3,)}, {"batch_size": 2}, {"optimizer": "adam"}])
+def test_a_tol_is_not_for_what_needs_gradient_descent(more):
+    with pytest.raises(fastlr.InputError, match=r"^tol: 0.001 is not for .*: gradient descent makes all"):
+        fastlr.train(np.eye(4), [0, 1, 0, 1], solver="auto", tol=1e-3, **more)
+
+
+def test_one_class_may_count_for_nothing():
+    """Classes that are not named count 1."""
+    X, y = np.random.default_rng(0).normal(size=(30, 2)), np.arange(30) % 3
+    named = fastlr.train(X, y, solver="auto", l2=1, class_weight={1: 0})
+    all_named = fastlr.train(X, y, solver="auto", l2=1, class_weight={0: 1, 1: 0, 2: 1})
+    assert named.costs == all_named.costs
+    with pytest.raises(fastlr.InputError, match="some samples must count"):
+        fastlr.train(X, y, class_weight={0: 0, 1: 0, 2: 0})
 
 
 def test_what_is_not_used_is_said(tmp_path, caplog):

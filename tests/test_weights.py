@@ -181,7 +181,7 @@ def test_a_checkpoint_knows_the_weights(tmp_path):
         ({"class_weight": {0: 1, 5: 2}}, "class_weight: there is no class '5'; there are 0, 1"),
         ({"class_weight": {0: -1}}, "class weight of 0: -1"),
         ({"class_weight": {1: 2.0, "1": 5.0}}, "name a class twice"),
-        ({"class_weight": {0: 0, 1: 0}}, "class weight: all are 0"),
+        ({"class_weight": {0: 0, 1: 0}}, "weights: the samples have none above 0"),
         ({"missing_label": -1}, "missing_label: -1, but data has one label for each sample, no table"),
     ],
 )

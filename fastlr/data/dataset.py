@@ -131,19 +131,20 @@ class Dataset:
 
     def take(self, indices: NDArray[np.intp]) -> Dataset:
         """Return the samples at these indices, or where this mask is true, in their order; -1 is the last."""
-        m, given = len(self), np.asarray(indices)
+        m = len(self)
         try:
-            indices = np.arange(m)[given if given.size else given.astype(np.intp)]
-        except IndexError:
-            indices = np.array(0)
-        if indices.ndim != 1:
-            raise InputError(f"indices: {shown(given)}; give whole numbers from -{m} to {m - 1}, or a mask of {m}")
+            given = np.asarray(indices)
+            chosen = np.arange(m)[given if given.size else given.astype(np.intp)]
+        except (IndexError, ValueError):
+            chosen = np.array(0)
+        if chosen.ndim != 1:
+            raise InputError(f"indices: {shown(indices)}; give whole numbers from -{m} to {m - 1}, or a mask of {m}")
         on_host = library_of(self.images) == "numpy"
-        images = self.images[indices] if on_host else core.rows(self.images, indices.tolist())
-        known = None if self.known is None else self.known[indices]
-        weights = None if self.weights is None else self.weights[indices]
-        files = tuple(self.files[i] for i in indices.tolist()) if self.files else ()
-        return replace(self, images=images, labels=self.labels[indices], known=known, weights=weights, files=files)
+        images = self.images[chosen] if on_host else core.rows(self.images, chosen.tolist())
+        known = None if self.known is None else self.known[chosen]
+        weights = None if self.weights is None else self.weights[chosen]
+        files = tuple(self.files[i] for i in chosen.tolist()) if self.files else ()
+        return replace(self, images=images, labels=self.labels[chosen], known=known, weights=weights, files=files)
 
     def with_positive(self, names: Sequence[str]) -> Dataset:
         """Return the same samples in two classes: 1 for the named classes, 0 for all others."""

@@ -51,8 +51,8 @@ def predict_pictures(
     files = list(files)
     if wrong := [file for file in files if not isinstance(file, str | os.PathLike | Encoded)]:
         raise InputError(f"files: {shown(wrong[0])}; names of files are needed, or Encoded pictures")
-    if top is not None and top < 1:
-        raise InputError(f"top: {top}; a whole number of at least 1 is needed")
+    if top is not None and (not isinstance(top, int | np.integer) or top < 1):
+        raise InputError(f"top: {shown(top)}; a whole number of at least 1 is needed")
     wanted = Pictures(
         model.image_shape,
         model.resample or Pictures().resample,

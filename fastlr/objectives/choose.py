@@ -19,6 +19,10 @@ ROUND = 8  # of these, where the features' covariance makes the objective rounde
 COMPILED = 0.1  # nanoseconds of a multiply-add in one thread
 NEWTON_SAMPLE, NEWTON_PAIR = 100.0, 0.17  # the same of a sample, and of a product of two features, in a compiled step
 LBFGS_STEP = 20_000.0  # nanoseconds of a compiled step of L-BFGS beside its pass
+OUTPUT, WEIGHED = (
+    2000.0,
+    80.0,
+)  # multiply-adds that take as long as a sample's softmax, each output; as a weighed feature
 CALLS = 300_000.0  # nanoseconds that a product takes beside its arithmetic, and half of what else a step does
 KEPT = 10  # arrays of the size of the logits that a solver has at the same time
 EVALUATIONS = 60  # of L-BFGS, which a pass over the data makes one of
@@ -138,5 +142,8 @@ def _work(solver: str, form: str, size: Size, costs: Costs) -> float:
             product *= 1.5  # the logits are made anew
         return once + products * product
     rows = m if gram else n * outputs
-    matrix = costs.gram * 20 * m * m if gram else costs.dense * outputs * (outputs + 1) / 2 * m * n * n
+    pairs = outputs * (outputs + 1) / 2  # of outputs, each with a block of the matrix
+    matrix = costs.gram * 20 * m * m if gram else costs.dense * pairs * m * n * n
+    if outputs > 1 and not gram:
+        matrix += costs.dense * m * (OUTPUT * outputs + WEIGHED * pairs * (n + 1))
     return once + STEPS * (2 * CALLS + k * (matrix + costs.dense * rows**3 / 3))

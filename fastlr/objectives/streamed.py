@@ -30,7 +30,7 @@ from fastlr.objectives.sample_weight import SampleWeight
 from fastlr.objectives.sums import SUMS, weighted_sums
 
 NONE = Preconditioner()
-FLOAT64 = 8  # bytes
+FLOAT64, PIXEL = 8, 255  # bytes; the largest value
 
 
 @dataclass(frozen=True)
@@ -97,10 +97,12 @@ class Streamed:
 
     @property
     def is_faster_in_float32(self) -> bool:
-        """Return whether float64 may begin in float32: a kernel reads pixels, of which float32 loses no digit."""
-        pixels = dtype_name(self.blocks.rows) == "uint8" and self.scale <= 1 and self.moments is None
-        fused = fuses(self.backend.kernels, self.network.outputs, self.blocks.shape[1], FLOAT64)
-        return self.backend.dtype == "float64" and pixels and fused
+        """Return whether float64 may begin in float32: a kernel reads pixels, and l2 is above float32's rounding."""
+        n, pixels = self.blocks.shape[1], dtype_name(self.blocks.rows) == "uint8" and self.moments is None
+        largest = n * (PIXEL * self.scale) ** 2 / 4  # no covariance of pixels has a larger eigenvalue
+        seen = float(self.l2.min()) > float(np.finfo(np.float32).eps) * largest
+        fused = fuses(self.backend.kernels, self.network.outputs, n, FLOAT64)
+        return self.backend.dtype == "float64" and pixels and seen and fused
 
     def in_dtype(self, dtype: str) -> Streamed:
         """Return the objective with numbers of another working dtype; the samples stay as they are."""

@@ -91,8 +91,6 @@ def class_weights(name: str, weights: Any) -> dict[str, float] | str | None:
     found = {str(one): real(f"{name} of {one}", weight, least=0.0) for one, weight in weights.items()}
     if len(found) < len(weights):
         raise InputError(f"{name}: {shown(list(weights))} name a class twice; give each once")
-    if not any(found.values()):
-        raise InputError(f"{name}: all are 0; one class must count")
     return found
 
 

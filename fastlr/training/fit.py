@@ -32,6 +32,7 @@ from fastlr.training.splits import Splits
 from fastlr.training.trained import Asked, descend, fit_to_minimum
 from fastlr.training.weights import ONE_MODEL, Weightings
 
+RISE = 2  # times the first cost, above which a rise on the way is told, even if the cost fell again
 FAR_FROM_ZERO = 1e4  # deviations, of which float32 rounds a thousandth
 
 
@@ -194,11 +195,13 @@ def _notes(path: Path, settings: Settings, objective: DataObjective, model: int,
         notes.append(f"the learning rate {candidate.learning_rate:g} was not used: only solver gd has one")
     if settings.form == "auto" and settings.needs_primal:
         notes.append(f"{settings.needs_primal}: the {objective.name} form was taken")
-    if not settings.converges and path.diverged_at is None and path.costs[-1] > path.costs[0]:
+    highest = max(path.costs, default=0.0)
+    rose = path.diverged_at is None and (path.costs[-1] > path.costs[0] or highest > RISE * path.costs[0])
+    if not settings.converges and rose:
         advice = [_smaller_rate(objective, model, candidate.learning_rate) or "try a smaller learning rate"]
         advice += [] if settings.standardize else ["standardized features"]
         advice += [] if settings.layers else ["the solver auto"]
-        notes.append(f"the cost rose from {path.costs[0]:.4g} to {path.costs[-1]:.4g}: {', or '.join(advice)}")
+        notes.append(f"the cost rose from {path.costs[0]:.4g} to {highest:.4g}: {', or '.join(advice)}")
     if dead := objective.dead_layers(path.state):
         notes.append(
             f"the network is dead: every ReLU of hidden layer {min(dead)} is off for every sample, and only what lies "

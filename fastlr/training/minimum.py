@@ -20,6 +20,7 @@ from fastlr.training.follow import Callback, Measure
 
 LAST = 5  # one part in so many of the iterations, at least, is left to the solver that takes over
 FIRST = 200  # iterations at most of a solver from which another may take over
+FINEST = 1e-6  # a `tol` below which float64 would begin anew, without pairs, where the objective hardly falls any more
 LESS = 0.9  # times `tol` is what float32 comes down to, so that its rounding does not leave float64 just above; or,
 DIGITS = 1e-5  # times the first norm of the gradient: what is smaller has few digits in float32
 
@@ -79,7 +80,7 @@ class Way:
         """Return the parts of the way, the last of which has the iterations that the others leave."""
         first, last = self.solvers[0], self.iterations
         end = last if len(self.solvers) == 1 else min(FIRST, last - last // LAST)
-        alone = objective.l2.shape[0] == 1 and first == "lbfgs"
+        alone = objective.l2.shape[0] == 1 and first == "lbfgs" and self.tol >= FINEST
         single = [Stage(first, end, True)] if alone and objective.is_faster_in_float32 else []
         return [*single, Stage(first, end), *(Stage(solver, last) for solver in self.solvers[1:])]
 

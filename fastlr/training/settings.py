@@ -108,6 +108,10 @@ class Settings(Group):
         """Check each value, and what goes with what."""
         super().__post_init__()
         own = self.needs_descent
+        if self.solver == AUTO and own and self.tol is not None:
+            raise InputError(
+                f"tol: {self.tol} is not for {own}: gradient descent makes all its iterations; leave it out"
+            )
         if self.solver == AUTO and own:
             object.__setattr__(self, "solver", GD)
         if self.converges and own:

@@ -135,7 +135,8 @@ def solvers_of(settings: Settings, choice: Choice, size: Size) -> tuple[str, ...
     unknowns = size.m if choice.form == GramForm.name else size.n * size.outputs
     if unknowns <= FORMED and not choice.streams and SOLVERS["newton"].why_not(choice.form, size.outputs) is None:
         return choice.solver, "newton"
-    return (choice.solver, "newton-cg") if "lbfgs" in size.compiled and choice.solver == "lbfgs" else (choice.solver,)
+    then = choice.solver == "lbfgs" and ("lbfgs" in size.compiled or unknowns <= FORMED)
+    return (choice.solver, "newton-cg") if then else (choice.solver,)
 
 
 def _repeated(part: NDArray[Any], copies: int, values: int) -> NDArray[Any]:

@@ -61,7 +61,7 @@ def weightings_of(
             raise InputError(
                 f"{data.source}: {where} no known label of weight above 0 in column {column}; leave the column out"
             )
-        raise InputError(f"weights: {where} none; some samples must count")
+        raise InputError(f"weights: {where} none above 0; some samples must count")
     if not (np.isfinite(factors) & (factors > 0)).all():
         raise InputError("weights: they are too large or too small for float64; scale them to about 1")
     values *= factors

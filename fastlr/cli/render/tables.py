@@ -44,7 +44,7 @@ def summary(data: Dataset, run: Run, as_json: bool = False) -> str:
         f"trained in {duration(run.seconds, run.compile_seconds)} "
         f"({run.backend} on {run.device}, {run.dtype}{tf32}, {run.form} form)",
         *([] if run.solver == "gd" else [f"{run.solver}: {run.recorded_at[-1]} iterations"]),
-        *([] if run.logits == "kept" else ["logits recomputed in each pass over the data, see FASTLR_MEMORY"]),
+        *([] if run.logits == "kept" else ["logits recomputed in each pass over the data"]),
         f"train accuracy: {in_percent(run.train_accuracy)}",
     ]
     if run.layers:
