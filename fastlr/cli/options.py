@@ -47,7 +47,7 @@ MaxExpansion = Annotated[
     str | None,
     typer.Option(
         metavar="RATIO[,SIZE]",
-        help="Limit of what a file may expand to: times its size, or bytes (4G); "
+        help="Refuse a file that expands to more than so many times its size, or bytes (4G); "
         "by default 100 times its size or 128 MiB, whichever is larger.",
     ),
 ]
@@ -77,7 +77,10 @@ Positive = Annotated[
     str | None, typer.Option(metavar="NAME[,NAME]", help="Train these classes (1) against all others (0).")
 ]
 Balance = Annotated[
-    bool, typer.Option("--balance", help="With --positive: keep only as many samples of the other classes.")
+    bool,
+    typer.Option(
+        "--balance", help="With --positive: keep as many samples of the other classes as of these, drop the rest."
+    ),
 ]
 Holdout = Annotated[int | None, typer.Option(help="Shuffle, and keep this many samples for the test.")]
 

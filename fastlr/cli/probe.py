@@ -43,7 +43,7 @@ def probe(
         str | None,
         typer.Option(
             metavar="DATA|N",
-            help="Validation data (of divided data the test split), "
+            help="Validation data (if they have splits, their test split), "
             "or a number of samples to hold out from DATA; by default cross-validation.",
         ),
     ] = None,

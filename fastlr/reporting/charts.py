@@ -113,7 +113,7 @@ def calibration(found: Findings, files: Files) -> Markup:
         chart = figures.calibration(bins, "probability of the label, %", "labelled right, %")
         meaning = join(["Of the labels that get 80 %, 80 % should be right: the dashed line."])
     error = f"{100 * calibration_error(bins):.1f} points"
-    about = join([meaning, f" The model is {error} off on average. Upright lines are 95 % intervals."])
+    about = join([meaning, f" The model is {error} off on average. Vertical lines are 95 % intervals."])
     alt = f"Calibration: {len(bins)} points about the diagonal, {error} off on average."
     return page.section("Calibration", about, drawn("calibration", chart, alt, files), numbers(chart))
 

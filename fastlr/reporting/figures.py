@@ -161,7 +161,7 @@ def calibration(bins: Sequence[Bin], x: str, y: str) -> Chart:
         axes.set_ylim(-2, 102)
         return figure
 
-    header = ["probability, %", "samples", "mean probability, %", "came true, %", "95 % interval"]
+    header = ["probability, %", "samples", "mean probability, %", "observed, %", "95 % interval"]
     rows = [
         [f"{100 * b.low:.0f} to {100 * b.high:.0f}", b.size, f"{100 * b.mean:.1f}", f"{100 * b.share:.1f}",
          f"{100 * b.interval[0]:.0f} to {100 * b.interval[1]:.0f}"]

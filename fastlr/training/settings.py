@@ -88,7 +88,7 @@ class Settings(Group):
     )
     scale: float | str | None = setting(
         AUTO,
-        "Multiply all features by this; auto: 1/255 for uint8, else 1; pixels: 1/255.",
+        "Multiply all features by this number; auto: 1/255 for uint8, else 1; pixels: 1/255 always.",
         scale_or_auto,
         metavar="F",
         read=texts.scale,
@@ -186,7 +186,8 @@ class Target(Group):
 
     backend: str | None = setting(None, "Array library; by default FASTLR_BACKEND, else that of the data.")
     device: str | None = setting(
-        None, "Device, such as cpu or cuda:1; by default FASTLR_DEVICE, else that of the data, or the library's first."
+        None,
+        "Device, such as cpu or cuda:1; by default FASTLR_DEVICE, else the data's, for files the backend's own.",
     )
     dtype: str | None = setting(None, "float64 or float32; by default FASTLR_DTYPE, else float64.")
     cluster: str | None = setting(
