@@ -579,6 +579,24 @@ def test_a_tol_is_not_for_what_needs_gradient_descent(more):
         fastlr.train(np.eye(4), [0, 1, 0, 1], solver="auto", tol=1e-3, **more)
 
 
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize(("rate", "iterations", "rises"), [(1e9, 40, True), (1e300, 50, True), (1e-3, 50, False)])
+def test_few_iterations_that_lead_up_are_said(classes, rate, iterations, rises):
+    """Their last cost is not recorded."""
+    X, y = np.random.default_rng(0).normal(size=(300, 20)) * 10, np.arange(300) % classes
+    run = fastlr.train(X, y, learning_rate=rate, iterations=iterations)
+    assert len(run.costs) == 1
+    assert len(run.notes) == rises
+    assert all(note.startswith(f"the cost rose from {np.log(classes):.4g} to ") for note in run.notes)
+
+
+def test_a_rise_on_the_way_is_said():
+    X, y = np.arange(1.0, 5)[:, np.newaxis] * 30, [0, 1, 1, 1]
+    run = fastlr.train(X, y, learning_rate=0.1, iterations=20, record_every=1)
+    assert max(run.costs) > 2 * run.costs[0]
+    assert run.notes[0].startswith(f"the cost rose from {run.costs[0]:.4g} to {max(run.costs):.4g}")
+
+
 def test_one_class_may_count_for_nothing():
     """Classes that are not named count 1."""
     X, y = np.random.default_rng(0).normal(size=(30, 2)), np.arange(30) % 3

@@ -188,6 +188,17 @@ def _smaller_rate(objective: DataObjective, model: int, learning_rate: float) ->
     return f"try a learning rate of {suggested:.1g}" if 0 < suggested < learning_rate else None
 
 
+def _risen(path: Path, objective: DataObjective, model: int) -> float | None:
+    """Return the highest cost of a descent that ends above its first cost, or that rose far above it; else None."""
+    last = path.costs[-1]
+    if len(path.costs) == 1:  # of few iterations only the first is recorded
+        alone = objective.rows([model])
+        with np.errstate(all="ignore"):
+            last = float(alone.cost(alone.arrive(path.state))[0, 0, 0])
+    first, highest = path.costs[0], max(last, *path.costs)
+    return highest if not last <= first or highest > RISE * first else None
+
+
 def _notes(path: Path, settings: Settings, objective: DataObjective, model: int, candidate: Candidate) -> list[str]:
     """Return what is worth knowing of a run that went through."""
     notes = [objective.placed.description] if isinstance(objective, Clustered) else []
@@ -195,9 +206,7 @@ def _notes(path: Path, settings: Settings, objective: DataObjective, model: int,
         notes.append(f"the learning rate {candidate.learning_rate:g} was not used: only solver gd has one")
     if settings.form == "auto" and settings.needs_primal:
         notes.append(f"{settings.needs_primal}: the {objective.name} form was taken")
-    highest = max(path.costs, default=0.0)
-    rose = path.diverged_at is None and (path.costs[-1] > path.costs[0] or highest > RISE * path.costs[0])
-    if not settings.converges and rose:
+    if not settings.converges and path.diverged_at is None and (highest := _risen(path, objective, model)):
         advice = [_smaller_rate(objective, model, candidate.learning_rate) or "try a smaller learning rate"]
         advice += [] if settings.standardize else ["standardized features"]
         advice += [] if settings.layers else ["the solver auto"]
