@@ -211,7 +211,7 @@ def probe() -> Iterator[dict[str, Any]]:
     path = fastlr.path(X[:50_000], y[:50_000], l2=l2, folds=(X[50_000:], y[50_000:]))
     tasks = {"fastlr.path": lambda: fastlr.path(X[:50_000], y[:50_000], l2=l2, folds=(X[50_000:], y[50_000:]))}
     found, chosen = timed(tasks, 3), [f"fastlr {path.best_l2:.3g}"]
-    # Its default solver: newton-cg takes longer, and one turn of this one takes ten minutes.
+    # Its default solver alone, and once: it takes minutes.
     peer = LogisticRegression(max_iter=2000)
     search = GridSearchCV(peer, {"C": list(1 / (l2 * 50_000))}, cv=PredefinedSplit(fold), refit=False)
     before = time.perf_counter()

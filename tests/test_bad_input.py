@@ -575,7 +575,7 @@ def test_pictures_are_given_in_a_list(tmp_path):
 
 @pytest.mark.parametrize("more", [{"layers": (3,)}, {"batch_size": 2}, {"optimizer": "adam"}])
 def test_a_tol_is_not_for_what_needs_gradient_descent(more):
-    with pytest.raises(fastlr.InputError, match=r"^tol: 0.001 is not for .*: gradient descent makes all"):
+    with pytest.raises(fastlr.InputError, match=r"^tol: 0.001 has no effect with .*: gradient descent makes all"):
         fastlr.train(np.eye(4), [0, 1, 0, 1], solver="auto", tol=1e-3, **more)
 
 

@@ -19,10 +19,8 @@ ROUND = 8  # of these, where the features' covariance makes the objective rounde
 COMPILED = 0.1  # nanoseconds of a multiply-add in one thread
 NEWTON_SAMPLE, NEWTON_PAIR = 100.0, 0.17  # the same of a sample, and of a product of two features, in a compiled step
 LBFGS_STEP = 20_000.0  # nanoseconds of a compiled step of L-BFGS beside its pass
-OUTPUT, WEIGHED = (
-    2000.0,
-    80.0,
-)  # multiply-adds that take as long as a sample's softmax, each output; as a weighed feature
+OUTPUT = 2000.0  # multiply-adds that take as long as the softmax of one sample, for each output
+WEIGHED = 80.0  # multiply-adds that take as long as the product of a feature and a weight, in a step of newton
 CALLS = 300_000.0  # nanoseconds that a product takes beside its arithmetic, and half of what else a step does
 KEPT = 10  # arrays of the size of the logits that a solver has at the same time
 EVALUATIONS = 60  # of L-BFGS, which a pass over the data makes one of

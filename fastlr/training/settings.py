@@ -110,7 +110,7 @@ class Settings(Group):
         own = self.needs_descent
         if self.solver == AUTO and own and self.tol is not None:
             raise InputError(
-                f"tol: {self.tol} is not for {own}: gradient descent makes all its iterations; leave it out"
+                f"tol: {self.tol} has no effect with {own}: gradient descent makes all its iterations; leave it out"
             )
         if self.solver == AUTO and own:
             object.__setattr__(self, "solver", GD)
