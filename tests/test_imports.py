@@ -146,7 +146,13 @@ def test_only_the_layers_are_at_the_top():
 
 @pytest.mark.parametrize(
     ("library", "place"),
-    [("sklearn", "estimators"), ("matplotlib", "reporting"), ("typer", "cli"), ("rich", "cli")],
+    [
+        ("sklearn", "estimators"),
+        ("matplotlib", "reporting"),
+        ("jinja2", "reporting"),
+        ("typer", "cli"),
+        ("rich", "cli"),
+    ],
 )
 def test_who_imports_a_library(library, place):
     """Each in its place; but for `model/handover.py`, which makes models of other libraries."""

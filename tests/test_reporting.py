@@ -255,9 +255,9 @@ def test_ten_thousand_pictures_stay_small_and_quick(tmp_path):
     images, labels = rng.integers(0, 256, (10_200, 32, 32, 3), dtype=np.uint8), rng.integers(0, 10, 10_200)
     run = fastlr.train(images[:200], labels[:200], test=(images[200:], labels[200:]), iterations=5, backend="numpy")
     assert run.n_test == 10_000
-    started = time.perf_counter()
+    started = time.process_time()  # of this process alone: others may keep the processor busy
     page = fastlr.report(run, tmp_path)
-    seconds = time.perf_counter() - started
+    seconds = time.process_time() - started
     print(f"{page.stat().st_size / 1e6:.2f} MB, {seconds:.2f} s")
     assert page.stat().st_size < 5e6
     assert sum(file.stat().st_size for file in tmp_path.iterdir()) < 5e6

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from fastlr.reporting import figures, page
+from fastlr.reporting import figures
 from fastlr.reporting.figures import Curve
 from fastlr.reporting.findings import Findings, LabelFindings, calibration_error
-from fastlr.reporting.markup import Markup, details, element, image, join, name, table
+from fastlr.reporting.page import Image, Section, Table, phrase
 from fastlr.reporting.style import DARK, LIGHT, Chart, drawable
 from fastlr.reporting.subject import Subject
 from fastlr.reporting.words import percent, plain_cost
@@ -18,7 +18,7 @@ MOST_CLASSES = 20  # more make a long table, to be opened
 Files = dict[str, bytes]
 
 
-def learning(curve: Curve, files: Files) -> Markup:
+def learning(curve: Curve, files: Files) -> Section:
     """Return the learning curve of one run."""
     chart = figures.learning_curve([curve])
     verb = "rises" if curve.costs[-1] > curve.costs[0] else "falls"
@@ -27,10 +27,10 @@ def learning(curve: Curve, files: Files) -> Markup:
     if curve.test_costs:
         alt += f" The test cost ends at {curve.test_costs[-1]:.4g}."
         about += " Where the test cost climbs while the training cost falls, the model overfits."
-    return page.section("Learning curve", about, drawn("learning-curve", chart, alt, files), numbers(chart))
+    return Section("Learning curve", about, [drawn("learning-curve", chart, alt, files), numbers(chart)])
 
 
-def all_runs(subject: Subject, curves: Sequence[Curve], files: Files) -> Markup:
+def all_runs(subject: Subject, curves: Sequence[Curve], files: Files) -> Section:
     """Return the learning curves of all runs in one figure, and how well each does."""
     chart = figures.learning_curve(curves)
     rows = [
@@ -44,11 +44,11 @@ def all_runs(subject: Subject, curves: Sequence[Curve], files: Files) -> Markup:
         f"The training cost of each run{dotted}; lower is better. The rest of the page is about the best run: {best}."
     )
     alt = f"The costs of {len(curves)} runs over the iterations."
-    listed = table(["run", "last cost", "training accuracy", "test accuracy"], rows, "How well each run does")
-    return page.section("All runs", about, drawn("learning-curve", chart, alt, files), listed, numbers(chart))
+    listed = Table(["run", "last cost", "training accuracy", "test accuracy"], rows, "How well each run does")
+    return Section("All runs", about, [drawn("learning-curve", chart, alt, files), listed, numbers(chart)])
 
 
-def scores(path: RegularizationPath, files: Files) -> Markup:
+def scores(path: RegularizationPath, files: Files) -> Section:
     """Return the scores over l2, by which it was chosen."""
     chart = figures.scores(path.l2, path.scores, path.chosen)
     folds = next(iter(path.scores.values())).shape[1]
@@ -56,20 +56,20 @@ def scores(path: RegularizationPath, files: Files) -> Markup:
     names = " and ".join(name.replace("_", " ") for name in path.scores)
     about = f"The {names} on the {by}; l2 {path.best_l2:.3g} was chosen, by the first of them if there are several."
     alt = f"The {names} of {len(path.l2)} values of l2; the best is at {path.best_l2:.3g}."
-    return page.section("Choice of l2", about, drawn("scores", chart, alt, files), numbers(chart))
+    return Section("Choice of l2", about, [drawn("scores", chart, alt, files), numbers(chart)])
 
 
-def confusion(found: Findings, files: Files) -> Markup:
+def confusion(found: Findings, files: Files) -> Section:
     """Return what was taken for what."""
     results, classes = found.results, found.data.classes
     chart = figures.confusion(classes, results)
     right, total = int(results.matrix.trace()), int(results.matrix.sum())
     about = f"{right:,} of {total:,} {found.samples} are labelled right: those on the diagonal."
     alt = f"The confusion matrix of {len(classes)} classes: {right} of {total} on its diagonal."
-    return page.section("Right and wrong", about, drawn("confusion", chart, alt, files), numbers(chart))
+    return Section("Right and wrong", about, [drawn("confusion", chart, alt, files), numbers(chart)])
 
 
-def classes(found: Findings) -> Markup:
+def classes(found: Findings) -> Section:
     """Return the accuracy of each class."""
     results = found.results
     rows = [
@@ -78,12 +78,12 @@ def classes(found: Findings) -> Markup:
             zip(found.data.classes, results.matrix, results.class_accuracy, strict=True)
         )
     ]
-    listed = table(["class", "samples", "right", "accuracy"], rows, "The accuracy of each class")
-    shown = listed if len(rows) <= MOST_CLASSES else details("As a table", listed)
-    return page.section("Each class", f"How many of its {found.samples} are labelled right.", shown)
+    caption = "The accuracy of each class"
+    listed = Table(["class", "samples", "right", "accuracy"], rows, caption, folded=len(rows) > MOST_CLASSES)
+    return Section("Each class", f"How many of its {found.samples} are labelled right.", [listed])
 
 
-def labels(found: LabelFindings) -> Markup:
+def labels(found: LabelFindings) -> Section:
     """Return the scores of each label of a table, and how many samples have it."""
     data, each = found.data, found.results.each
     rows = [
@@ -94,36 +94,36 @@ def labels(found: LabelFindings) -> Markup:
     header = ["label", "samples", *(score.replace("_", " ") for score in each)]
     about = f"How well each label is predicted for {len(data):,} {found.split} samples".replace("  ", " ")
     about += ". A score is empty where it is not defined, such as for a label that no sample has."
-    return page.section("Each label", about, table(header, rows, "The scores of each label"))
+    return Section("Each label", about, [Table(header, rows, "The scores of each label")])
 
 
 def _share(value: float) -> str:
     return "" if math.isnan(value) else percent(100 * value)
 
 
-def calibration(found: Findings, files: Files) -> Markup:
+def calibration(found: Findings, files: Files) -> Section:
     """Return whether things come true as often as the model says."""
     bins = found.calibration()
     if len(found.data.classes) == 2:
         second = found.data.classes[1]
         shown = drawable(second, 2)
         chart = figures.calibration(bins, f"probability of {shown}, %", f"is {shown}, %")
-        meaning = join(["Of the samples that get 80 % for ", name(second), ", 80 % should be that: the dashed line."])
+        meaning = phrase("Of the samples that get 80 % for {}, 80 % should be that: the dashed line.", second)
     else:
         chart = figures.calibration(bins, "probability of the label, %", "labelled right, %")
-        meaning = join(["Of the labels that get 80 %, 80 % should be right: the dashed line."])
+        meaning = phrase("Of the labels that get 80 %, 80 % should be right: the dashed line.")
     error = f"{100 * calibration_error(bins):.1f} points"
-    about = join([meaning, f" The model is {error} off on average. Vertical lines are 95 % intervals."])
+    about = meaning + f" The model is {error} off on average. Vertical lines are 95 % intervals."
     alt = f"Calibration: {len(bins)} points about the diagonal, {error} off on average."
-    return page.section("Calibration", about, drawn("calibration", chart, alt, files), numbers(chart))
+    return Section("Calibration", about, [drawn("calibration", chart, alt, files), numbers(chart)])
 
 
-def drawn(file: str, chart: Chart, alt: str, files: Files) -> Markup:
+def drawn(file: str, chart: Chart, alt: str, files: Files) -> Image:
     """Return a figure for light and dark screens; the light one is also a file."""
     files[f"{file}.png"] = chart.png(LIGHT)
-    return element("div", image(files[f"{file}.png"], alt, chart.png(DARK), class_="chart"))
+    return Image(files[f"{file}.png"], alt, chart.png(DARK))
 
 
-def numbers(chart: Chart) -> Markup:
+def numbers(chart: Chart) -> Table:
     """Return the numbers of a figure, to be opened."""
-    return details("As a table", table(chart.header, chart.rows, "The numbers of the figure"))
+    return Table(chart.header, chart.rows, "The numbers of the figure", folded=True)

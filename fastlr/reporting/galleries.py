@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from markupsafe import Markup
+
 from fastlr.data.dataset import Dataset
-from fastlr.reporting import page
 from fastlr.reporting.figures import gallery
 from fastlr.reporting.findings import Findings, Mistake, spread_over_classes
-from fastlr.reporting.markup import Markup, details, element, image, isolated, join, name, table
+from fastlr.reporting.page import Gallery, Image, Section, Table, isolated, phrase, strong
 from fastlr.reporting.pictures import has_pictures, pictures_of, png
 from fastlr.reporting.style import drawable, figure_png
 from fastlr.reporting.subject import Subject
@@ -18,12 +19,12 @@ from fastlr.reporting.words import percent
 MOST_PICTURES = 12
 
 
-def mistakes(found: Findings, files: dict[str, bytes]) -> Markup:
+def mistakes(found: Findings, files: dict[str, bytes]) -> Section:
     """Return the most confident mistakes, the worst first."""
     classes, worst = found.data.classes, found.mistakes(MOST_PICTURES)
     title = "Most confident mistakes"
     if not worst:
-        return page.section(title, f"There are none: all {len(found.data):,} labels are right.")
+        return Section(title, f"There are none: all {len(found.data):,} labels are right.")
     count = int(found.results.matrix.sum() - found.results.matrix.trace())
     about = f"{count:,} of {len(found.data):,} {found.samples} are labelled wrong. " + (
         f"These are the {len(worst)} of which the model was surest, the surest first."
@@ -35,12 +36,11 @@ def mistakes(found: Findings, files: dict[str, bytes]) -> Markup:
         [found.data.name_of(m.sample), classes[m.true], classes[m.predicted], percent(100 * m.probability)]
         for m in worst
     ]
-    listed = table(header, rows, title)
     if not has_pictures(found.data):
-        return page.section(title, about, listed)
+        return Section(title, about, [Table(header, rows, title)])
     images = pictures_of(found.data, [m.sample for m in worst])
     items = [
-        (image(png(picture), _in_words(m, found.data)), page.lines(_caption(m, classes), *_file(found.data, m.sample)))
+        (Image(png(picture), _in_words(m, found.data)), [*_caption(m, classes), *_file(found.data, m.sample)])
         for m, picture in zip(worst, images, strict=True)
     ]
     captions = [
@@ -49,35 +49,29 @@ def mistakes(found: Findings, files: dict[str, bytes]) -> Markup:
         for m in worst
     ]
     files["mistakes.png"] = figure_png(gallery(images, captions))
-    return page.section(title, about, page.pictures(items), details("As a table", listed))
+    return Section(title, about, [Gallery(items), Table(header, rows, title, folded=True)])
 
 
-def samples(subject: Subject, files: dict[str, bytes]) -> Markup:
+def samples(subject: Subject, files: dict[str, bytes]) -> Section | None:
     """Return some of the data with their labels, as many of each class."""
     data = subject.samples
     if data is None or not has_pictures(data) or not len(data):
-        return Markup("")
+        return None
     chosen = spread_over_classes(data, MOST_PICTURES)
     images, labels = pictures_of(data, chosen), [_labels_of(data, i) for i in chosen]
     items = [
-        (
-            image(png(picture), f"Sample {_told(data, i)}: {isolated(label)}."),
-            page.lines(element("strong", name(label)), *_file(data, i)),
-        )
+        (Image(png(picture), f"Sample {_told(data, i)}: {isolated(label)}."), [strong("{}", label), *_file(data, i)])
         for i, picture, label in zip(chosen, images, labels, strict=True)
     ]
     captions = [
         drawable(label, i if data.is_table else data.labels[i] + 1) for i, label in zip(chosen, labels, strict=True)
     ]
     files["samples.png"] = figure_png(gallery(images, captions))
-    listed = table(
-        ["sample", "label"], [[data.name_of(i), label] for i, label in zip(chosen, labels, strict=True)], "Samples"
-    )
+    rows = [[data.name_of(i), label] for i, label in zip(chosen, labels, strict=True)]
     height, width = data.images.shape[1:3]
-    about = join(
-        [f"{len(data):,} pictures of {width} × {height} pixels in ", name(data.source), ", some of each class."]
-    )
-    return page.section("Samples", about, page.pictures(items, "small"), details("As a table", listed))
+    about = phrase(f"{len(data):,} pictures of {width} × {height} pixels in {{}}, some of each class.", data.source)
+    listed = Table(["sample", "label"], rows, "Samples", folded=True)
+    return Section("Samples", about, [Gallery(items, "small"), listed])
 
 
 def _labels_of(data: Dataset, i: int) -> Any:
@@ -87,12 +81,10 @@ def _labels_of(data: Dataset, i: int) -> Any:
     return ", ".join(str(label) for label, there in zip(data.classes, data.labels[i], strict=True) if there) or "none"
 
 
-def _caption(mistake: Mistake, classes: Sequence[Any]) -> Markup:
-    """Return what stands below a mistake."""
-    taken_for = element("strong", name(classes[mistake.predicted]))
-    is_really = element("strong", name(classes[mistake.true]))
-    probability = percent(100 * mistake.probability)
-    return page.lines(join(["taken for ", taken_for, " ", probability]), join(["is ", is_really]))
+def _caption(mistake: Mistake, classes: Sequence[Any]) -> list[Markup]:
+    """Return the lines below a mistake."""
+    taken_for = strong("taken for {} ", classes[mistake.predicted]) + percent(100 * mistake.probability)
+    return [taken_for, strong("is {}", classes[mistake.true])]
 
 
 def _told(data: Dataset, index: int) -> str:
@@ -102,7 +94,7 @@ def _told(data: Dataset, index: int) -> str:
 
 def _file(data: Dataset, index: int) -> list[Markup]:
     """Return the file of a sample, for below its picture, where it has one."""
-    return [element("small", name(data.files[index]))] if data.files else []
+    return [Markup("<small>{}</small>").format(phrase("{}", data.files[index]))] if data.files else []
 
 
 def _in_words(mistake: Mistake, data: Dataset) -> str:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 from fastlr.reporting.figures import Curve, gallery, learning_curve
-from fastlr.reporting.markup import element, image
+from fastlr.reporting.page import Image as Shown
+from fastlr.reporting.page import rendered
 from fastlr.reporting.pictures import colour_weights, strongest, weight_images
 from fastlr.reporting.style import LIGHT, drawable, figure_png
 from fastlr.reporting.weights import MOST_UNITS, unit_names
@@ -30,8 +31,9 @@ def show(run: Run) -> str:
     said = [f"training accuracy {percent(run.train_accuracy)}"]
     said += [] if run.test_accuracy is None else [f"test accuracy {percent(run.test_accuracy)}"]
     said += [f"{run.seconds:.2f} s", f"{run.backend} on {run.device}"]
-    curve = image(figure_png(plot(run)), "The learning curve.", width=500)
-    return element("div", element("p", ", ".join(said)), curve)
+    return rendered(
+        "run.html", said=", ".join(said), curve=Shown(figure_png(plot(run)), "The learning curve.", width=500)
+    )
 
 
 def show_weights(model: Model) -> Figure:

@@ -7,9 +7,9 @@ from typing import Any
 
 from fastlr.machine import peak_memory
 from fastlr.model.scores import accuracy, interval
-from fastlr.reporting import charts, page
+from fastlr.reporting import charts
 from fastlr.reporting.galleries import mistakes, samples
-from fastlr.reporting.markup import Markup, element, isolated, join, name
+from fastlr.reporting.page import Facts, Page, Section, isolated, phrase
 from fastlr.reporting.subject import Subject, plain, versions
 from fastlr.reporting.weights import weights
 from fastlr.reporting.words import class_list, percent
@@ -18,37 +18,33 @@ from fastlr.reporting.words import class_list, percent
 def whole_page(subject: Subject) -> tuple[str, dict[str, bytes]]:
     """Return the page of a report, and the files beside it by their names."""
     files: dict[str, bytes] = {}
+    page = heading(subject)
+    page.alerts = alerts(subject)
     found, classes = subject.findings, subject.model.classes
     curves = [curve for curve in subject.curves if len(curve.costs)]
-    side_by_side, below = [], []
     if subject.path is not None and subject.path.scores:
-        side_by_side.append(charts.scores(subject.path, files))
-    top = charts.all_runs(subject, curves, files) if len(subject.curves) > 1 and curves else Markup("")
-    if len(subject.curves) == 1 and curves:
-        side_by_side.append(charts.learning(curves[0], files))
+        page.side_by_side.append(charts.scores(subject.path, files))
+    if len(subject.curves) > 1 and curves:
+        page.top.append(charts.all_runs(subject, curves, files))
+    elif curves:
+        page.side_by_side.append(charts.learning(curves[0], files))
     if found is not None and len(found.data):
-        side_by_side += [charts.confusion(found, files), charts.calibration(found, files)]
-        side_by_side += [charts.classes(found)] if len(classes) > 2 else []
-        below.append(mistakes(found, files))
+        page.side_by_side += [charts.confusion(found, files), charts.calibration(found, files)]
+        page.side_by_side += [charts.classes(found)] if len(classes) > 2 else []
+        page.below.append(mistakes(found, files))
     if subject.labels_found is not None:
-        side_by_side.append(charts.labels(subject.labels_found))
-    one_image = subject.model.network.outputs == 1 and not subject.model.network.hidden
-    (side_by_side if one_image else below).append(weights(subject.model, files))
-    below += [samples(subject, files), settings(subject)]
-    many = "labels" if subject.model.multi_label else "classes"
-    title = " or ".join(map(isolated, classes)) if len(classes) <= 4 else f"{len(classes)} {many}"
-    body = [
-        heading(subject),
-        alerts(subject),
-        element("div", top, class_="stack"),
-        element("div", *side_by_side, class_="grid"),
-        element("div", *below, class_="stack"),
-    ]
-    return page.document(f"fastlr report: {title}", *body), files
+        page.side_by_side.append(charts.labels(subject.labels_found))
+    if (images := weights(subject.model, files)) is not None:
+        one_image = subject.model.network.outputs == 1 and not subject.model.network.hidden
+        (page.side_by_side if one_image else page.below).append(images)
+    if (some := samples(subject, files)) is not None:
+        page.below.append(some)
+    page.below.append(settings(subject))
+    return page.html(), files
 
 
-def heading(subject: Subject) -> Markup:
-    """Return what the page is about, and the figures that matter most."""
+def heading(subject: Subject) -> Page:
+    """Return a page that says what it is about, and the figures that matter most; its parts are to come."""
     model, run, found = subject.model, subject.run, subject.findings
     softmax = len(model.classes) > 2 and not model.multi_label
     kind = "A network" if model.network.hidden else "A softmax" if softmax else "Logistic regression"
@@ -59,17 +55,17 @@ def heading(subject: Subject) -> Markup:
         lead += f" The best of {len(subject.path.runs)} values of l2."
     if subject.runs[1:]:
         lead += f" The best of {len(subject.runs)} runs."
-    source = join(["fastlr report on ", name(subject.data.source)]) if subject.data is not None else "fastlr report"
-    many = "labels" if model.multi_label else "classes"
-    title = class_list(model.classes) if len(model.classes) <= 4 else f"{len(model.classes)} {many}"
-    top = element(
-        "header", element("p", source, class_="over"), element("h1", title), element("p", lead, class_="lead")
-    )
+    over = phrase("fastlr report on {}", subject.data.source) if subject.data is not None else "fastlr report"
+    many = f"{len(model.classes)} {'labels' if model.multi_label else 'classes'}"
+    few = len(model.classes) <= 4
+    title = " or ".join(map(isolated, model.classes)) if few else many
     shown = []
     if found is not None:
         what = f"{found.split} accuracy".strip()
         beside = f"of {len(found.data):,} samples"
-        if found.split == "test":
+        if found.split == "test" and run is not None and subject.runs[1:] and not run.fold_accuracies:
+            beside += ", on which the best run was chosen"
+        elif found.split == "test":
             low, high = interval(accuracy, found.data.labels, found.proba)
             beside += f", 95 % interval {percent(100 * low)} to {percent(100 * high)}"
         shown.append((what, percent(found.results.accuracy), beside))
@@ -91,23 +87,22 @@ def heading(subject: Subject) -> Markup:
     if subject.path is not None:
         shown.append(("chosen l2", f"{subject.path.best_l2:.3g}", f"of {len(subject.path.runs)} values"))
     if run is not None:
+        where = " and ".join(dict.fromkeys(f"{one.backend} on {one.device}" for one in subject.runs or [run]))
         runs = f", all {len(subject.runs)} runs" if subject.runs[1:] else ""
-        shown.append(("time", f"{run.seconds:.2f}\N{NO-BREAK SPACE}s", f"{run.backend} on {run.device}{runs}"))
-    return join([top, page.tiles(shown)])
+        shown.append(("time", f"{run.seconds:.2f}\N{NO-BREAK SPACE}s", f"{where}{runs}"))
+    return Page(f"fastlr report: {title}", over, class_list(model.classes) if few else many, lead, shown)
 
 
-def alerts(subject: Subject) -> Markup:
+def alerts(subject: Subject) -> list[str]:
     """Return what went wrong in a run, and what else is worth knowing of it."""
     said = []
     for label, run in zip(subject.labels, subject.runs, strict=True):
         before = f"{label}: " if subject.runs[1:] else ""
         said += [f"{before}{text}" for text in (run.warning, *run.notes) if text]
-    if not said:
-        return Markup("")
-    return element("section", *(element("p", text) for text in said), class_="alert")
+    return said
 
 
-def settings(subject: Subject) -> Markup:
+def settings(subject: Subject) -> Section:
     """Return how it was trained, on what, and with which versions."""
     model, run = subject.model, subject.run
     values: list[tuple[str, Any]] = []
@@ -125,7 +120,6 @@ def settings(subject: Subject) -> Markup:
         values += [("seconds", f"{run.seconds:.3f}")]
         if memory := peak_memory():
             values += [("most memory of the process", f"{memory / 1e6:,.0f} MB")]
-    shown = page.facts([(what, name(value)) for what, value in values])
     installed = ", ".join(f"{what} {version}" for what, version in versions(run.backend if run else None))
-    more = page.facts([("classes", class_list(model.classes)), ("versions", installed)], broad=True)
-    return page.section("Settings", "", shown, more)
+    more = Facts([("classes", class_list(model.classes)), ("versions", installed)], broad=True)
+    return Section("Settings", "", [Facts(values), more])

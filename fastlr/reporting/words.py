@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from fastlr.reporting.markup import Markup, join, name
+from markupsafe import Markup
+
+from fastlr.reporting.page import phrase
 
 
 def percent(value: float) -> str:
@@ -21,10 +23,10 @@ def plain_cost(costs: Sequence[float]) -> str:
 
 def class_list(classes: Sequence[Any], most: int = 20) -> Markup:
     """Return the classes' names: "airplane or bike"."""
-    names = [name(each) for each in classes[:most]]
+    names = [phrase("{}", each) for each in classes[:most]]
     if len(classes) > most:
-        return join([join(names, ", "), f" and {len(classes) - most} more"])
-    return join([join(names[:-1], ", "), names[-1]], " or ")
+        return Markup(", ").join(names) + f" and {len(classes) - most} more"
+    return Markup(" or ").join([Markup(", ").join(names[:-1]), names[-1]])
 
 
 def more(count: int, most: int) -> str:
