@@ -130,7 +130,8 @@ def make_folder(path: Path, option: str) -> None:
     except FileExistsError:
         raise InputError(f"{path}: is a file; {option} takes the name of a folder") from None
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be made ({error}); give another folder with {option}") from None
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{path}: cannot be made ({reason}); give another folder with {option}") from None
 
 
 def _beside(path: Path) -> Path:

@@ -408,6 +408,9 @@ def test_pictures_of_other_channel_counts_are_predicted(fastlr_command, model, t
 def test_evaluate_on_the_wrong_data(refused, model, tmp_path):
     write_folder(tmp_path / "other", *draw_images(), names=("cat", "dog"))
     refused("evaluate", model, tmp_path / "other", says=("other: holds class 'cat', unknown to the training data",))
+    np.savez(tmp_path / "features.npz", X=np.eye(4), y=[0, 1, 0, 1])
+    says = ("features.npz: the samples are float64, but the model was trained on uint8 pixels",)
+    refused("evaluate", model, tmp_path / "features.npz", says=says)
     np.savez(tmp_path / "x.npz", X=np.eye(4), y=[0, 1, 0, 1])
     refused(
         "evaluate",
@@ -462,7 +465,11 @@ def test_interruption_and_a_closed_pipe_are_quiet(pictures):
 
 
 @pytest.mark.parametrize("kind", SOURCES)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=settings.default.max_examples // 4,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(data=st.data())
 def test_mangled_bytes_never_end_in_a_traceback(tmp_path_factory, kind, data):
     """Truncate, flip, replace or empty a file: it is read, or refused in one line that names it."""
@@ -474,7 +481,7 @@ def test_mangled_bytes_never_end_in_a_traceback(tmp_path_factory, kind, data):
     shutil.rmtree(root)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=settings.default.max_examples // 2, deadline=None)
 @given(data=st.data())
 def test_a_mangled_model_is_read_or_refused(tmp_path_factory, data):
     root = tmp_path_factory.mktemp("model")

@@ -76,7 +76,7 @@ def test_evaluate_counts_what_was_taken_for_what(folder, tmp_path, fastlr_comman
     assert found["class_accuracy"] == [100 - (1 - matrix[i][i] / 50) * 100 for i in range(3)]
     assert found["accuracy"] == pytest.approx(100 * np.mean(predicted == truth))
     shown = fastlr_command("evaluate", file, folder).out.splitlines()
-    assert shown[1].split() == ["taken", "for", "left", "middle", "right"]
+    assert shown[1].split() == ["accuracy", "taken", "for", "left", "middle", "right"]
     assert [line.split()[0] for line in shown[2:]] == ["left", "middle", "right"]
     assert [int(number) for number in shown[2].split()[3:]] == matrix[0]
 

@@ -38,6 +38,11 @@ def test_train_json_is_one_object_and_nothing_else(fastlr_command, pictures, tmp
     assert fastlr.load(model).costs == tuple(run["costs"])
 
 
+def test_the_version(fastlr_command):
+    outcome = fastlr_command("--version")
+    assert (outcome.status, outcome.out, outcome.err) == (0, f"fastlr {fastlr.__version__}\n", "")
+
+
 def test_train_for_people(fastlr_command, pictures):
     outcome = fastlr_command("train", pictures, "--size", 8, "--iterations", 101)
     assert [line.split(":")[0] for line in outcome.err.splitlines()] == [

@@ -183,6 +183,16 @@ def test_a_bad_file_that_was_named_is_refused_beside_a_folder(refused, model, fo
     refused("predict", model, folder, folder / "cut.png", says=("cut.png: cannot be read as a picture",))
 
 
+def test_bad_files_that_were_named_can_be_passed_over(fastlr_command, refused, model, folder):
+    outcome = fastlr_command("predict", model, folder / "cut.png", folder / "b.png", "--skip-bad", "--json")
+    assert (outcome.status, [row["image"] for row in outcome.json]) == (0, [str(folder / "b.png")])
+    assert outcome.err.startswith(f"skipped {folder / 'cut.png'}: cannot be read as a picture")
+    refused(
+        "predict", model, folder / "cut.png", "--skip-bad", says=("none of the files is a picture that can be read",)
+    )
+    refused("predict", model, folder, "--out", folder / "x", "--skip-bad", says=("--out: it goes with one folder of",))
+
+
 def test_folders_without_pictures(refused, model, tmp_path):
     (tmp_path / "empty" / "inner").mkdir(parents=True)
     (tmp_path / "empty" / ".hidden.png").write_bytes(encoded())

@@ -63,6 +63,9 @@ def test_the_best_is_marked_and_kept(folder, tmp_path, fastlr_command):
     assert "best" not in rows[1]
     assert rows[2][-1] == "best"
     assert f"model: {file}, the best of 2" in outcome.out
+    chosen = "note: the best was chosen on the test set, so its accuracy there is too high; try --folds"
+    assert chosen in outcome.out
+    assert chosen not in fastlr_command("sweep", folder, *options, "--folds", 2).out
     assert fastlr.load(file).settings["learning_rate"] == 0.05
     assert fastlr.load(file).accuracy(fastlr.open_dataset(folder, "test", size=8)) == float(rows[2][-3])
 
@@ -97,7 +100,7 @@ def test_a_live_table_on_a_terminal(folder):
     assert "iteration 200 of 300" in seen.text
     assert "learning rate" in seen.text
     assert "Lowest cost" not in seen.text
-    assert seen.lines[-1].startswith("2 models in")
+    assert seen.lines[-2].startswith("2 models in")
     dumb = on_a_terminal("sweep", folder, *options, errors_there=True, TERM="dumb")
     assert "Lowest cost after iteration 200" in dumb.text
 
@@ -126,10 +129,12 @@ def test_lists_of_seeds():
         (["--lr", "0.1,fast"], "--lr: '0.1,fast'; numbers are needed"),
         (["--lr", ""], "--lr: ''; numbers are needed"),
         (["--lr", "0.1,-1"], "learning rate: -1.0; a positive number"),
-        (["--l2", "1:0:5"], "--l2: '1:0:5'; numbers are needed"),
-        (["--l2", "1:2:1000000"], "--l2: '1:2:1000000'; numbers are needed"),
+        (["--l2", "1:0:5"], "--l2: '1:0:5'; FIRST:LAST:COUNT needs two numbers above 0, and 2 to 10,000 values"),
+        (["--l2", "1:2:1000000"], "--l2: '1:2:1000000'; FIRST:LAST:COUNT needs"),
         (["--l2", "nan"], "l2: nan"),
-        (["--seeds", "3-1"], "--seeds: '3-1'; whole numbers are needed, such as 0-7"),
+        (["--seeds", "3-1"], "--seeds: '3-1'; whole numbers are needed, such as 0-7 (from the first up, 10,000 at"),
+        (["--solver", "auto", "--seeds", "0-1"], "seeds: several were given, but solver 'auto' has none"),
+        (["--solver", "lbfgs", "--lr", "1,2"], "learning rates: several were given, but solver 'lbfgs' has none"),
         (["--seeds", "0-99999999999"], "--seeds: '0-99999999999'"),
         (["--folds", "1"], "folds: 1; a whole number of at least 2"),
         (["--folds", "20"], "folds: 20, but the smallest class has 12 samples"),

@@ -419,7 +419,7 @@ def test_an_error_on_a_terminal_is_one_harmless_line(tmp_path):
 def test_the_matrix_on_a_wide_enough_terminal(monkeypatch):
     results = Results(np.array([[3, 1], [0, 2]]))
     for columns, expected in (
-        (60, ["             taken for      cat      dog", "cat   75.0 %                  3        1"]),
+        (60, ["    accuracy taken for      cat      dog", "cat   75.0 %                  3        1"]),
         (30, ["cat   75.0 % taken for dog 1", "dog  100.0 %"]),
     ):
         screen = Screen()
@@ -467,7 +467,7 @@ inputs.FEWEST, inputs.BLOCK = 100, 20
 each = blocks.Blocks._blocks
 def slowly(self):
     for found in each(self):
-        time.sleep(0.4)
+        time.sleep(0.15)
         yield found
 blocks.Blocks._blocks = slowly
 from fastlr.cli.app import main

@@ -9,9 +9,11 @@ import os
 import re
 import sys
 from collections.abc import Sequence
+from typing import Annotated
 
 import typer
 
+import fastlr
 from fastlr.cli.backends import backends
 from fastlr.cli.bench import bench
 from fastlr.cli.convert import convert
@@ -31,6 +33,22 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"fastlr {fastlr.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _all_commands(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and end.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Take the options that stand before a command."""
+
 
 COMMANDS = (train, predict, evaluate, sweep, probe, convert, backends, bench, warmup, demo)
 for command in COMMANDS:

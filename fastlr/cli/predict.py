@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fastlr.cli.options import ClusterName, ClusterTimeout, Json, MaxExpansion, ModelPath, Quiet
+from fastlr.cli.options import ClusterName, ClusterTimeout, Json, MaxExpansion, ModelPath, Quiet, SkipBad
 from fastlr.cli.render.terminal import fitted, print_json, print_skipped, say
 from fastlr.cli.signals import only_our_lines
 from fastlr.errors import InputError, escaped
@@ -36,6 +36,7 @@ def predict(
         Path | None,
         typer.Option(metavar="DIR", help="Folder for the probabilities of each file of a folder of arrays, as .npy."),
     ] = None,
+    skip_bad: SkipBad = False,
     max_expansion: MaxExpansion = None,
     cluster: ClusterName = None,
     cluster_timeout: ClusterTimeout = 60.0,
@@ -52,8 +53,8 @@ def predict(
 
     classifier = load(model)
     if out is not None:
-        if len(images) > 1 or top is not None or annotate is not None:
-            raise InputError("--out: it goes with one folder of arrays, and with neither --top nor --annotate")
+        if len(images) > 1 or top is not None or annotate is not None or skip_bad:
+            raise InputError("--out: it goes with one folder of arrays, without --top, --annotate or --skip-bad")
         _predict_folder(classifier, Path(images[0]), out, cluster, cluster_timeout, as_json, quiet)
         return
     if cluster is not None:
@@ -66,10 +67,12 @@ def predict(
         raise InputError(f"--top: {top}; a whole number of at least 1 is needed")
     named = pictures_named(images)
     expansion = as_expansion(max_expansion)
+    may_skip = [skip_bad or inside for inside in named.from_folder]
     with only_our_lines():
-        found = predict_pictures(classifier, named.pictures, top, named.from_folder, expansion)
+        found = predict_pictures(classifier, named.pictures, top, may_skip, expansion)
     if not found.rows:
-        raise InputError(f"{images[0]}: none of its files is a picture that can be read; the first: {found.skipped[0]}")
+        which = f"{images[0]}: none of its files" if named.from_folder[0] else "none of the files"
+        raise InputError(f"{which} is a picture that can be read; the first: {found.skipped[0]}")
     if annotate is not None:
         # What could not be read stays as it is, too, and so do the model and the file that standard input is.
         inputs: list[Path | int] = [model, 0, *(picture for picture in named.pictures if isinstance(picture, Path))]

@@ -23,7 +23,7 @@ from fastlr.errors import InputError
 from fastlr.model.evaluation import Results, percent_correct
 from fastlr.model.handover import as_one_vs_rest, as_onnx, as_scikit_learn, as_torch
 from fastlr.model.parts import probabilities_of_parts
-from fastlr.model.samples import rows_for
+from fastlr.model.samples import aligned_for, rows_for
 from fastlr.model.scores import LabelResults, check_scoring
 from fastlr.namespace import array_namespace, compared, dtype_name, library_of, same_values, to_host
 from fastlr.objectives.network import Layer, Network
@@ -208,7 +208,7 @@ class Model:
     def confusion_matrix(self, data: Dataset, backend: Backend | None = None) -> NDArray[np.int64]:
         """Return how many samples of each class, a row, are taken for each class, a column; matched by name."""
         self._refuse_table("confusion_matrix")
-        labels = data.aligned(self.classes, self.class_of or {}).labels
+        labels = aligned_for(self, data).labels
         backend = self._backend_for(data) if backend is None else backend
         with backend.scope():
             chosen = backend.to_host(self._chosen(backend, data)).astype(np.intp)
@@ -241,7 +241,7 @@ class Model:
         if chosen.is_table != self.multi_label:
             kind = "a table of labels is needed" if self.multi_label else "one label for each sample is needed"
             raise InputError(f"{chosen.source}: labels have shape {chosen.labels.shape}; {kind}")
-        return chosen.aligned(self.classes, self.class_of or {})
+        return aligned_for(self, chosen)
 
     def _refuse_table(self, method: str) -> None:
         if self.multi_label:

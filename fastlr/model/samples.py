@@ -46,5 +46,14 @@ def rows_for(model: Model, images: Any) -> Array:
     return rows
 
 
+def aligned_for(model: Model, data: Dataset) -> Dataset:
+    """Return the data with the model's classes, matched by name; samples that do not fit either are said first."""
+    try:
+        return data.aligned(model.classes, model.class_of or {})
+    except InputError:
+        rows_for(model, data)
+        raise
+
+
 def _wanted(model: Model) -> str:
     return ", ".join(map(str, model.image_shape or (model.n_features,)))

@@ -16,9 +16,11 @@ def numbers(option: str, text: str) -> list[float]:
         try:
             if ":" in part:
                 first, last, count = part.split(":")
-                found += _powers(float(first), float(last), int(count))
+                found += _powers(option, text, float(first), float(last), int(count))
             else:
                 found.append(float(part))
+        except InputError:
+            raise
         except ValueError:
             raise InputError(
                 f"{option}: {text!r}; numbers are needed, such as 0.1,0.01, or FIRST:LAST:COUNT for values on a "
@@ -27,9 +29,9 @@ def numbers(option: str, text: str) -> list[float]:
     return found
 
 
-def _powers(first: float, last: float, count: int) -> list[float]:
+def _powers(option: str, text: str, first: float, last: float, count: int) -> list[float]:
     if not (0 < first < math.inf and 0 < last < math.inf and 2 <= count <= MOST):
-        raise ValueError
+        raise InputError(f"{option}: {text!r}; FIRST:LAST:COUNT needs two numbers above 0, and 2 to {MOST:,} values")
     return [first * (last / first) ** (i / (count - 1)) for i in range(count - 1)] + [last]
 
 
@@ -63,7 +65,10 @@ def seeds(text: str) -> list[int]:
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")
         if not first.isdecimal() or (dash and not last.isdecimal()) or not 0 <= int(last or first) - int(first) < MOST:
-            raise InputError(f"--seeds: {text!r}; whole numbers are needed, such as 0-7 or 0,3,5")
+            raise InputError(
+                f"--seeds: {text!r}; whole numbers are needed, such as 0-7 (from the first up, {MOST:,} at the most) "
+                "or 0,3,5"
+            )
         found += range(int(first), int(last or first) + 1)
     return found
 

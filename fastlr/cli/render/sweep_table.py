@@ -77,6 +77,8 @@ def results(runs: Sequence[Run], best: Run) -> str:
     )
     if advice := [run.warning for run in runs if run.warning]:
         lines.append(f"note: {len(advice)} of them {advice[0]}")
+    if best.test_accuracy is not None and not folds and len(runs) > 1:
+        lines.append("note: the best was chosen on the test set, so its accuracy there is too high; try --folds")
     if folds or best.test_accuracy is not None:
         l2, scores = np.array([run.model.settings["l2"] for run in runs]), np.array([run.score[0] for run in runs])  # type: ignore[index]
         if edge := edge_of(l2, scores, next(i for i, run in enumerate(runs) if run is best)):

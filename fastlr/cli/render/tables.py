@@ -111,7 +111,7 @@ def print_confusion(classes: Sequence[Any], results: Results, as_json: bool) -> 
             say("\n".join(listed(f"{first} taken for", mistakes, available, 2) if wrong else [first]), as_json)
         return
     heads = [padded(shown(name, column, stream), column, right=True) for name in classes]
-    say(" " * (width + 10) + "taken for " + " ".join(heads), as_json)
+    say(f"{' ' * width} accuracy taken for " + " ".join(heads), as_json)
     for name, row, share in zip(names, results.matrix, shares, strict=True):
         counts = " ".join(f"{count:>{column}}" for count in row)
         say(f"{padded(name, width)} {share:>8} " + " " * 10 + counts, as_json)
