@@ -20,6 +20,7 @@ os.environ.setdefault("SCIPY_ARRAY_API", "1")
 
 import numpy as np
 import pytest
+from hypothesis import settings
 from PIL import Image
 from strict_backend import ENTRY as STRICT
 from threadpoolctl import threadpool_limits
@@ -31,9 +32,12 @@ from fastlr.data import arrays, from_arrays, hdf5
 from fastlr.training import checkpoint
 
 if "PYTEST_XDIST_WORKER" in os.environ:
-    # As many workers as cores, each with as many threads of its BLAS, would wait for each other.
+    # As many workers as cores, each with as many threads of its BLAS, would wait for each other; so would the processes
+    # that the tests start.
     threadpool_limits(1)
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+settings.register_profile("thorough", max_examples=300)  # the properties are tried on more: .ci/slow does
 register(STRICT)  # all tests that go through the backends go through this one too
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -66,6 +70,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for item in items:
             if item.get_closest_marker("slow"):
                 item.add_marker(pytest.mark.skip(reason="it compiles the kernels anew: pytest -m slow runs it"))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Give each worker files of its own, so that not all of them compile the same kernels at the same time."""
+    from xdist.scheduler import WorkStealingScheduling
+
+    return WorkStealingScheduling(config, log)
 
 
 @pytest.fixture(autouse=True)

@@ -15,16 +15,17 @@ from fastlr.objectives.network import Layer, Network, one_hot
 from fastlr.objectives.resident import Resident
 from fastlr.solvers import SOLVERS, choose_descent
 
-# The same samples in every run. A file that is in the cache of the kernels takes its time, which is no failure.
+# 30 examples; more with `--hypothesis-profile=thorough`. The same samples in every run. A file that is in the cache of
+# the kernels takes its time, which is no failure.
 PROPERTY = settings(
-    max_examples=80,
+    max_examples=settings.default.max_examples * 3 // 10,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow],
 )
 
 
-FEWER = settings(PROPERTY, max_examples=50)
+FEWER = settings(PROPERTY, max_examples=settings.default.max_examples // 5)
 
 
 RTOL = {"float64": 1e-11, "float32": 1e-4}  # those of tests/test_kernels.py

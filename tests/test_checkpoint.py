@@ -125,9 +125,9 @@ def test_arrays_lie_in_memory_as_they_did(name):
 def test_each_state_leads_to_the_next(tmp_path, monkeypatch, solver, memory):
     monkeypatch.setenv("FASTLR_MEMORY", memory)
     rng = np.random.default_rng(0)
-    X = rng.normal(size=(800, 64))
-    y = (X @ rng.normal(size=(64, 20)) + 8 * rng.normal(size=(800, 20))).argmax(axis=1)
-    settings = {"l2": np.geomspace(1e-5, 10, 24), "folds": 3, "solver": solver, "checkpoint": tmp_path / "c"}
+    X = rng.normal(size=(300, 24))
+    y = (X @ rng.normal(size=(24, 8)) + 5 * rng.normal(size=(300, 8))).argmax(axis=1)
+    settings = {"l2": np.geomspace(1e-5, 10, 16), "folds": 3, "solver": solver, "checkpoint": tmp_path / "c"}
     files: list[bytes] = []
     save = module.Checkpoint._save
 

@@ -45,10 +45,11 @@ def test_a_signal_ends_a_training_at_once(features, tmp_path, name, status, says
     model = tmp_path / "m.safetensors"
     model.write_text("old")
     # One kernel does all these steps, and Python's own handlers would wait for it.
-    settings = ["--form", "primal", "--record-every", "1000000", "--iterations", "1000000", "--quiet"]
+    settings = ["--form", "primal", "--record-every", "1000000", "--iterations", "1000000"]
     command = [*COMMAND, "train", str(features), "--model", str(model), *settings]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        time.sleep(4)
+        assert process.stderr.readline().startswith("Cost after iteration 0: ")
+        time.sleep(0.5)
         sent = time.perf_counter()
         process.send_signal(getattr(signal, name))
         assert (process.wait(20), process.stderr.read()) == (status, f"fastlr: {says}\n")

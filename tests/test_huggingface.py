@@ -388,7 +388,7 @@ def test_extension_types_are_refused(tmp_path, refused):
 
 
 @pytest.mark.parametrize("kind", ["parquet", "arrow", "state.json"])
-@settings(max_examples=100, deadline=None)
+@settings(deadline=None)
 @given(data=st.data())
 def test_mangled_bytes_never_end_in_a_traceback(tmp_path_factory, kind, data):
     root = tmp_path_factory.mktemp("mangled")

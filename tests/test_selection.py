@@ -41,7 +41,7 @@ def grid_search(X, y, cv, groups=None):
 
 
 @pytest.mark.parametrize("streams", [False, True])
-@pytest.mark.parametrize("classes", [2, 10])
+@pytest.mark.parametrize("classes", [2, 4])
 @pytest.mark.parametrize(
     "splitter",
     [StratifiedKFold(4), ShuffleSplit(3, test_size=0.25, random_state=0), GroupKFold(4)],
@@ -51,7 +51,7 @@ def test_scores_are_those_of_a_grid_search(monkeypatch, splitter, classes, strea
     if streams:
         monkeypatch.setenv("FASTLR_MEMORY", "1")
     X, y = data(classes)
-    X, y = X[:400], y[:400]
+    X, y = X[y < classes][:160], y[y < classes][:160]
     groups = np.arange(len(y)) // 5 if isinstance(splitter, GroupKFold) else None
     found = fastlr.path(X, y, l2=VALUES, folds=splitter, groups=groups, scoring=SCORES, tol=1e-9)
     expected = grid_search(X, y, splitter, groups)

@@ -268,7 +268,7 @@ def peak():
     return 1024 * int(next(line for line in lines if line.startswith("VmHWM:")).split()[1])
 
 before = peak()
-path = fastlr.path(X, labels, l2=[1e-2, 1e-1, 1.0], **settings)
+path = fastlr.path(X, labels, l2=[0.3, 1.0, 3.0], **settings)
 print(json.dumps([path.runs[0].logits, peak() - before, [run.fold_accuracies for run in path.runs]]))
 """
 

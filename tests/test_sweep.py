@@ -32,12 +32,12 @@ def test_a_sweep_is_the_same_as_one_training_after_another(backend, form):
 @pytest.mark.parametrize("form", FORMS)
 def test_a_rate_that_diverges_does_not_disturb_the_others(backend, form):
     images, labels = draw_images(20, side=5)
-    settings = {"iterations": 3000, "record_every": 50, "form": form, "backend": backend.name}
+    settings = {"iterations": 600, "record_every": 50, "form": form, "backend": backend.name}
     bad, good, worse = fastlr.sweep(images, labels, learning_rates=[1.0, 0.01, 1e200], l2=[10.0], **settings)
     alone = fastlr.train(images, labels, learning_rate=0.01, l2=10.0, **settings)
     assert good.warning is None
     assert first_difference(good.costs, alone.costs, 1e-12) is None
-    for run, longest in ((bad, 59), (worse, 1)):
+    for run, longest in ((bad, 11), (worse, 1)):
         assert "diverged" in run.warning
         assert "try a learning rate of" in run.warning
         assert 0 < len(run.costs) <= longest
