@@ -317,36 +317,41 @@ def test_what_is_no_name_of_a_file(name):
 ENDS = {"SIGINT": (130, "interrupted"), "SIGTERM": (143, "terminated"), "SIGKILL": (-9, "")}
 
 
-@pytest.mark.parametrize("name", ENDS)
-def test_a_process_that_is_ended(tmp_path, name):
-    """It goes on when it is started again, ends with the same bytes, and leaves nothing else behind."""
-    rng = np.random.default_rng(1)
-    np.savez(tmp_path / "x.npz", X=rng.normal(size=(1000, 50)), y=rng.integers(0, 2, 1000))
+@pytest.fixture(scope="module")
+def command(tmp_path_factory):
+    """Return what starts the same training, with its files in another folder; one has run to its end in "whole"."""
+    root, rng = tmp_path_factory.mktemp("ended"), np.random.default_rng(1)
+    np.savez(root / "x.npz", X=rng.normal(size=(1000, 50)), y=rng.integers(0, 2, 1000))
 
-    def command(folder):
-        (tmp_path / folder).mkdir(exist_ok=True)
+    def start(folder):
+        (root / folder).mkdir(exist_ok=True)
         line = ["train", "x.npz", "--iterations", "20000", "--record-every", "20000", "--form", "primal", "--quiet"]
         line += ["--model", f"{folder}/m.safetensors", "--checkpoint", f"{folder}/c"]
-        return subprocess.Popen(
-            [sys.executable, "-m", "fastlr", *line], cwd=tmp_path, stderr=subprocess.PIPE, text=True
-        )
+        return subprocess.Popen([sys.executable, "-m", "fastlr", *line], cwd=root, stderr=subprocess.PIPE, text=True)
 
-    whole = command("whole")
+    whole = start("whole")
     assert (whole.communicate(timeout=100)[1], whole.returncode) == ("", 0)
-    struck = command("struck")
-    while not (tmp_path / "struck" / "c").exists():
+    start.root = root
+    return start
+
+
+@pytest.mark.parametrize("name", ENDS)
+def test_a_process_that_is_ended(command, name):
+    """It goes on when it is started again, ends with the same bytes, and leaves nothing else behind."""
+    folder = command.root / name
+    struck = command(name)
+    while not (folder / "c").exists():
         assert struck.poll() is None
         time.sleep(0.005)
     struck.send_signal(getattr(signal, name))
     said, (status, word) = struck.communicate(timeout=100)[1], ENDS[name]
     assert struck.returncode == status
-    assert said == (f"fastlr: {word}; the same command goes on from struck/c\n" if word else "")
-    assert not (tmp_path / "struck" / "m.safetensors").exists()
-    again = command("struck")
+    assert said == (f"fastlr: {word}; the same command goes on from {name}/c\n" if word else "")
+    assert not (folder / "m.safetensors").exists()
+    again = command(name)
     assert (again.communicate(timeout=100)[1], again.returncode) == ("", 0)
-    assert {path.name for path in (tmp_path / "struck").iterdir()} == {"m.safetensors", "c"}
-    files = [(tmp_path / folder / "m.safetensors").read_bytes() for folder in ("whole", "struck")]
-    assert files[0] == files[1]
+    assert {path.name for path in folder.iterdir()} == {"m.safetensors", "c"}
+    assert (folder / "m.safetensors").read_bytes() == (command.root / "whole" / "m.safetensors").read_bytes()
 
 
 def test_the_command_keeps_files_apart(tmp_path, fastlr_command):

@@ -15,6 +15,8 @@ SOURCES = Path(fastlr.__file__).parent
 
 def cupy_names(source: str) -> dict[str, list[ast.Call]]:
     """Return the dotted names under `cupy` that a source uses, each with the calls that are made of it."""
+    if "cupy" not in source:
+        return {}
     tree, local = ast.parse(source), {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):

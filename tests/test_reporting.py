@@ -26,6 +26,7 @@ from fastlr.objectives.network import Layer
 from fastlr.reporting import figures, report_on_model
 from fastlr.reporting.findings import Bin, Findings, calibration_error, spread_over_classes
 from fastlr.reporting.pictures import AGAINST, FOR, LONGEST, WHITE, weight_images
+from fastlr.reporting.sections import reading_speed
 from fastlr.reporting.style import LIGHT, drawable
 from fastlr.reporting.subject import run_labels
 from fastlr.training.run import best_of
@@ -172,6 +173,21 @@ def test_strange_names_in_a_browser(browser, tmp_path, width):
     assert (seen.scroll_width, seen.overflowing) == (width, [])
     assert STRANGE[0] in browser.evaluate("document.body.innerText")
     assert browser.evaluate("document.scripts.length") == 0
+
+
+def test_how_fast_the_data_were_read(tmp_path):
+    run = replace(small_run(form="primal"), seconds=2.5, compile_seconds=0.5)
+    assert reading_speed(run) == 60 * 192 * 30 / 2
+    assert "data, once an iteration 0.000173 GB/s" in " ".join(Page(fastlr.report(run, tmp_path)).text.split())
+    for other in (
+        small_run(form="gram"),
+        small_run(batch_size=10),
+        replace(run, seconds=0.5),
+        replace(run, train_set=None),
+    ):
+        assert reading_speed(other) is None
+    solved = small_run(form="primal", solver="newton-cg", l2=0.1, test_costs=False)
+    assert reading_speed(replace(solved, seconds=2.0, compile_seconds=0.0)) == 60 * 192 * solved.recorded_at[-1] / 2
 
 
 def test_strange_text_is_shown_as_text(tmp_path):

@@ -60,7 +60,7 @@ def both(streaming, function):
     ],
 )
 def test_descent_follows_the_same_trajectory(streaming, name, classes, settings):
-    X, labels = samples(classes)
+    X, labels = samples(classes, 180)
     common = {"l2": [1e-3, 1e-1], "folds": 3, "iterations": 24, "record_every": 6, "form": "primal", "backend": name}
     test = {"test": (X[:40], labels[:40]), "test_costs": True}
     kept, streamed = both(streaming, lambda: fastlr.sweep(X, labels, **common, **test, **settings))
@@ -78,7 +78,7 @@ def test_descent_follows_the_same_trajectory(streaming, name, classes, settings)
 @pytest.mark.parametrize("solver", ["newton-cg", "lbfgs"])
 @pytest.mark.parametrize("standardize", [False, True])
 def test_solvers_end_at_the_same_minimum(streaming, name, classes, solver, standardize):
-    X, labels = samples(classes)
+    X, labels = samples(classes, 180)
     common = {"l2": [1e-2], "folds": 2, "form": "primal", "tol": 1e-11, "standardize": standardize}
     kept, streamed = both(
         streaming, lambda: fastlr.path(X, labels, solver=solver, backend=name, iterations=500, **common).runs

@@ -13,6 +13,7 @@ from fastlr.reporting.page import Facts, Page, Section, isolated, phrase
 from fastlr.reporting.subject import Subject, plain, versions
 from fastlr.reporting.weights import weights
 from fastlr.reporting.words import class_list, percent
+from fastlr.training.run import Run
 
 
 def whole_page(subject: Subject) -> tuple[str, dict[str, bytes]]:
@@ -118,8 +119,24 @@ def settings(subject: Subject) -> Section:
     if run is not None:
         values += [("objective", f"{run.form}, logits {run.logits}"), ("backend", run.backend), ("device", run.device)]
         values += [("seconds", f"{run.seconds:.3f}")]
+        if speed := reading_speed(run):
+            values += [("data, once an iteration", f"{speed / 1e9:.3g} GB/s")]
         if memory := peak_memory():
             values += [("most memory of the process", f"{memory / 1e6:,.0f} MB")]
     installed = ", ".join(f"{what} {version}" for what, version in versions(run.backend if run else None))
     more = Facts([("classes", class_list(model.classes)), ("versions", installed)], broad=True)
     return Section("Settings", "", [Facts(values), more])
+
+
+def reading_speed(run: Run) -> float | None:
+    """Return the bytes of all samples times the iterations, a second; None where an iteration does not read them.
+
+    A kernel may read them once an iteration, plain steps read them twice.
+    """
+    settings, data = run.model.settings or {}, run.train_set
+    seconds = run.seconds - run.compile_seconds
+    itemsize = getattr(getattr(data and data.images, "dtype", None), "itemsize", None)
+    if itemsize is None or run.form != "primal" or settings.get("batch_size") or seconds <= 0 or not run.recorded_at:
+        return None
+    iterations = settings["iterations"] if run.solver == "gd" else run.recorded_at[-1]
+    return float(run.n_train * run.n_features * itemsize * iterations / seconds)
