@@ -409,7 +409,9 @@ def test_evaluate_on_the_wrong_data(refused, model, tmp_path):
     write_folder(tmp_path / "other", *draw_images(), names=("cat", "dog"))
     refused("evaluate", model, tmp_path / "other", says=("other: holds class 'cat', unknown to the training data",))
     np.savez(tmp_path / "features.npz", X=np.eye(4), y=[0, 1, 0, 1])
-    says = ("features.npz: the samples are float64, but the model was trained on uint8 pixels",)
+    says = (
+        "features.npz: the samples are float64, but the model was trained on uint8 pixels; give pictures, or uint8 ",
+    )
     refused("evaluate", model, tmp_path / "features.npz", says=says)
     np.savez(tmp_path / "x.npz", X=np.eye(4), y=[0, 1, 0, 1])
     refused(

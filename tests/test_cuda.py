@@ -42,7 +42,9 @@ def check(dtype):
     W, b = backend.floats(rng.normal(size=(k, n)) * 0.1), backend.floats(rng.normal(size=(k, 1)))
     Y = backend.floats(rng.integers(0, 2, (k, 1, m)))
     rates, l2 = backend.floats(rng.uniform(0.01, 0.1, (k, 1, 1))), backend.floats(rng.uniform(0, 0.2, (k, 1, 1)))
-    compare("predict", launch.predict(W, b, data.T, 1 / 255), core.predict(W, b, data.T, 1 / 255))
+    got = launch.predict(W, b, data.T, 1 / 255)
+    assert got.dtype == dtype
+    compare("predict", got, core.predict(W, b, data.T, 1 / 255))
     for form in (GramForm, PrimalForm):
         spaces = [form.of(data.T, W[:, None], 1 / 255, kernels) for kernels in ({{}}, launch.KERNELS)]
         plain, fused = (Resident(space, Y, rates, l2) for space in spaces)

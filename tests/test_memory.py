@@ -92,7 +92,7 @@ print(peak() - before, clf.coef_.dtype)
     ],
 )  # fmt: skip
 def test_the_estimator_copies_no_samples(dtype, order, works_in):
-    m, n, classes = 40_000, 500, 2
+    m, n, classes = 60_000, 300, 2
     code = PROBE.format(m=m, n=n, dtype=dtype, order=order, classes=classes)
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr

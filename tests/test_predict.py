@@ -193,6 +193,10 @@ def test_bad_files_that_were_named_can_be_passed_over(fastlr_command, refused, m
     refused("predict", model, folder, "--out", folder / "x", "--skip-bad", says=("--out: it goes with one folder of",))
 
 
+def test_a_name_that_leads_nowhere_is_never_passed_over(refused, model, folder):
+    refused("predict", model, folder / "b.png", folder / "no.png", "--skip-bad", says=("no.png: no such file",))
+
+
 def test_folders_without_pictures(refused, model, tmp_path):
     (tmp_path / "empty" / "inner").mkdir(parents=True)
     (tmp_path / "empty" / ".hidden.png").write_bytes(encoded())

@@ -46,7 +46,7 @@ def test_the_whole_protocol(fastlr_command, files, tmp_path):
     page = (folder / "report.html").read_text(encoding="utf-8")
     assert "Choice of l2" in page
     assert "95 % interval" in page
-    assert f"{path.best_l2:.3g} was chosen" in page
+    assert f"was chosen: {path.best_l2:.3g}." in page
     assert (folder / "scores.png").stat().st_size > 5000
     assert "l2 " in outcome.err
     assert "was chosen by 100 validation samples" in outcome.err

@@ -74,7 +74,9 @@ def test_what_has_no_path_is_refused():
     X, y = drawn()
     with pytest.raises(fastlr.InputError, match="solver: 'gd' does not go to the minimum"):
         fastlr.path(X, y, solver="gd")
-    with pytest.raises(fastlr.InputError, match="learning rates: several were given, but solver 'newton' has none"):
+    with pytest.raises(
+        fastlr.InputError, match="learning rates: solver 'newton' uses none; give one, or several values of l2"
+    ):
         fastlr.sweep(X, y, learning_rates=[0.1, 0.2], solver="newton")
     with pytest.raises(fastlr.InputError, match=r"l2: -1; a number of at least 0 is needed"):
         fastlr.path(X, y, l2=[-1])

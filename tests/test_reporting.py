@@ -29,6 +29,7 @@ from fastlr.reporting.pictures import AGAINST, FOR, LONGEST, WHITE, weight_image
 from fastlr.reporting.sections import reading_speed
 from fastlr.reporting.style import LIGHT, drawable
 from fastlr.reporting.subject import run_labels
+from fastlr.reporting.words import plain_cost
 from fastlr.training.run import best_of
 
 STRANGE = (
@@ -173,6 +174,82 @@ def test_strange_names_in_a_browser(browser, tmp_path, width):
     assert (seen.scroll_width, seen.overflowing) == (width, [])
     assert STRANGE[0] in browser.evaluate("document.body.innerText")
     assert browser.evaluate("document.scripts.length") == 0
+
+
+MATH = "$\\frac{$"  # no formula that Matplotlib reads
+
+
+def test_dollars_begin_no_formula(tmp_path):
+    """In the names of two classes, in what tells runs apart, and in the names of scores."""
+    weights = [{"plain": 1.0, MATH: weight} for weight in (1.0, 2.0)]
+    runs = [small_run(names=["plain", MATH], class_weight=weight) for weight in weights]
+    page = Page(fastlr.report(runs, tmp_path / "runs"))
+    assert any(MATH in text for text in page.said("bdi"))
+
+    def score(labels, probabilities):
+        return 0.5
+
+    score.__name__ = f"{MATH}\ud800"
+    path = fastlr.path(pictures(40, 2), l2=[0.1, 1.0], folds=2, scoring=["accuracy", score], backend="numpy")
+    assert fastlr.report(path, tmp_path / "path").is_file()
+
+
+def test_two_strange_classes_are_text_in_the_title_and_in_sentences(tmp_path):
+    names = ["<i>one</i>", "</title><script>1</script>"]
+    runs = [small_run(names=names, class_weight={names[0]: 1.0, names[1]: weight}) for weight in (1.0, 2.0)]
+    page = Page(fastlr.report(runs, tmp_path))
+    assert_self_contained(page)
+    assert [attributes for attributes in page.all("i") if attributes != {"aria-hidden": "true"}] == []
+    assert all(name in page.said("title")[0] for name in names)
+    assert any(names[1] in text and "The rest of the page is about the best run" in text for text in page.said("p"))
+
+
+def test_what_chose_the_best_is_said(tmp_path):
+    train, test = pictures(60, 3), pictures(40, 3, seed=1)
+    settings = {"learning_rates": [0.01, 0.001], "iterations": 20, "backend": "numpy"}
+
+    def said(name, *runs):
+        return " ".join(Page(fastlr.report(runs, tmp_path / name)).text.split())
+
+    by_test = said("test", *fastlr.sweep(train, test=test, **settings))
+    assert "of 40 samples, on which the best run was chosen" in by_test
+    assert "that of the highest test accuracy: learning rate" in by_test
+    assert "95 % interval" not in by_test.partition("All runs")[0]
+    assert "accuracy on the folds" not in by_test
+    by_folds = said("folds", *fastlr.sweep(train, folds=2, **settings))
+    assert "that of the highest accuracy on the folds: learning rate" in by_folds
+    assert "test accuracy" not in by_folds
+    table = (np.arange(60)[:, None] % [2, 3] == 0).astype(int)
+    of_table = fastlr.sweep(train.images, table, test=(train.images, table), **settings)
+    assert "mean of 2 labels, on which the best run was chosen" in said("table", *of_table)
+    good = fastlr.train(train, iterations=50, learning_rate=0.01, record_every=10, backend="numpy")
+    poor = fastlr.train(train, test=test, iterations=1, learning_rate=1e-9, backend="numba")
+    assert best_of([poor, good]) is good, "one test accuracy alone says nothing"
+    mixed = said("mixed", replace(poor, seconds=1.0), replace(good, seconds=2.0))
+    assert "that of the lowest last cost: " in mixed
+    assert "3.00 s numba on cpu and numpy on cpu, both runs" in mixed
+
+
+def test_settings_without_effect_are_left_out(tmp_path):
+    pages = {}
+    for name, more in (("gd", {}), ("lbfgs", {"solver": "lbfgs", "l2": 0.1, "test_costs": False})):
+        pages[name] = Page(fastlr.report(small_run(**more), tmp_path / name)).said("dt")
+    for setting in ("learning rate", "optimizer", "record every"):
+        assert setting in pages["gd"]
+        assert setting not in pages["lbfgs"]
+    assert "tol" in pages["lbfgs"]
+    assert "tol" not in pages["gd"]
+    several = [{"solver": "gd", "learning_rate": 0.1}, {"solver": "lbfgs", "learning_rate": 0.1, "tol": None}]
+    assert run_labels(several) == ["solver gd, learning rate 0.1", "solver lbfgs, tol 0.0001"]
+
+
+def test_a_cost_out_of_hand_is_short(tmp_path):
+    run = small_run()
+    run = replace(run, costs=[0.7, 1.5e200], model=replace(run.model, costs=(0.7, 1.5e200), recorded_at=(0, 1)))
+    text = Page(fastlr.report(replace(run, recorded_at=[0, 1], test_costs=None), tmp_path)).text
+    assert "1.5e+200" in text
+    assert "0" * 50 not in text
+    assert plain_cost([2.0]) == "2.0000"
 
 
 def test_how_fast_the_data_were_read(tmp_path):

@@ -63,7 +63,7 @@ def test_the_best_is_marked_and_kept(folder, tmp_path, fastlr_command):
     assert "best" not in rows[1]
     assert rows[2][-1] == "best"
     assert f"model: {file}, the best of 2" in outcome.out
-    chosen = "note: the best was chosen on the test set, so its accuracy there is too high; try --folds"
+    chosen = "note: the best was chosen on the test set, so its test accuracy is probably too high; choose with --folds"
     assert chosen in outcome.out
     assert chosen not in fastlr_command("sweep", folder, *options, "--folds", 2).out
     assert fastlr.load(file).settings["learning_rate"] == 0.05
@@ -132,9 +132,13 @@ def test_lists_of_seeds():
         (["--l2", "1:0:5"], "--l2: '1:0:5'; FIRST:LAST:COUNT needs two numbers above 0, and 2 to 10,000 values"),
         (["--l2", "1:2:1000000"], "--l2: '1:2:1000000'; FIRST:LAST:COUNT needs"),
         (["--l2", "nan"], "l2: nan"),
-        (["--seeds", "3-1"], "--seeds: '3-1'; whole numbers are needed, such as 0-7 (from the first up, 10,000 at"),
-        (["--solver", "auto", "--seeds", "0-1"], "seeds: several were given, but solver 'auto' has none"),
-        (["--solver", "lbfgs", "--lr", "1,2"], "learning rates: several were given, but solver 'lbfgs' has none"),
+        (["--seeds", "3-1"], "--seeds: '3-1'; it must go up, and hold 10,000 seeds at the most"),
+        (["--solver", "auto", "--seeds", "0-1"], "seeds: solver 'auto' uses none; give one, or several values of l2"),
+        (["--solver", "lbfgs", "--lr", "1,2"], "learning rates: solver 'lbfgs' uses none"),
+        (["--solver", "auto", "--lr", "0.1,0.1"], "learning rates: solver 'auto' uses none"),
+        (["--lr", "1:2"], "--lr: '1:2'; FIRST:LAST:COUNT needs two numbers and a whole number, such as 1e-6:1e2:9"),
+        (["--l2", "1:2:1.5"], "--l2: '1:2:1.5'; FIRST:LAST:COUNT needs two numbers and a whole number"),
+        (["--l2", "1e-300:1e300:3"], "--l2: '1e-300:1e300:3'; FIRST:LAST:COUNT needs"),
         (["--seeds", "0-99999999999"], "--seeds: '0-99999999999'"),
         (["--folds", "1"], "folds: 1; a whole number of at least 2"),
         (["--folds", "20"], "folds: 20, but the smallest class has 12 samples"),
@@ -151,6 +155,9 @@ def test_what_a_sweep_refuses(folder, refused, tmp_path, options, says):
 def test_the_result_is_json_alone(folder, fastlr_command):
     outcome = fastlr_command("sweep", folder, "--size", 8, "--iterations", 20, "--json")
     assert list(json.loads(outcome.out)["runs"][0])[:2] == ["learning_rate", "l2"]
+    assert json.loads(outcome.out)["chosen_by"] == "test set"
+    folds = fastlr_command("sweep", folder, "--size", 8, "--iterations", 20, "--folds", 2, "--json")
+    assert json.loads(folds.out)["chosen_by"] == "folds"
 
 
 def test_a_report_of_the_sweep(folder, tmp_path, fastlr_command):

@@ -63,7 +63,13 @@ def evaluate(
             data,
             split,
             Pictures(
-                shape, classifier.resample or "bicubic", skip_bad, None, as_expansion(max_expansion), missing_label
+                shape,
+                classifier.resample or "bicubic",
+                skip_bad,
+                None,
+                as_expansion(max_expansion),
+                missing_label,
+                of_model=True,
             ),
         )
     if classifier.multi_label:

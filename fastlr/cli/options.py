@@ -47,7 +47,7 @@ MaxExpansion = Annotated[
     str | None,
     typer.Option(
         metavar="RATIO[,SIZE]",
-        help="Refuse a file that expands to more than so many times its size, or bytes (4G); "
+        help="Refuse a file that expands to more than RATIO times its size, or to more than SIZE bytes (such as 4G); "
         "by default 100 times its size or 128 MiB, whichever is larger.",
     ),
 ]
@@ -56,7 +56,9 @@ MissingLabel = Annotated[
     typer.Option(metavar="-1|nan", help="Value that stands for an unknown label, in a table of labels."),
 ]
 Report = Annotated[Path | None, typer.Option(metavar="DIR", help="Folder for a report: report.html and its figures.")]
-TestPath = Annotated[Path | None, typer.Option(help="Data to test on; by default DATA's own test split.")]
+TestPath = Annotated[
+    Path | None, typer.Option(help="Data to test on; by default DATA's own test split, if it has one.")
+]
 ModelOut = Annotated[Path | None, typer.Option(help="File to save the model in, .safetensors.")]
 CheckpointFile = Annotated[
     Path | None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -61,13 +62,16 @@ def predict(
         raise InputError("--cluster: it is for folders of arrays; give one, and --out for the probabilities")
     if classifier.image_shape is None:
         raise InputError(
-            f"{model}: was trained on features, not on pictures; give a folder of arrays and --out, or use fastlr.load"
+            f"{model}: was trained on features, not on pictures; give a folder of arrays and --out, or use fastlr.load "
+            "in Python"
         )
     if top is not None and top < 1:
         raise InputError(f"--top: {top}; a whole number of at least 1 is needed")
     named = pictures_named(images)
     expansion = as_expansion(max_expansion)
-    may_skip = [skip_bad or inside for inside in named.from_folder]
+    # A name that leads nowhere is a mistake; a file that is no picture may be left out.
+    there = (not isinstance(picture, Path) or os.path.exists(picture) for picture in named.pictures)
+    may_skip = [inside or (skip_bad and known) for inside, known in zip(named.from_folder, there, strict=True)]
     with only_our_lines():
         found = predict_pictures(classifier, named.pictures, top, may_skip, expansion)
     if not found.rows:

@@ -69,7 +69,7 @@ def probe(
         str | None,
         typer.Option(
             metavar="WHICH",
-            help="Data for the final fit: train or train+validation; by default both if there are validation data.",
+            help="Data for the final fit: train or train+validation; by default all that there are.",
         ),
     ] = None,
     settings: PathSettings,
@@ -79,7 +79,7 @@ def probe(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    """Choose l2, refit the model, and test it. Validation data or a cross-validation choose."""
+    """Choose l2 on validation data or by cross-validation, refit the model, and test it."""
     from fastlr.cli.render.probe import summary
     from fastlr.cli.render.sweep_table import live_table
     from fastlr.machine import peak_memory

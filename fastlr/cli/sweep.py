@@ -35,7 +35,10 @@ def sweep(
     checkpoint: CheckpointFile = None,
     *,
     lr: Annotated[
-        str, typer.Option("--lr", "--learning-rate", metavar="F[,F]", help="Learning rates, such as 0.01,0.001.")
+        str,
+        typer.Option(
+            "--lr", "--learning-rate", metavar="F[,F]", help="Learning rates, such as 0.01,0.001 or 1e-4:1e-1:4."
+        ),
     ] = "0.005",
     l2: Annotated[
         str,
@@ -44,7 +47,8 @@ def sweep(
         ),
     ] = "0",
     seed_list: Annotated[
-        str | None, typer.Option("--seeds", metavar="N-N", help="Networks from several seeds, such as 0-7.")
+        str | None,
+        typer.Option("--seeds", metavar="N-N[,N]", help="Seeds of the initial weights, such as 0-7; for --layers."),
     ] = None,
     folds: Annotated[int | None, typer.Option(help="Number of folds of a cross-validation.")] = None,
     settings: Settings,
@@ -99,6 +103,8 @@ def sweep(
 
 def _as_dict(runs: list[Run], best: Run) -> dict[str, Any]:
     """Return the runs as plain values; what is the same for all of them stands once, beside them."""
+    from fastlr.training.run import chosen_by
+
     first = runs[0].as_dict()
     own = [
         "costs", "recorded_at", "train_accuracy", "test_accuracy", "fold_accuracies", "seed", "warning", "notes",
@@ -110,4 +116,4 @@ def _as_dict(runs: list[Run], best: Run) -> dict[str, Any]:
         settings, values = run.model.settings or {}, run.as_dict()
         rows.append({name: settings[name] for name in ("learning_rate", "l2")} | {name: values[name] for name in own})
     number = next(i for i, run in enumerate(runs) if run is best)
-    return {"runs": rows, "best": number} | shared
+    return {"runs": rows, "best": number, "chosen_by": chosen_by(runs)} | shared

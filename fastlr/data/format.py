@@ -29,6 +29,7 @@ class Pictures:
     expansion: Expansion = DEFAULT
     missing_label: float | None = None  # what stands for a label that is not known, in a table of labels
     grey: bool = False  # whether a data set gets one channel if none of its pictures has colours
+    of_model: bool = False  # whether a model, and not its user, asks for this size
 
     def __post_init__(self) -> None:
         """Check the values."""

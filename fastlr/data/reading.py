@@ -104,7 +104,7 @@ def read(path: Path, split: str, pictures: Pictures) -> Dataset:
     reader = reader_of(path)
     with reporting(path):
         data = reader.read(path, _choose_split(path, reader.splits(path), split), pictures)
-    asked = (pictures.shape[:2], pictures.resample) != ((SIZE, SIZE), RESAMPLE)
+    asked = not pictures.of_model and (pictures.shape[:2], pictures.resample) != ((SIZE, SIZE), RESAMPLE)
     if asked and reader not in (folder, huggingface) and tuple(data.images.shape[1:3]) != pictures.shape[:2]:
         LOG.warning("%s: holds arrays, which keep their shape: size and resample are for picture files", path)
     return data

@@ -30,7 +30,10 @@ def rows_for(model: Model, images: Any) -> Array:
         raise InputError(f"{source}: its rows have different lengths; (m, {_wanted(model)}) is needed") from None
     if (dtype_name(images) == "uint8") != model.reads_pixels:
         wanted = "uint8 pixels" if model.reads_pixels else "features that are not uint8"
-        raise InputError(f"{source}: the samples are {dtype_name(images)}, but the model was trained on {wanted}")
+        remedy = f"give pictures, or uint8 arrays (m, {_wanted(model)})" if model.image_shape else "give such arrays"
+        raise InputError(
+            f"{source}: the samples are {dtype_name(images)}, but the model was trained on {wanted}; {remedy}"
+        )
     if not is_real(images):
         raise InputError(f"{source}: the samples are {dtype_name(images)}; real numbers are needed")
     if images.ndim == 3 and model.image_shape:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from statistics import fmean
 
 from fastlr.reporting import figures
 from fastlr.reporting.figures import Curve
@@ -12,6 +13,7 @@ from fastlr.reporting.page import Image, Section, Table, phrase
 from fastlr.reporting.style import DARK, LIGHT, Chart, drawable
 from fastlr.reporting.subject import Subject
 from fastlr.reporting.words import percent, plain_cost
+from fastlr.training.run import chosen_by
 from fastlr.training.selection import RegularizationPath
 
 MOST_CLASSES = 20  # more make a long table, to be opened
@@ -33,18 +35,26 @@ def learning(curve: Curve, files: Files) -> Section:
 def all_runs(subject: Subject, curves: Sequence[Curve], files: Files) -> Section:
     """Return the learning curves of all runs in one figure, and how well each does."""
     chart = figures.learning_curve(curves)
-    rows = [
-        [label, plain_cost(run.costs), percent(run.train_accuracy),
-         "" if run.test_accuracy is None else percent(run.test_accuracy)]
-        for label, run in zip(subject.labels, subject.runs, strict=True)
-    ]  # fmt: skip
+    runs = subject.runs
+    columns: dict[str, list[str]] = {
+        "run": list(subject.labels),
+        "last cost": [plain_cost(run.costs) for run in runs],
+        "training accuracy": [percent(run.train_accuracy) for run in runs],
+        "accuracy on the folds": [percent(fmean(run.fold_accuracies)) if run.fold_accuracies else "" for run in runs],
+        "test accuracy": ["" if run.test_accuracy is None else percent(run.test_accuracy) for run in runs],
+    }
+    filled = {name: column for name, column in columns.items() if any(column)}
+    rows = list(zip(*filled.values(), strict=True))
     best = next(label for label, run in zip(subject.labels, subject.runs, strict=True) if run is subject.run)
     dotted = ", dotted the test cost" if any(curve.test_costs for curve in curves) else ""
+    by = {"folds": "the highest accuracy on the folds", "test set": "the highest test accuracy"}
+    why = by.get(chosen_by(runs), "the lowest last cost")
     about = (
-        f"The training cost of each run{dotted}; lower is better. The rest of the page is about the best run: {best}."
+        f"The training cost of each run{dotted}; lower is better. The rest of the page is about the best run, that of "
+        f"{why}: {best}."
     )
     alt = f"The costs of {len(curves)} runs over the iterations."
-    listed = Table(["run", "last cost", "training accuracy", "test accuracy"], rows, "How well each run does")
+    listed = Table(list(filled), rows, "How well each run does")
     return Section("All runs", about, [drawn("learning-curve", chart, alt, files), listed, numbers(chart)])
 
 
@@ -54,7 +64,8 @@ def scores(path: RegularizationPath, files: Files) -> Section:
     folds = next(iter(path.scores.values())).shape[1]
     by = f"{len(path.validation):,} validation samples" if path.validation is not None else f"{folds} folds"
     names = " and ".join(name.replace("_", " ") for name in path.scores)
-    about = f"The {names} on the {by}; l2 {path.best_l2:.3g} was chosen, by the first of them if there are several."
+    about = f"The {names} on the {by}. The l2 of the best {next(iter(path.scores)).replace('_', ' ')} was chosen: "
+    about += f"{path.best_l2:.3g}."
     alt = f"The {names} of {len(path.l2)} values of l2; the best is at {path.best_l2:.3g}."
     return Section("Choice of l2", about, [drawn("scores", chart, alt, files), numbers(chart)])
 
@@ -108,7 +119,7 @@ def calibration(found: Findings, files: Files) -> Section:
         second = found.data.classes[1]
         shown = drawable(second, 2)
         chart = figures.calibration(bins, f"probability of {shown}, %", f"is {shown}, %")
-        meaning = phrase("Of the samples that get 80 % for {}, 80 % should be that: the dashed line.", second)
+        meaning = phrase("Of the samples that get 80 % for {0}, 80 % should be {0}: the dashed line.", second)
     else:
         chart = figures.calibration(bins, "probability of the label, %", "labelled right, %")
         meaning = phrase("Of the labels that get 80 %, 80 % should be right: the dashed line.")

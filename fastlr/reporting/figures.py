@@ -14,7 +14,7 @@ from PIL import Image
 
 from fastlr.model.evaluation import Results
 from fastlr.reporting.findings import Bin
-from fastlr.reporting.style import LIGHT, TEXT, Chart, Theme, drawable, new_figure, plain_axes
+from fastlr.reporting.style import LIGHT, TEXT, Chart, Theme, add_legend, drawable, new_figure, plain_axes
 from fastlr.training.selection import mean_scores
 
 FEW_POINTS = 30  # up to so many recordings each gets a dot
@@ -62,12 +62,9 @@ def learning_curve(curves: Sequence[Curve]) -> Chart:
         elif shown:
             axes.set_ylim(bottom=0)
         if len(curves) > 1:
-            figure.legend(
-                loc="outside lower center", ncols=2, frameon=False, labelcolor=theme.ink, fontsize=TEXT - 1,
-                handlelength=2.2,
-            )  # fmt: skip
+            add_legend(figure, theme, TEXT - 1, loc="outside lower center", ncols=2)
         elif curves and curves[0].test_costs:
-            axes.legend(loc="best", frameon=False, labelcolor=theme.ink, fontsize=TEXT, handlelength=2.2)
+            add_legend(axes, theme, loc="best")
         return figure
 
     return Chart(draw, *_curve_table(curves))
@@ -93,7 +90,7 @@ def scores(l2: NDArray[Any], of: Mapping[str, NDArray[Any]], chosen: int) -> Cha
         if (l2 > 0).all():
             axes.set_xscale("log")
         if len(of) > 1:
-            axes.legend(loc="best", frameon=False, labelcolor=theme.ink, fontsize=TEXT, handlelength=2.2)
+            add_legend(axes, theme, loc="best")
         return figure
 
     rows = [[f"{value:.3g}", *(f"{means[name][i]:.4f}" for name in of)] for i, value in enumerate(l2)]

@@ -26,11 +26,11 @@ def mistakes(found: Findings, files: dict[str, bytes]) -> Section:
     if not worst:
         return Section(title, f"There are none: all {len(found.data):,} labels are right.")
     count = int(found.results.matrix.sum() - found.results.matrix.trace())
-    about = f"{count:,} of {len(found.data):,} {found.samples} are labelled wrong. " + (
-        f"These are the {len(worst)} of which the model was surest, the surest first."
-        if count > len(worst)
-        else "The one of which the model was surest comes first."
-    )
+    about = f"{count:,} of {len(found.data):,} {found.samples} {'is' if count == 1 else 'are'} labelled wrong."
+    if count > len(worst):
+        about += f" These are the {len(worst)} of which the model was surest, the surest first."
+    elif count > 1:
+        about += " The one of which the model was surest comes first."
     header = ["sample", "is", "taken for", "probability"]
     rows = [
         [found.data.name_of(m.sample), classes[m.true], classes[m.predicted], percent(100 * m.probability)]

@@ -109,12 +109,12 @@ def rendered(template: str, **values: Any) -> str:
 
 def phrase(text: str, *names: Any) -> Markup:
     """Return a text with names from outside in its `{}`: their direction leaves the text around them alone."""
-    return Markup(text.replace("{}", "<bdi>{}</bdi>")).format(*names)
+    return Markup(text).format(*(Markup("<bdi>{}</bdi>").format(name) for name in names))
 
 
 def strong(text: str, *names: Any) -> Markup:
     """Return the same with the names emphasized."""
-    return Markup(text.replace("{}", "<strong><bdi>{}</bdi></strong>")).format(*names)
+    return Markup(text).format(*(Markup("<strong><bdi>{}</bdi></strong>").format(name) for name in names))
 
 
 def isolated(value: Any) -> str:

@@ -10,10 +10,10 @@ from fastlr.model.scores import accuracy, interval
 from fastlr.reporting import charts
 from fastlr.reporting.galleries import mistakes, samples
 from fastlr.reporting.page import Facts, Page, Section, isolated, phrase
-from fastlr.reporting.subject import Subject, plain, versions
+from fastlr.reporting.subject import Subject, in_effect, plain, versions
 from fastlr.reporting.weights import weights
-from fastlr.reporting.words import class_list, percent
-from fastlr.training.run import Run
+from fastlr.reporting.words import class_list, counted, percent, plain_cost
+from fastlr.training.run import Run, chosen_by
 
 
 def whole_page(subject: Subject) -> tuple[str, dict[str, bytes]]:
@@ -48,12 +48,12 @@ def heading(subject: Subject) -> Page:
     """Return a page that says what it is about, and the figures that matter most; its parts are to come."""
     model, run, found = subject.model, subject.run, subject.findings
     softmax = len(model.classes) > 2 and not model.multi_label
-    kind = "A network" if model.network.hidden else "A softmax" if softmax else "Logistic regression"
-    lead = f"{kind} on {model.n_features:,} features."
+    kind = "A network" if model.network.hidden else "Softmax regression" if softmax else "Logistic regression"
+    lead = f"{kind} on {counted(model.n_features, 'feature')}."
     if run is not None:
-        lead = f"{kind}, trained on {run.n_train:,} samples of {model.n_features:,} features."
+        lead = f"{kind}, trained on {counted(run.n_train, 'sample')} of {counted(model.n_features, 'feature')}."
     if subject.path is not None:
-        lead += f" The best of {len(subject.path.runs)} values of l2."
+        lead += f" The best of {counted(len(subject.path.runs), 'value')} of l2."
     if subject.runs[1:]:
         lead += f" The best of {len(subject.runs)} runs."
     over = phrase("fastlr report on {}", subject.data.source) if subject.data is not None else "fastlr report"
@@ -63,8 +63,8 @@ def heading(subject: Subject) -> Page:
     shown = []
     if found is not None:
         what = f"{found.split} accuracy".strip()
-        beside = f"of {len(found.data):,} samples"
-        if found.split == "test" and run is not None and subject.runs[1:] and not run.fold_accuracies:
+        beside = f"of {counted(len(found.data), 'sample')}"
+        if test_chose(subject):
             beside += ", on which the best run was chosen"
         elif found.split == "test":
             low, high = interval(accuracy, found.data.labels, found.proba)
@@ -76,22 +76,29 @@ def heading(subject: Subject) -> Page:
             (
                 f"{table.split} {score}".strip().replace("_", " "),
                 percent(100 * value),
-                f"mean of {len(model.classes)} labels",
+                f"mean of {len(model.classes)} labels" + ", on which the best run was chosen" * test_chose(subject),
             )
             for score, value in table.results.means.items()
             if not math.isnan(value)
         ]
     if run is not None and run.test_accuracy is not None:
-        shown.append(("training accuracy", percent(run.train_accuracy), f"of {run.n_train:,} samples"))
+        shown.append(("training accuracy", percent(run.train_accuracy), f"of {counted(run.n_train, 'sample')}"))
     if model.costs:
-        shown.append(("training cost", f"{model.costs[-1]:.4f}", f"at iteration {model.recorded_at[-1]:,}"))
+        shown.append(("training cost", plain_cost(model.costs), f"at iteration {model.recorded_at[-1]:,}"))
     if subject.path is not None:
-        shown.append(("chosen l2", f"{subject.path.best_l2:.3g}", f"of {len(subject.path.runs)} values"))
+        shown.append(("chosen l2", f"{subject.path.best_l2:.3g}", f"of {counted(len(subject.path.runs), 'value')}"))
     if run is not None:
-        where = " and ".join(dict.fromkeys(f"{one.backend} on {one.device}" for one in subject.runs or [run]))
-        runs = f", all {len(subject.runs)} runs" if subject.runs[1:] else ""
-        shown.append(("time", f"{run.seconds:.2f}\N{NO-BREAK SPACE}s", f"{where}{runs}"))
+        where = " and ".join(dict.fromkeys(f"{one.backend} on {one.device}" for one in subject.runs))
+        runs = {1: "", 2: ", both runs"}.get(len(subject.runs), f", all {len(subject.runs)} runs")
+        times = [one.seconds for one in subject.runs]  # each run of a sweep has the time of all
+        whole = times[0] if len(set(times)) == 1 else sum(times)
+        shown.append(("time", f"{whole:.2f}\N{NO-BREAK SPACE}s", f"{where}{runs}"))
     return Page(f"fastlr report: {title}", over, class_list(model.classes) if few else many, lead, shown)
+
+
+def test_chose(subject: Subject) -> bool:
+    """Return whether the best of several runs was chosen on the test set: its accuracy there is too high."""
+    return len(subject.runs) > 1 and chosen_by(subject.runs) == "test set"
 
 
 def alerts(subject: Subject) -> list[str]:
@@ -115,7 +122,7 @@ def settings(subject: Subject) -> Section:
     if model.image_shape is not None:
         values += [("height × width × channels", " × ".join(map(str, model.image_shape)))]
     values += [("resampling", model.resample)] if model.resample else []
-    values += [(key.replace("_", " "), plain(value)) for key, value in (model.settings or {}).items()]
+    values += [(key.replace("_", " "), plain(value)) for key, value in in_effect(model.settings or {}).items()]
     if run is not None:
         values += [("objective", f"{run.form}, logits {run.logits}"), ("backend", run.backend), ("device", run.device)]
         values += [("seconds", f"{run.seconds:.3f}")]

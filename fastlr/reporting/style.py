@@ -69,13 +69,21 @@ def new_figure(height: float, theme: Theme, width: float = WIDTH) -> Figure:
 def plain_axes(figure: Figure, theme: Theme, x: str, y: str) -> Axes:
     """Return axes with labels, a quiet grid and no box."""
     axes = figure.add_subplot(facecolor=theme.ground)
-    axes.set_xlabel(x, color=theme.quiet, fontsize=TEXT)
-    axes.set_ylabel(y, color=theme.quiet, fontsize=TEXT)
+    axes.set_xlabel(x, color=theme.quiet, fontsize=TEXT, parse_math=False)
+    axes.set_ylabel(y, color=theme.quiet, fontsize=TEXT, parse_math=False)
     axes.tick_params(which="both", colors=theme.quiet, labelsize=TEXT, length=0)
     axes.grid(True, color=theme.grid, linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[:].set_visible(False)
     return axes
+
+
+def add_legend(to: Figure | Axes, theme: Theme, size: float = TEXT, **options: Any) -> None:
+    """Add a legend, whose texts are names from outside: a "$" in them begins no formula."""
+    legend = to.legend(frameon=False, labelcolor=theme.ink, fontsize=size, handlelength=2.2, **options)
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+        text.set_text("".join(letter if _has_letter(letter) else "?" for letter in text.get_text()))
 
 
 def drawable(name: Any, number: int) -> str:

@@ -13,9 +13,12 @@ from fastlr.errors import InputError
 from fastlr.model.model import Model
 from fastlr.reporting.figures import Curve
 from fastlr.reporting.findings import Findings, LabelFindings, find, find_labels
+from fastlr.solvers import GD
 from fastlr.training.run import Run, best_of
 from fastlr.training.selection import RegularizationPath
+from fastlr.training.settings import TOLERANCE
 
+OF_DESCENT = ("learning_rate", "optimizer", "batch_size", "record_every")
 # What is installed under another name than it is imported by.
 LIBRARIES = {
     "numba": ("numba",),
@@ -89,12 +92,24 @@ def _with_findings(subject: Subject, data: Dataset, split: str) -> Subject:
 
 def run_labels(settings: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return what tells the runs apart: "learning rate 0.01, l2 0.1"."""
+    settings = [in_effect(each) for each in settings]
     names = dict.fromkeys(name for each in settings for name in each)
     differing = [name for name in names if len({repr(each.get(name)) for each in settings}) > 1]
-    labels = [", ".join(f"{name.replace('_', ' ')} {plain(each.get(name))}" for name in differing) for each in settings]
+    labels = [
+        ", ".join(f"{name.replace('_', ' ')} {plain(each[name])}" for name in differing if name in each)
+        for each in settings
+    ]
     if len(set(labels)) == len(labels) and all(labels):
         return labels
     return [f"run {i}" + (f": {label}" if label else "") for i, label in enumerate(labels, start=1)]
+
+
+def in_effect(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings without those that have no effect with their solver, and with the `tol` that is used."""
+    if settings.get("solver", GD) == GD:
+        return {name: value for name, value in settings.items() if name != "tol"}
+    found = {name: value for name, value in settings.items() if name not in OF_DESCENT}
+    return found | ({"tol": TOLERANCE} if found.get("tol", 0) is None else {})
 
 
 def plain(value: Any) -> str:

@@ -47,7 +47,7 @@ def _meaning(model: Model, count: int) -> str:
     elif count > 1:
         said = f"The weights, an image for each class{more(count, MOST_UNITS)}: {orange}, {blue}"
     else:
-        said = "The weights as an image: where bright pixels speak for which class"
+        said = "The weights as an image: bright pixels speak for one class where it is orange, for the other where blue"
     return f"{said}. Each weight is the mean over the channels of its pixel."
 
 

@@ -16,9 +16,14 @@ def percent(value: float) -> str:
     return f"{'>99.9' if text == '100.0' and value < 100 else text}\N{NO-BREAK SPACE}%"
 
 
+def counted(count: int, what: str) -> str:
+    """Return "1 sample", "2,000 samples"."""
+    return f"{count:,} {what}{'s' * (count != 1)}"
+
+
 def plain_cost(costs: Sequence[float]) -> str:
-    """Return the last cost of a run, where one was recorded."""
-    return f"{costs[-1]:.4f}" if costs else "none"
+    """Return the last cost of a run, where one was recorded; one that grew out of hand in short."""
+    return "none" if not costs else f"{costs[-1]:.4f}" if costs[-1] < 1e6 else f"{costs[-1]:.4g}"
 
 
 def class_list(classes: Sequence[Any], most: int = 20) -> Markup:

@@ -183,8 +183,8 @@ def sweep(
     l2 = several("l2", l2)
     models = candidates(learning_rates, l2, [settings.seed] if seeds is None else seeds)
     if settings.converges and len(models) > len(l2):
-        what = "learning rates" if len({model.learning_rate for model in models}) > 1 else "seeds"
-        raise InputError(f"{what}: several were given, but solver {settings.solver!r} has none; give several of l2")
+        what = "seeds" if len(models) == len(l2) * len(several("seeds", seeds or [0])) else "learning rates"
+        raise InputError(f"{what}: solver {settings.solver!r} uses none; give one, or several values of l2")
     if not settings.layers and len({model.seed for model in models}) > 1:
         raise InputError("seeds: without hidden layers all models begin at 0; give one seed, or hidden layers")
     given = Given(as_dataset(data), labels, sample_weight, missing_label, test, folds, groups)

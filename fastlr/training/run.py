@@ -119,9 +119,17 @@ class Run:
         return sum(accuracies) / max(1, len(accuracies)), -self.costs[-1], self.train_accuracy
 
 
+def chosen_by(runs: Sequence[Run]) -> str:
+    """Return what all runs have to choose the best by: accuracies on "folds" or on the "test set", else the "cost"."""
+    if all(run.fold_accuracies for run in runs):
+        return "folds"
+    return "test set" if all(run.test_accuracy is not None and not run.fold_accuracies for run in runs) else "cost"
+
+
 def best_of(runs: Sequence[Run]) -> Run:
     """Return the run of the highest score, of several the first."""
-    return max(runs, key=lambda run: run.score)
+    by_cost = chosen_by(runs) == "cost"
+    return max(runs, key=lambda run: run.score[1:] if by_cost else run.score)
 
 
 def edge_of(l2: NDArray[Any], scores: NDArray[Any], chosen: int) -> str | None:

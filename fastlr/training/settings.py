@@ -78,7 +78,7 @@ class Settings(Group):
     )
     tol: float | None = setting(
         None,
-        "Stop when the gradient's norm is at most this; by default 1e-4. Not for gd.",
+        "Stop when the gradient's norm is at most this; by default 1e-4. Solver gd has none.",
         optional(positive),
     )
     optimizer: str = setting(GD, "Update rule of the solver gd: gd, momentum, nesterov or adam.", _optimizer)
@@ -187,7 +187,7 @@ class Target(Group):
     backend: str | None = setting(None, "Array library; by default FASTLR_BACKEND, else that of the data.")
     device: str | None = setting(
         None,
-        "Device, such as cpu or cuda:1; by default FASTLR_DEVICE, else the data's, for files the backend's own.",
+        "Device, such as cpu or cuda:1; by default FASTLR_DEVICE, else that of the arrays, or the backend's own.",
     )
     dtype: str | None = setting(None, "float64 or float32; by default FASTLR_DTYPE, else float64.")
     cluster: str | None = setting(

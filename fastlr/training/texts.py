@@ -13,14 +13,11 @@ def numbers(option: str, text: str) -> list[float]:
     """Return "0.1,0.01" as numbers, and "1e-6:1e2:9" as nine from the first to the last, each the same times more."""
     found: list[float] = []
     for part in text.split(","):
+        if ":" in part:
+            found += _powers(option, part)
+            continue
         try:
-            if ":" in part:
-                first, last, count = part.split(":")
-                found += _powers(option, text, float(first), float(last), int(count))
-            else:
-                found.append(float(part))
-        except InputError:
-            raise
+            found.append(float(part))
         except ValueError:
             raise InputError(
                 f"{option}: {text!r}; numbers are needed, such as 0.1,0.01, or FIRST:LAST:COUNT for values on a "
@@ -29,8 +26,15 @@ def numbers(option: str, text: str) -> list[float]:
     return found
 
 
-def _powers(option: str, text: str, first: float, last: float, count: int) -> list[float]:
-    if not (0 < first < math.inf and 0 < last < math.inf and 2 <= count <= MOST):
+def _powers(option: str, text: str) -> list[float]:
+    try:
+        first_text, last_text, count_text = text.split(":")
+        first, last, count = float(first_text), float(last_text), int(count_text)
+    except ValueError:
+        raise InputError(
+            f"{option}: {text!r}; FIRST:LAST:COUNT needs two numbers and a whole number, such as 1e-6:1e2:9"
+        ) from None
+    if not (0 < first < math.inf and 0 < last < math.inf and 2 <= count <= MOST and 0 < last / first < math.inf):
         raise InputError(f"{option}: {text!r}; FIRST:LAST:COUNT needs two numbers above 0, and 2 to {MOST:,} values")
     return [first * (last / first) ** (i / (count - 1)) for i in range(count - 1)] + [last]
 
@@ -64,11 +68,10 @@ def seeds(text: str) -> list[int]:
     found: list[int] = []
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")
-        if not first.isdecimal() or (dash and not last.isdecimal()) or not 0 <= int(last or first) - int(first) < MOST:
-            raise InputError(
-                f"--seeds: {text!r}; whole numbers are needed, such as 0-7 (from the first up, {MOST:,} at the most) "
-                "or 0,3,5"
-            )
+        if not first.isdecimal() or (dash and not last.isdecimal()):
+            raise InputError(f"--seeds: {text!r}; whole numbers are needed, such as 0-7 or 0,3,5")
+        if not 0 <= int(last or first) - int(first) < MOST:
+            raise InputError(f"--seeds: {part!r}; it must go up, and hold {MOST:,} seeds at the most")
         found += range(int(first), int(last or first) + 1)
     return found
 

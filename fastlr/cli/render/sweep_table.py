@@ -14,7 +14,7 @@ import numpy as np
 from fastlr.cli.render.tables import duration
 from fastlr.cli.render.terminal import error_console, moves_its_cursor, passes_shown
 from fastlr.cli.render.text import short_cost
-from fastlr.training.run import at_edge, edge_of, unfinished
+from fastlr.training.run import at_edge, chosen_by, edge_of, unfinished
 
 if TYPE_CHECKING:
     from fastlr.training.run import Run
@@ -72,13 +72,14 @@ def results(runs: Sequence[Run], best: Run) -> str:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     lines.append(
-        f"{len(runs)} models in {duration(best.seconds, best.compile_seconds)} "
+        f"{len(runs)} model{'s' * (len(runs) > 1)} in {duration(best.seconds, best.compile_seconds)} "
         f"({best.backend} on {best.device}, {best.dtype}, {best.form} form)"
     )
     if advice := [run.warning for run in runs if run.warning]:
         lines.append(f"note: {len(advice)} of them {advice[0]}")
-    if best.test_accuracy is not None and not folds and len(runs) > 1:
-        lines.append("note: the best was chosen on the test set, so its accuracy there is too high; try --folds")
+    if chosen_by(runs) == "test set" and len(runs) > 1:
+        said = "the best was chosen on the test set, so its test accuracy is probably too high; choose with --folds"
+        lines.append(f"note: {said}")
     if folds or best.test_accuracy is not None:
         l2, scores = np.array([run.model.settings["l2"] for run in runs]), np.array([run.score[0] for run in runs])  # type: ignore[index]
         if edge := edge_of(l2, scores, next(i for i, run in enumerate(runs) if run is best)):
