@@ -23,7 +23,7 @@ import fastlr
 from fastlr import InputError
 from fastlr.data import from_arrays, open_dataset
 from fastlr.objectives.network import Layer
-from fastlr.reporting import figures, report_on_model
+from fastlr.reporting import figures, report_on_model, style
 from fastlr.reporting.findings import Bin, Findings, calibration_error, spread_over_classes
 from fastlr.reporting.pictures import AGAINST, FOR, LONGEST, WHITE, weight_images
 from fastlr.reporting.sections import reading_speed
@@ -102,6 +102,12 @@ def small_run(classes: int = 2, **settings):
     train, test = pictures(60, classes, names=names), pictures(40, classes, names=names, seed=1)
     common = {"iterations": 30, "record_every": 10, "learning_rate": 0.01, "backend": "numpy", "test_costs": True}
     return fastlr.train(train, test=test, **common | settings)
+
+
+@pytest.fixture(autouse=True)
+def _coarse_figures(monkeypatch):
+    """Draw figures of few pixels; those of the demo, which a browser shows, have all."""
+    monkeypatch.setattr(style, "DPI", 40)
 
 
 @pytest.fixture(scope="module")
@@ -343,7 +349,8 @@ def test_all_weights_zero_are_white(tmp_path):
         assert (np.asarray(image) == 255).all()
 
 
-def test_ten_thousand_pictures_stay_small_and_quick(tmp_path):
+def test_ten_thousand_pictures_stay_small_and_quick(tmp_path, monkeypatch):
+    monkeypatch.undo()  # figures of all their pixels
     rng = np.random.default_rng(0)
     images, labels = rng.integers(0, 256, (10_200, 32, 32, 3), dtype=np.uint8), rng.integers(0, 10, 10_200)
     run = fastlr.train(images[:200], labels[:200], test=(images[200:], labels[200:]), iterations=5, backend="numpy")
