@@ -26,11 +26,10 @@ from fastlr.objectives.network import Layer
 from fastlr.reporting import figures, report_on_model, style
 from fastlr.reporting.findings import Bin, Findings, calibration_error, spread_over_classes
 from fastlr.reporting.pictures import AGAINST, FOR, LONGEST, WHITE, weight_images
-from fastlr.reporting.sections import reading_speed
 from fastlr.reporting.style import LIGHT, drawable
 from fastlr.reporting.subject import run_labels
 from fastlr.reporting.words import plain_cost
-from fastlr.training.run import best_of
+from fastlr.training.run import best_of, chosen_by
 
 STRANGE = (
     "<script>alert('x')</script>",
@@ -227,13 +226,31 @@ def test_what_chose_the_best_is_said(tmp_path):
     assert "test accuracy" not in by_folds
     table = (np.arange(60)[:, None] % [2, 3] == 0).astype(int)
     of_table = fastlr.sweep(train.images, table, test=(train.images, table), **settings)
-    assert "mean of 2 labels, on which the best run was chosen" in said("table", *of_table)
+    of_labels = said("table", *of_table)
+    assert of_labels.count("mean of 2 labels, on which the best run was chosen") == 1, "by the accuracy alone"
     good = fastlr.train(train, iterations=50, learning_rate=0.01, record_every=10, backend="numpy")
     poor = fastlr.train(train, test=test, iterations=1, learning_rate=1e-9, backend="numba")
     assert best_of([poor, good]) is good, "one test accuracy alone says nothing"
     mixed = said("mixed", replace(poor, seconds=1.0), replace(good, seconds=2.0))
     assert "that of the lowest last cost: " in mixed
     assert "3.00 s numba on cpu and numpy on cpu, both runs" in mixed
+    some = fastlr.sweep(
+        train, test=test, **settings | {"learning_rates": [0.01, 1e300], "record_every": 5, "l2": [1.0]}
+    )
+    assert "that of the highest test accuracy of those that did not diverge: " in said("some", *some)
+    assert chosen_by([run for run in some if run.warning]) is None
+    assert "the first, as all diverged: " in said("none", *[run for run in some if run.warning] * 2)
+
+
+def test_a_legend_of_long_names_stays_within_the_figure():
+    for count, name in ((2, "short"), (3, "a run that is told apart by thirty letters and"), (2, "x" * 200)):
+        curves = [figures.Curve(f"{name} {i}", [0, 1], [1.0, 0.5]) for i in range(count)]
+        figure = figures.learning_curve(curves).draw(LIGHT)
+        figure.canvas.draw()
+        box = figure.legends[0].get_window_extent()
+        assert box.x0 >= 0
+        assert box.x1 <= figure.bbox.width
+        assert figure.axes[0].get_window_extent().height > 100
 
 
 def test_settings_without_effect_are_left_out(tmp_path):
@@ -246,7 +263,11 @@ def test_settings_without_effect_are_left_out(tmp_path):
     assert "tol" in pages["lbfgs"]
     assert "tol" not in pages["gd"]
     several = [{"solver": "gd", "learning_rate": 0.1}, {"solver": "lbfgs", "learning_rate": 0.1, "tol": None}]
-    assert run_labels(several) == ["solver gd, learning rate 0.1", "solver lbfgs, tol 0.0001"]
+    assert run_labels(several) == ["solver gd", "solver lbfgs"]
+    without = [{"solver": "newton", "learning_rate": rate, "seed": seed} for rate, seed in ((0.1, 0), (0.2, 1))]
+    assert run_labels(without) == ["run 1", "run 2"]
+    weighted = [{"class_weight": {"a": 1.0, "b": weight}} for weight in (1.0, 2.5)]
+    assert run_labels(weighted) == ["class weight a 1, b 1", "class weight a 1, b 2.5"]
 
 
 def test_a_cost_out_of_hand_is_short(tmp_path):
@@ -256,21 +277,6 @@ def test_a_cost_out_of_hand_is_short(tmp_path):
     assert "1.5e+200" in text
     assert "0" * 50 not in text
     assert plain_cost([2.0]) == "2.0000"
-
-
-def test_how_fast_the_data_were_read(tmp_path):
-    run = replace(small_run(form="primal"), seconds=2.5, compile_seconds=0.5)
-    assert reading_speed(run) == 60 * 192 * 30 / 2
-    assert "data, once an iteration 0.000173 GB/s" in " ".join(Page(fastlr.report(run, tmp_path)).text.split())
-    for other in (
-        small_run(form="gram"),
-        small_run(batch_size=10),
-        replace(run, seconds=0.5),
-        replace(run, train_set=None),
-    ):
-        assert reading_speed(other) is None
-    solved = small_run(form="primal", solver="newton-cg", l2=0.1, test_costs=False)
-    assert reading_speed(replace(solved, seconds=2.0, compile_seconds=0.0)) == 60 * 192 * solved.recorded_at[-1] / 2
 
 
 def test_strange_text_is_shown_as_text(tmp_path):

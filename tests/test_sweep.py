@@ -129,6 +129,8 @@ def test_folds_with_mini_batches_of_many_classes():
         ({"folds": 7}, "folds: 7, but the smallest class has 6 samples"),
         ({"seeds": [0, -1]}, "seed: -1"),
         ({"seeds": []}, "seeds: holds no value; give at least one"),
+        ({"seeds": np.array([1, 2]), "solver": "newton"}, "seeds: solver 'newton' uses none"),
+        ({"seeds": iter((1, 2)), "solver": "newton"}, "seeds: solver 'newton' uses none"),
     ],
 )
 def test_wrong_folds_and_seeds(settings, says):

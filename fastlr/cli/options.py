@@ -47,7 +47,7 @@ MaxExpansion = Annotated[
     str | None,
     typer.Option(
         metavar="RATIO[,SIZE]",
-        help="Refuse a file that expands to more than RATIO times its size, or to more than SIZE bytes (such as 4G); "
+        help="Refuse a file that expands to more than RATIO times its size and to more than SIZE bytes (such as 4G); "
         "by default 100 times its size or 128 MiB, whichever is larger.",
     ),
 ]

@@ -69,7 +69,7 @@ def probe(
         str | None,
         typer.Option(
             metavar="WHICH",
-            help="Data for the final fit: train or train+validation; by default all that there are.",
+            help="Data for the final fit: train, or train+validation (the default with validation data).",
         ),
     ] = None,
     settings: PathSettings,

@@ -12,7 +12,7 @@ from fastlr.reporting.findings import Findings, LabelFindings, calibration_error
 from fastlr.reporting.page import Image, Section, Table, phrase
 from fastlr.reporting.style import DARK, LIGHT, Chart, drawable
 from fastlr.reporting.subject import Subject
-from fastlr.reporting.words import percent, plain_cost
+from fastlr.reporting.words import counted, percent, plain_cost
 from fastlr.training.run import chosen_by
 from fastlr.training.selection import RegularizationPath
 
@@ -48,10 +48,12 @@ def all_runs(subject: Subject, curves: Sequence[Curve], files: Files) -> Section
     best = next(label for label, run in zip(subject.labels, subject.runs, strict=True) if run is subject.run)
     dotted = ", dotted the test cost" if any(curve.test_costs for curve in curves) else ""
     by = {"folds": "the highest accuracy on the folds", "test set": "the highest test accuracy"}
-    why = by.get(chosen_by(runs), "the lowest last cost")
+    chosen = chosen_by(runs)
+    why = f"the best run, that of {by.get(chosen or '', 'the lowest last cost')}"
+    why += " of those that did not diverge" * any(run.warning for run in runs)
     about = (
-        f"The training cost of each run{dotted}; lower is better. The rest of the page is about the best run, that of "
-        f"{why}: {best}."
+        f"The training cost of each run{dotted}; lower is better. The rest of the page is about "
+        f"{why if chosen else 'the first, as all diverged'}: {best}."
     )
     alt = f"The costs of {len(curves)} runs over the iterations."
     listed = Table(list(filled), rows, "How well each run does")
@@ -62,7 +64,7 @@ def scores(path: RegularizationPath, files: Files) -> Section:
     """Return the scores over l2, by which it was chosen."""
     chart = figures.scores(path.l2, path.scores, path.chosen)
     folds = next(iter(path.scores.values())).shape[1]
-    by = f"{len(path.validation):,} validation samples" if path.validation is not None else f"{folds} folds"
+    by = counted(len(path.validation), "validation sample") if path.validation is not None else f"{folds} folds"
     names = " and ".join(name.replace("_", " ") for name in path.scores)
     about = f"The {names} on the {by}. The l2 of the best {next(iter(path.scores)).replace('_', ' ')} was chosen: "
     about += f"{path.best_l2:.3g}."

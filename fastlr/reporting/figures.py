@@ -21,6 +21,7 @@ FEW_POINTS = 30  # up to so many recordings each gets a dot
 WIDE_RANGE = 50  # a largest cost so many times the smallest asks for a logarithmic axis
 MOST_ROWS = 200  # of a table
 FEW_CLASSES = 12  # up to so many their names and counts fit a figure
+SHORT_LABEL = 26  # letters of a label of which two stand side by side
 DASHES = ("-", "--", "-.")  # and dots are the test costs, where there are many runs
 
 
@@ -40,7 +41,8 @@ def learning_curve(curves: Sequence[Curve]) -> Chart:
     wide = positive and max(map(max, shown)) > WIDE_RANGE * min(map(min, shown))
 
     def draw(theme: Theme) -> Figure:
-        lines = (len(curves) + 1) // 2 if len(curves) > 1 else 0
+        columns = 2 if all(len(curve.label) <= SHORT_LABEL for curve in curves) else 1
+        lines = -(-len(curves) // columns) if len(curves) > 1 else 0
         figure = new_figure(3.1 + 0.2 * lines, theme)
         axes = plain_axes(figure, theme, "iteration", "cost: mean log-loss, nats" + (", log scale" if wide else ""))
         for i, curve in enumerate(curves):
@@ -62,7 +64,7 @@ def learning_curve(curves: Sequence[Curve]) -> Chart:
         elif shown:
             axes.set_ylim(bottom=0)
         if len(curves) > 1:
-            add_legend(figure, theme, TEXT - 1, loc="outside lower center", ncols=2)
+            add_legend(figure, theme, TEXT - 1, loc="outside lower center", ncols=columns)
         elif curves and curves[0].test_costs:
             add_legend(axes, theme, loc="best")
         return figure

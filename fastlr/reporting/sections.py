@@ -13,7 +13,7 @@ from fastlr.reporting.page import Facts, Page, Section, isolated, phrase
 from fastlr.reporting.subject import Subject, in_effect, plain, versions
 from fastlr.reporting.weights import weights
 from fastlr.reporting.words import class_list, counted, percent, plain_cost
-from fastlr.training.run import Run, chosen_by
+from fastlr.training.run import chosen_by
 
 
 def whole_page(subject: Subject) -> tuple[str, dict[str, bytes]]:
@@ -61,11 +61,12 @@ def heading(subject: Subject) -> Page:
     few = len(model.classes) <= 4
     title = " or ".join(map(isolated, model.classes)) if few else many
     shown = []
+    chose = ", on which the best run was chosen" if test_chose(subject) else ""
     if found is not None:
         what = f"{found.split} accuracy".strip()
         beside = f"of {counted(len(found.data), 'sample')}"
-        if test_chose(subject):
-            beside += ", on which the best run was chosen"
+        if chose:
+            beside += chose
         elif found.split == "test":
             low, high = interval(accuracy, found.data.labels, found.proba)
             beside += f", 95 % interval {percent(100 * low)} to {percent(100 * high)}"
@@ -76,7 +77,7 @@ def heading(subject: Subject) -> Page:
             (
                 f"{table.split} {score}".strip().replace("_", " "),
                 percent(100 * value),
-                f"mean of {len(model.classes)} labels" + ", on which the best run was chosen" * test_chose(subject),
+                f"mean of {len(model.classes)} labels" + (chose if score == "accuracy" else ""),
             )
             for score, value in table.results.means.items()
             if not math.isnan(value)
@@ -90,8 +91,7 @@ def heading(subject: Subject) -> Page:
     if run is not None:
         where = " and ".join(dict.fromkeys(f"{one.backend} on {one.device}" for one in subject.runs))
         runs = {1: "", 2: ", both runs"}.get(len(subject.runs), f", all {len(subject.runs)} runs")
-        times = [one.seconds for one in subject.runs]  # each run of a sweep has the time of all
-        whole = times[0] if len(set(times)) == 1 else sum(times)
+        whole = sum({one.seconds for one in subject.runs})  # each run of a sweep has the time of all
         shown.append(("time", f"{whole:.2f}\N{NO-BREAK SPACE}s", f"{where}{runs}"))
     return Page(f"fastlr report: {title}", over, class_list(model.classes) if few else many, lead, shown)
 
@@ -126,24 +126,8 @@ def settings(subject: Subject) -> Section:
     if run is not None:
         values += [("objective", f"{run.form}, logits {run.logits}"), ("backend", run.backend), ("device", run.device)]
         values += [("seconds", f"{run.seconds:.3f}")]
-        if speed := reading_speed(run):
-            values += [("data, once an iteration", f"{speed / 1e9:.3g} GB/s")]
         if memory := peak_memory():
             values += [("most memory of the process", f"{memory / 1e6:,.0f} MB")]
     installed = ", ".join(f"{what} {version}" for what, version in versions(run.backend if run else None))
     more = Facts([("classes", class_list(model.classes)), ("versions", installed)], broad=True)
     return Section("Settings", "", [Facts(values), more])
-
-
-def reading_speed(run: Run) -> float | None:
-    """Return the bytes of all samples times the iterations, a second; None where an iteration does not read them.
-
-    A kernel may read them once an iteration, plain steps read them twice.
-    """
-    settings, data = run.model.settings or {}, run.train_set
-    seconds = run.seconds - run.compile_seconds
-    itemsize = getattr(getattr(data and data.images, "dtype", None), "itemsize", None)
-    if itemsize is None or run.form != "primal" or settings.get("batch_size") or seconds <= 0 or not run.recorded_at:
-        return None
-    iterations = settings["iterations"] if run.solver == "gd" else run.recorded_at[-1]
-    return float(run.n_train * run.n_features * itemsize * iterations / seconds)

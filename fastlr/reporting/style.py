@@ -17,6 +17,7 @@ WIDTH = 4.6  # inches: at this width text of 9.5 points can be read on a phone, 
 TEXT = 9.5
 DPI = 160
 LONGEST_NAME = 16  # letters of a class name in a figure
+LONGEST_LABEL = 56  # of a line of a legend
 
 
 class Theme(NamedTuple):
@@ -83,7 +84,8 @@ def add_legend(to: Figure | Axes, theme: Theme, size: float = TEXT, **options: A
     legend = to.legend(frameon=False, labelcolor=theme.ink, fontsize=size, handlelength=2.2, **options)
     for text in legend.get_texts():
         text.set_parse_math(False)
-        text.set_text("".join(letter if _has_letter(letter) else "?" for letter in text.get_text()))
+        legible = "".join(letter if _has_letter(letter) else "?" for letter in text.get_text())
+        text.set_text(legible if len(legible) <= LONGEST_LABEL else legible[: LONGEST_LABEL - 1] + "…")
 
 
 def drawable(name: Any, number: int) -> str:

@@ -18,7 +18,7 @@ from fastlr.training.run import Run, best_of
 from fastlr.training.selection import RegularizationPath
 from fastlr.training.settings import TOLERANCE
 
-OF_DESCENT = ("learning_rate", "optimizer", "batch_size", "record_every")
+OF_DESCENT = ("learning_rate", "optimizer", "batch_size", "record_every", "seed")
 # What is installed under another name than it is imported by.
 LIBRARIES = {
     "numba": ("numba",),
@@ -92,12 +92,11 @@ def _with_findings(subject: Subject, data: Dataset, split: str) -> Subject:
 
 def run_labels(settings: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return what tells the runs apart: "learning rate 0.01, l2 0.1"."""
-    settings = [in_effect(each) for each in settings]
     names = dict.fromkeys(name for each in settings for name in each)
     differing = [name for name in names if len({repr(each.get(name)) for each in settings}) > 1]
     labels = [
         ", ".join(f"{name.replace('_', ' ')} {plain(each[name])}" for name in differing if name in each)
-        for each in settings
+        for each in map(in_effect, settings)
     ]
     if len(set(labels)) == len(labels) and all(labels):
         return labels
@@ -120,6 +119,8 @@ def plain(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:g}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {plain(of)}" for name, of in value.items())
     return ", ".join(map(plain, value)) if isinstance(value, list | tuple) else str(value)
 
 

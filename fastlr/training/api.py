@@ -158,8 +158,8 @@ def sweep(
     Returns
     -------
     list of Run
-        Ordered by learning rate, then l2, then seed. A run
-        that diverges has a `warning`; the others go on. `seconds` is the time of the whole.
+        Ordered by learning rate, then l2, then seed. A run that diverges has a `warning`; the others go on. `seconds`
+        is the time of the whole.
 
     Raises
     ------
@@ -180,10 +180,11 @@ def sweep(
     >>> [run.model.settings["learning_rate"] for run in runs]
     [0.1, 0.01]
     """
-    l2 = several("l2", l2)
-    models = candidates(learning_rates, l2, [settings.seed] if seeds is None else seeds)
-    if settings.converges and len(models) > len(l2):
-        what = "seeds" if len(models) == len(l2) * len(several("seeds", seeds or [0])) else "learning rates"
+    rates = several("learning_rates", learning_rates)
+    seeds = several("seeds", [settings.seed] if seeds is None else seeds)
+    models = candidates(rates, l2, seeds)
+    if settings.converges and len(rates) * len(seeds) > 1:
+        what = "learning rates" if len(rates) > 1 else "seeds"
         raise InputError(f"{what}: solver {settings.solver!r} uses none; give one, or several values of l2")
     if not settings.layers and len({model.seed for model in models}) > 1:
         raise InputError("seeds: without hidden layers all models begin at 0; give one seed, or hidden layers")

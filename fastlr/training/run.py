@@ -119,11 +119,17 @@ class Run:
         return sum(accuracies) / max(1, len(accuracies)), -self.costs[-1], self.train_accuracy
 
 
-def chosen_by(runs: Sequence[Run]) -> str:
-    """Return what all runs have to choose the best by: accuracies on "folds" or on the "test set", else the "cost"."""
-    if all(run.fold_accuracies for run in runs):
+def chosen_by(runs: Sequence[Run]) -> str | None:
+    """Return what the best is chosen by: accuracies on "folds" or the "test set" if all runs have them, else "cost".
+
+    Runs that diverged are left out; None where all did.
+    """
+    sound = [run for run in runs if run.warning is None]
+    if not sound:
+        return None
+    if all(run.fold_accuracies for run in sound):
         return "folds"
-    return "test set" if all(run.test_accuracy is not None and not run.fold_accuracies for run in runs) else "cost"
+    return "test set" if all(run.test_accuracy is not None and not run.fold_accuracies for run in sound) else "cost"
 
 
 def best_of(runs: Sequence[Run]) -> Run:

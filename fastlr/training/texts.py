@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from fastlr.errors import InputError
+from fastlr.errors import InputError, shown
 
 MOST = 10_000  # models of a sweep's one option
 
@@ -35,7 +35,10 @@ def _powers(option: str, text: str) -> list[float]:
             f"{option}: {text!r}; FIRST:LAST:COUNT needs two numbers and a whole number, such as 1e-6:1e2:9"
         ) from None
     if not (0 < first < math.inf and 0 < last < math.inf and 2 <= count <= MOST and 0 < last / first < math.inf):
-        raise InputError(f"{option}: {text!r}; FIRST:LAST:COUNT needs two numbers above 0, and 2 to {MOST:,} values")
+        raise InputError(
+            f"{option}: {text!r}; FIRST:LAST:COUNT needs two numbers above 0, not too far apart, and 2 to {MOST:,} "
+            "values"
+        )
     return [first * (last / first) ** (i / (count - 1)) for i in range(count - 1)] + [last]
 
 
@@ -68,17 +71,25 @@ def seeds(text: str) -> list[int]:
     found: list[int] = []
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")
-        if not first.isdecimal() or (dash and not last.isdecimal()):
-            raise InputError(f"--seeds: {text!r}; whole numbers are needed, such as 0-7 or 0,3,5")
-        if not 0 <= int(last or first) - int(first) < MOST:
-            raise InputError(f"--seeds: {part!r}; it must go up, and hold {MOST:,} seeds at the most")
-        found += range(int(first), int(last or first) + 1)
+        begin, end = _whole(first), _whole(last if dash else first)
+        if begin is None or end is None:
+            raise InputError(f"--seeds: {shown(text)}; whole numbers are needed, such as 0-7 or 0,3,5")
+        if end < begin:
+            raise InputError(f"--seeds: {part!r}; the last must not be smaller than the first")
+        if end - begin >= MOST:
+            raise InputError(f"--seeds: {part!r}; give {MOST:,} seeds at the most")
+        found += range(begin, end + 1)
     return found
 
 
 def hidden_units(text: str) -> tuple[int, ...]:
     """Return "4,3,2" as numbers."""
-    parts = text.split(",") if text else []
-    if any(not part.strip().isdecimal() or int(part) < 1 for part in parts):
-        raise InputError(f"--layers: {text!r}; whole numbers of at least 1 are needed, such as 4,3,2")
-    return tuple(int(part) for part in parts)
+    units = [_whole(part.strip()) for part in text.split(",")] if text else []
+    if wrong := [unit for unit in units if unit is None or unit < 1]:
+        raise InputError(f"--layers: {shown(text)}; whole numbers of at least 1 are needed, such as 4,3,2")
+    return tuple(unit for unit in units if unit not in wrong and unit is not None)
+
+
+def _whole(text: str) -> int | None:
+    """Return a whole number of at most 18 digits, None for anything else."""
+    return int(text) if text.isdecimal() and len(text) <= 18 else None

@@ -109,7 +109,8 @@ def _line(iteration: int, costs: list[float]) -> str:
     finite = [cost for cost in costs if math.isfinite(cost)]
     lost = sum(math.isnan(cost) for cost in costs)
     diverged = f", {lost} diverged" if lost else ""
-    return f"Lowest cost after iteration {iteration}: {short_cost(min(finite))} of {len(finite)} models{diverged}"
+    of = f"{len(finite)} model{'s' * (len(finite) != 1)}"
+    return f"Lowest cost after iteration {iteration}: {short_cost(min(finite))} of {of}{diverged}"
 
 
 def _percent(value: float | None) -> str:
