@@ -467,7 +467,7 @@ inputs.FEWEST, inputs.BLOCK = 100, 20
 each = blocks.Blocks._blocks
 def slowly(self):
     for found in each(self):
-        time.sleep(0.15)
+        time.sleep(0.1)
         yield found
 blocks.Blocks._blocks = slowly
 from fastlr.cli.app import main
