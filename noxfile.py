@@ -23,7 +23,7 @@ def quick(session: nox.Session) -> None:
 @nox.session
 def coverage(session: nox.Session) -> None:
     """The whole suite with the lines that it runs."""
-    session.install(".[test]", "pytest-cov")
+    session.install("-e", ".[test]", "pytest-cov")  # of the files here: `--cov=fastlr` means this folder
     session.run("pytest", "-n", "auto", "--cov=fastlr", "--cov-report=term", *session.posargs)
 
 
