@@ -85,9 +85,9 @@ def seeds(text: str) -> list[int]:
 def hidden_units(text: str) -> tuple[int, ...]:
     """Return "4,3,2" as numbers."""
     units = [_whole(part.strip()) for part in text.split(",")] if text else []
-    if wrong := [unit for unit in units if unit is None or unit < 1]:
+    if any(unit is None or unit < 1 for unit in units):
         raise InputError(f"--layers: {shown(text)}; whole numbers of at least 1 are needed, such as 4,3,2")
-    return tuple(unit for unit in units if unit not in wrong and unit is not None)
+    return tuple(unit for unit in units if unit is not None)
 
 
 def _whole(text: str) -> int | None:
