@@ -1,11 +1,13 @@
 """A run that was ended at any moment goes on from its checkpoint, to the bits of one that was not."""
 
 import contextlib
+import itertools
 import shutil
 import signal
 import subprocess
 import sys
 import time
+import types
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from fastlr.backends import choose_backend
 from fastlr.errors import InputError
 from fastlr.namespace import same_values
 from fastlr.training import checkpoint as module
+from fastlr.training import follow
 from fastlr.training.packing import pack, unpack
 
 RNG = np.random.default_rng(7)
@@ -80,6 +83,19 @@ def test_descent(tmp_path, backend, number):
     same([again], [whole])
     assert [path.name for path in tmp_path.iterdir()] == ["c"]
     same([fastlr.train(*data, checkpoint=tmp_path / "c", **settings)], [whole])
+
+
+def test_the_pace_is_that_of_the_steps_made_here(tmp_path, monkeypatch):
+    """A resumed run has made some of its steps before; with a clock that goes on by a second per look they count."""
+    monkeypatch.setattr(follow, "time", types.SimpleNamespace(perf_counter=itertools.count().__next__))
+    data, settings = (PIXELS, THREE[:90]), {"iterations": 95, "record_every": 10, "backend": "numpy"}
+    assert fastlr.train(*data, form="primal", **settings).steps_per_second == 95
+    settings |= {"batch_size": 16}
+    again = ended_at(fastlr.train, (7,), tmp_path / "c", data, **settings)  # ended when it tells of the 70th step
+    assert (again.steps_per_second, again.bytes_per_second) == (25, 25 * 16 * 90)
+    done = fastlr.train(*data, checkpoint=tmp_path / "c", **settings)
+    assert done.steps_per_second is None
+    assert done.bytes_per_second is None
 
 
 @pytest.mark.parametrize("backend", every_backend())

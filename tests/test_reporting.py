@@ -507,6 +507,21 @@ def test_a_run_that_recorded_nothing_and_one_without_its_data(tmp_path):
     assert page.said("h2") == ["Learning curve", "What the model looks for", "Settings"]
 
 
+@pytest.mark.parametrize(
+    ("steps", "data", "words"),
+    [
+        (1234567.0, 9.87e9, ["steps a second", "1,234,567", "training data a second", "9,870 MB"]),
+        (12.34, 4.5e3, ["steps a second", "12.3", "training data a second", "0.0045 MB"]),
+        (12.34, None, ["steps a second", "12.3"]),
+        (None, None, []),
+    ],
+)
+def test_how_fast_the_steps_were(tmp_path, steps, data, words):
+    page = Page(fastlr.report(replace(small_run(), steps_per_second=steps, bytes_per_second=data), tmp_path))
+    for of_all in ("steps a second", "training data a second", *words):
+        assert (of_all in page.text) == (of_all in words)
+
+
 def test_an_earlier_report_leaves_nothing_behind(tmp_path):
     (tmp_path / "weights-07.png").write_bytes(b"somebody's")
     fastlr.report(small_run(5), tmp_path)

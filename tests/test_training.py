@@ -286,6 +286,21 @@ def test_costs_on_the_test_set(form, layers, standardize, backend):
     assert fastlr.train(X, labels, test=test, iterations=1, **settings).test_costs is None
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_the_pace_of_descent(dtype, backend):
+    """Steps and bytes a second fit the time that the run took; what reads no data has none."""
+    X, labels = np.random.default_rng(0).integers(0, 256, (40, 12)).astype(dtype), [0, 1] * 20
+    run = fastlr.train(X, labels, iterations=50, form="primal", backend=backend.name)
+    assert 0 < 50 / run.steps_per_second <= run.seconds - run.compile_seconds
+    assert run.bytes_per_second == pytest.approx(run.steps_per_second * X.nbytes)
+    gram = fastlr.train(X, labels, iterations=50, form="gram", backend=backend.name)
+    assert gram.steps_per_second > 0
+    assert gram.bytes_per_second is None
+    newton = fastlr.train(X, labels, solver="newton", l2=1.0, backend=backend.name)
+    assert newton.steps_per_second is None
+    assert newton.bytes_per_second is None
+
+
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("dtype", [np.uint8, np.float64])
 @pytest.mark.parametrize("scale", [1.0, 0.25, 1 / 255])

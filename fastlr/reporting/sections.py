@@ -12,7 +12,7 @@ from fastlr.reporting.galleries import mistakes, samples
 from fastlr.reporting.page import Facts, Page, Section, isolated, phrase
 from fastlr.reporting.subject import Subject, in_effect, plain, versions
 from fastlr.reporting.weights import weights
-from fastlr.reporting.words import class_list, counted, percent, plain_cost
+from fastlr.reporting.words import class_list, counted, percent, plain_cost, rounded
 from fastlr.training.run import chosen_by
 
 
@@ -126,6 +126,10 @@ def settings(subject: Subject) -> Section:
     if run is not None:
         values += [("objective", f"{run.form}, logits {run.logits}"), ("backend", run.backend), ("device", run.device)]
         values += [("seconds", f"{run.seconds:.3f}")]
+        if run.steps_per_second:
+            values += [("steps a second", rounded(run.steps_per_second))]
+        if run.bytes_per_second:
+            values += [("training data a second", f"{rounded(run.bytes_per_second / 1e6)} MB")]
         if memory := peak_memory():
             values += [("most memory of the process", f"{memory / 1e6:,.0f} MB")]
     installed = ", ".join(f"{what} {version}" for what, version in versions(run.backend if run else None))

@@ -21,6 +21,11 @@ def counted(count: int, what: str) -> str:
     return f"{count:,} {what}{'s' * (count != 1)}"
 
 
+def rounded(value: float) -> str:
+    """Return "1,235", "12.3", "0.0123"."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
 def plain_cost(costs: Sequence[float]) -> str:
     """Return the last cost of a run, where one was recorded; one that grew out of hand in short."""
     return "none" if not costs else f"{costs[-1]:.4f}" if costs[-1] < 1e6 else f"{costs[-1]:.4g}"

@@ -16,7 +16,7 @@ from fastlr.data.dataset import Dataset
 from fastlr.errors import InputError
 from fastlr.model.model import Model
 from fastlr.model.scores import Scoring
-from fastlr.namespace import dtype_name, library_of
+from fastlr.namespace import dtype_name, itemsize_of, library_of
 from fastlr.objectives.cluster import Clustered
 from fastlr.objectives.network import Layer, one_hot, outputs_for, unstandardized
 from fastlr.objectives.primal import PrimalForm
@@ -27,7 +27,7 @@ from fastlr.training.converge import Convergence
 from fastlr.training.follow import Callback, Measure, Path
 from fastlr.training.ranges import check_range
 from fastlr.training.run import Run
-from fastlr.training.settings import LEARNING_RATE, Candidate, Settings
+from fastlr.training.settings import LEARNING_RATE, PRIMAL, Candidate, Settings
 from fastlr.training.splits import Splits
 from fastlr.training.trained import Asked, descend, fit_to_minimum
 from fastlr.training.weights import ONE_MODEL, Weightings
@@ -72,6 +72,7 @@ def fit(
     train = fit_to_minimum if settings.converges else descend
     trained, objective, solver = train(backend, train_data, settings, models, asked)
     tol = settings.tolerance
+    step = (settings.batch_size or len(train_data)) * train_data.n_features * itemsize_of(train_data.rows)  # bytes
     moments = objective.moments
     far = _far_from_zero(backend, moments)
     # What came from the host goes back there; what came on a device stays.
@@ -79,6 +80,7 @@ def fit(
     runs = []
     for i, (found, candidate) in enumerate(zip(trained, models, strict=True)):
         path, (first, *deeper) = found.path, found.layers
+        pace = path.steps_per_second
         if moments is not None:
             first = unstandardized(first, *moments)
         model = Model(
@@ -127,6 +129,8 @@ def fit(
                 fold_scores=found.scores,
                 folds_converged=found.done,
                 test_costs=None if measure is None else path.test_costs,
+                steps_per_second=pace,
+                bytes_per_second=None if pace is None or objective.name != PRIMAL else step * pace,
                 warning=_advice(path, objective, i * len(weightings.of), candidate.learning_rate),
                 notes=(*far, *_notes(path, settings, objective, i * len(weightings.of), candidate), *found.notes),
                 train_set=train_data,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -31,6 +32,7 @@ class Path:
     recorded_at: list[int] = field(default_factory=list)
     test_costs: list[float] = field(default_factory=list)
     diverged_at: int | None = None
+    steps_per_second: float | None = None  # of all the models at once, in this process
 
     def so_far(self) -> Self:
         """Return the path as it is now, which stays while this one grows."""
@@ -62,6 +64,7 @@ def follow(
     if (kept := checkpoint.restored("descent")) is not None:
         paths, going, done, before, state = kept
         objective = objective.rows(going) if len(going) < len(paths) else objective
+    first, started, compiled = done, time.perf_counter(), backend.compile_seconds()
     while True:
         checkpoint.offer(lambda: {"descent": ([path.so_far() for path in paths], going, done, before, state)})  # noqa: B023
         if done % record_every == 0 or done == iterations:
@@ -74,6 +77,9 @@ def follow(
                 elif done == iterations:
                     paths[model].state = state.rows([row])
             if done == iterations or not finite:
+                seconds = time.perf_counter() - started - (backend.compile_seconds() - compiled)
+                for path in paths:
+                    path.steps_per_second = (done - first) / seconds if done > first and seconds > 0 else None
                 return paths
             if len(finite) < len(going):
                 objective, state = objective.rows(finite), state.rows(finite)

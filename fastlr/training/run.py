@@ -45,6 +45,10 @@ class Run:
     seconds, compile_seconds : float
         Time of the training and of the accuracies, and how much of it went into compiling kernels, or loading
         compiled ones.
+    steps_per_second, bytes_per_second : float or None
+        Steps of gradient descent in a second, recordings included, compiling left out; and the bytes of the training
+        data, as they were given, that these steps go through. None for other solvers; `bytes_per_second` is None for
+        the Gram form too, whose steps do not read the data. Each step advances all models of a sweep.
     form, solver, backend, device, dtype, precision, logits : str
         What was used; `logits` are "kept" in memory or "recomputed" in each pass.
     n_train, n_test, n_features : int
@@ -79,6 +83,8 @@ class Run:
     folds_converged: tuple[bool, ...] = ()
     test_costs: list[float] | None = None
     compile_seconds: float = field(default=0.0, compare=False)
+    steps_per_second: float | None = field(default=None, compare=False)
+    bytes_per_second: float | None = field(default=None, compare=False)
     warning: str | None = None
     notes: tuple[str, ...] = ()
     train_set: Dataset | None = field(default=None, repr=False, compare=False)
