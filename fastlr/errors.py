@@ -50,6 +50,11 @@ def escaped(text: str) -> str:
     return re.sub(_ACTING, lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
 
 
+def counted(count: int, what: str) -> str:
+    """Return "1 sample", "1900 samples"."""
+    return f"{count} {what}{'s' * (count != 1)}"
+
+
 def shown(value: Any) -> str:
     """Return what was given as it may stand in an error text, whatever its length."""
     try:

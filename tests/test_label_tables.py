@@ -11,6 +11,7 @@ from sklearn.multiclass import OneVsRestClassifier
 import fastlr
 from fastlr.backends import REGISTRY, choose_backend, survey
 from fastlr.data.label_table import LabelTable
+from fastlr.errors import InputError
 from fastlr.namespace import library_of, to_host
 
 X, Y = make_multilabel_classification(200, 12, n_classes=5, random_state=0)
@@ -216,3 +217,13 @@ def test_missing_labels_do_not_count_in_a_score():
     right = (fitted.predict(X) == Y) | ~known
     assert fitted.score(X, given) == pytest.approx(right.all(axis=1).mean())
     assert np.isfinite(cross_val_score(fitted, X, given, cv=3)).all()
+
+
+def test_a_test_set_of_one_sample_has_a_row_of_labels():
+    """And not a label for each of several samples, as the tutorials' rows of labels."""
+    rng = np.random.default_rng(0)
+    X, Y = rng.normal(size=(30, 4)), rng.integers(0, 2, (30, 3))
+    run = fastlr.train(X, Y, test=(X[:1], Y[:1]), iterations=5)
+    assert run.test_accuracy == pytest.approx(100 * (run.model.predict(X[:1]) == Y[:1]).mean())
+    with pytest.raises(InputError, match=r"test: 1 sample and 3 labels; each sample needs one"):
+        fastlr.train(X, Y, test=(X[:1], Y[0]), iterations=5)

@@ -10,7 +10,7 @@ import typer
 from fastlr.cli.options import DataPath, MaxExpansion, MissingLabel, Quiet, Resample, Size, SkipBad, check_output
 from fastlr.cli.render.terminal import fitted, print_skipped
 from fastlr.cli.signals import only_our_lines
-from fastlr.errors import InputError
+from fastlr.errors import InputError, counted
 
 if TYPE_CHECKING:
     from fastlr.data import Dataset
@@ -51,5 +51,5 @@ def convert(
     for split, part in parts.items():
         print_skipped(part.skipped)
         if not quiet:
-            count = f"{len(part)} {split + ' ' if split else ''}samples of {part.n_features} features"
+            count = f"{counted(len(part), f'{split} sample'.strip())} of {counted(part.n_features, 'feature')}"
             print(f"{fitted(out, len(count) + 2)}: {count}")

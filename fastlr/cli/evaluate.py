@@ -21,7 +21,7 @@ from fastlr.cli.options import (
 )
 from fastlr.cli.render.terminal import fitted, print_json, print_skipped, say
 from fastlr.cli.signals import only_our_lines
-from fastlr.errors import InputError
+from fastlr.errors import InputError, counted
 
 if TYPE_CHECKING:
     from fastlr.data import Dataset
@@ -91,7 +91,7 @@ def evaluate(
                      "confusion_matrix": results.matrix.tolist(), "skipped": len(samples.skipped),
                      "report": None if page is None else str(page)})  # fmt: skip
     if not (as_json and quiet):
-        say(f"accuracy: {results.accuracy} % of {len(samples)} samples", as_json)
+        say(f"accuracy: {results.accuracy} % of {counted(len(samples), 'sample')}", as_json)
     if not quiet:
         print_confusion(classifier.classes, results, as_json)
         if page is not None:
@@ -111,7 +111,8 @@ def _evaluate_table(
                             "scores": plain(results.means), "label_scores": plain(results.each),
                             "skipped": len(samples.skipped), "report": page and str(page)})  # fmt: skip
     if not (as_json and quiet):
-        say(f"accuracy: {in_percent(results.accuracy)} of {len(samples)} samples, each label by itself", as_json)
+        of = counted(len(samples), "sample")
+        say(f"accuracy: {in_percent(results.accuracy)} of {of}, each label by itself", as_json)
     if not quiet:
         print_label_scores(model.classes, results.means, results.each, as_json)
         if page is not None:

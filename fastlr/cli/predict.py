@@ -12,7 +12,7 @@ import typer
 from fastlr.cli.options import ClusterName, ClusterTimeout, Json, MaxExpansion, ModelPath, Quiet, SkipBad
 from fastlr.cli.render.terminal import fitted, print_json, print_skipped, say
 from fastlr.cli.signals import only_our_lines
-from fastlr.errors import InputError, escaped
+from fastlr.errors import InputError, counted, escaped
 
 if TYPE_CHECKING:
     from fastlr.model.model import Model
@@ -103,7 +103,8 @@ def _predict_folder(
     if as_json:
         print_json(rows)
     if not quiet:
-        say(f"{sum(row['n'] for row in rows)} samples of {len(rows)} files: {fitted(out, 50, as_json)}", as_json)
+        count = f"{counted(sum(row['n'] for row in rows), 'sample')} of {counted(len(rows), 'file')}"
+        say(f"{count}: {fitted(out, 50, as_json)}", as_json)
 
 
 def caption(row: dict[str, Any]) -> str:

@@ -25,7 +25,7 @@ from fastlr.cli.options import (
 )
 from fastlr.cli.render.terminal import fitted, moves_its_cursor, print_json, print_skipped, say
 from fastlr.cli.signals import only_our_lines
-from fastlr.errors import InputError
+from fastlr.errors import InputError, counted
 from fastlr.training import texts
 from fastlr.training.settings import PathSettings, Target, candidates
 
@@ -123,7 +123,7 @@ def probe(
         "scores": {name: plain(score.tolist()) for name, score in found.scores.items()},
         "chosen_l2": found.best_l2,
         "edge": found.at_edge,
-        "chosen_by": f"{folds} folds" if chosen_by is None else f"{len(chosen_by)} validation samples",
+        "chosen_by": f"{folds} folds" if chosen_by is None else counted(len(chosen_by), "validation sample"),
         "test_scores": None if test_set is None else plain(found.test_scores),
         "test_intervals": None if test_set is None else plain(found.test_intervals(DRAWS, settings.seed)),
         "n_train": len(train_set),

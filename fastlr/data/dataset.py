@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fastlr import core
 from fastlr.data.label_table import LabelTable
-from fastlr.errors import InputError, shown
+from fastlr.errors import InputError, counted, shown
 from fastlr.namespace import as_rows, compared, library_of, same_values, to_host
 
 Array = Any  # of NumPy where it comes from files, else of the library that the caller uses
@@ -62,9 +62,8 @@ class Dataset:
     def __post_init__(self) -> None:
         """Check what every reader owes."""
         if self.images.shape[0] != len(self.labels):
-            raise InputError(
-                f"{self.source}: {self.images.shape[0]} samples and {len(self.labels)} labels; each sample needs one"
-            )
+            there = f"{counted(self.images.shape[0], 'sample')} and {counted(len(self.labels), 'label')}"
+            raise InputError(f"{self.source}: {there}; each sample needs one")
         if (
             not self.is_table
             and len(self.labels)
@@ -88,9 +87,8 @@ class Dataset:
     def __repr__(self) -> str:
         """Return a summary in one line."""
         many = "labels" if self.is_table else "classes"
-        return (
-            f"Dataset({len(self)} samples of {self.n_features} features, {len(self.classes)} {many}, {self.source!r})"
-        )
+        what = f"{counted(len(self), 'sample')} of {counted(self.n_features, 'feature')}"
+        return f"Dataset({what}, {len(self.classes)} {many}, {self.source!r})"
 
     def __len__(self) -> int:
         """Return m, the number of samples."""

@@ -54,9 +54,9 @@ def from_arrays(
         raise InputError(
             f"{source}: a {type(samples).__name__} of {library_of(samples)}; convert it with numpy.asarray"
         )
-    if labels.ndim == 2 and 1 in labels.shape:
+    if labels.ndim == 2 and 1 in labels.shape and (samples.shape[:1] != (1,) or labels.size == 1):
         labels = labels.reshape(-1)  # the tutorials keep labels as (1, m)
-    if labels.ndim == 2 and labels.shape[0] == samples.shape[0]:
+    if labels.ndim == 2 and labels.shape[:1] == samples.shape[:1]:
         return _with_table(source, samples, LabelTable.of(f"{source}: labels", labels, missing_label), names)
     if labels.ndim == 1:
         refuse_missing(source, missing_label)

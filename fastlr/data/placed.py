@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from fastlr.data.rows import Rows
 from fastlr.data.workers import Cluster
-from fastlr.errors import InputError
+from fastlr.errors import InputError, counted
 from fastlr.machine import memory_budget
 
 HELD = 0.25  # of a worker's memory, which the samples of one part may take; larger parts are read in each pass
@@ -59,7 +59,7 @@ class Placed(Rows):
         held = sum(self.over_parts(_held))
         count = len(self.cluster.threads)
         return (
-            f"cluster: the samples are in {len(self.futures)} parts on {count} worker{'s' * (count != 1)} of "
+            f"cluster: the samples are in {len(self.futures)} parts on {counted(count, 'worker')} of "
             f"{self.cluster.address}, which hold {held / 1e6:,.0f} MB of them in memory"
         )
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastlr.errors import InputError, shown
+from fastlr.errors import InputError, counted, shown
 from fastlr.namespace import to_host
 from fastlr.training.checks import whole
 
@@ -34,9 +34,10 @@ def assign(labels: NDArray[np.int64], folds: Any, seed: int) -> NDArray[np.int64
     count = whole("folds", folds, 2)
     classes, sizes = np.unique(labels, return_counts=True)
     if count > sizes.min():
-        there = f"the smallest class has {sizes.min()}" if len(sizes) > 1 else f"there are {sizes.min()}"
+        smallest = counted(int(sizes.min()), "sample")
+        there = f"the smallest class has {smallest}" if len(sizes) > 1 else f"there are {smallest}"
         what_to_do = "take at most as many folds" if sizes.min() > 1 else "leave it out, or choose on a validation set"
-        raise InputError(f"folds: {count}, but {there} sample{'s' * bool(sizes.min() > 1)}; {what_to_do}")
+        raise InputError(f"folds: {count}, but {there}; {what_to_do}")
     order = np.random.RandomState(seed).permutation(len(labels))
     fold = np.empty(len(labels), dtype=np.int64)
     start = 0

@@ -11,6 +11,7 @@ import numpy as np
 from fastlr.cli.render.tables import duration
 from fastlr.cli.render.terminal import WIDTH, can_print, shown
 from fastlr.cli.render.text import cells
+from fastlr.errors import counted
 from fastlr.training.run import at_edge, unfinished
 from fastlr.training.selection import mean_scores
 
@@ -25,23 +26,24 @@ BAR = 30  # columns
 def summary(data: Dataset, found: RegularizationPath, results: dict[str, Any], as_json: bool = False) -> str:
     """Return the table of scores, what was chosen, the test scores, and what it took."""
     stream = sys.stderr if as_json else sys.stdout
-    count = f": {results['n_train']} samples of {results['n_features']} features"
+    count = f": {counted(results['n_train'], 'sample')} of {counted(results['n_features'], 'feature')}"
     lines = [shown(data.source, WIDTH - len(count), stream) + count, *_table(found, can_print("█", stream))]
     lines.append(f"l2 {results['chosen_l2']:.3g} was chosen by {results['chosen_by']}")
     if results["test_scores"] is not None:
+        of = counted(results["n_test"], "sample")
         for name, score in results["test_scores"].items():
             low, high = results["test_intervals"][name]
             if score is None:
-                lines.append(f"test {name.replace('_', ' ')}: not defined on these {results['n_test']} samples")
+                lines.append(f"test {name.replace('_', ' ')}: not defined on {of}")
                 continue
-            of = f"of {results['n_test']} samples, 95 % interval {_value(name, low)} to {_value(name, high)}"
-            lines.append(f"test {name.replace('_', ' ')}: {_value(name, score)} {of}")
+            interval = f"95 % interval {_value(name, low)} to {_value(name, high)}"
+            lines.append(f"test {name.replace('_', ' ')}: {_value(name, score)} of {of}, {interval}")
     if edge := found.at_edge:
         lines.append(f"note: {at_edge(edge)}")
     where = f"{results['backend']} on {results['device']}, {results['dtype']}"
     took = duration(results["seconds"], results["compile_seconds"])
     lines.append(
-        f"{len(found.runs)} value{'s' * (len(found.runs) > 1)} in {took}, "
+        f"{counted(len(found.runs), 'value')} in {took}, "
         f"{results['peak_memory_bytes'] / 2**30:.2f} GiB "
         f"({where}, {results['solver']}, {results['form']} form)"
     )

@@ -14,6 +14,7 @@ import numpy as np
 from fastlr.cli.render.tables import duration
 from fastlr.cli.render.terminal import error_console, moves_its_cursor, passes_shown
 from fastlr.cli.render.text import short_cost
+from fastlr.errors import counted
 from fastlr.training.run import at_edge, chosen_by, edge_of, unfinished
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def results(runs: Sequence[Run], best: Run) -> str:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     lines.append(
-        f"{len(runs)} model{'s' * (len(runs) > 1)} in {duration(best.seconds, best.compile_seconds)} "
+        f"{counted(len(runs), 'model')} in {duration(best.seconds, best.compile_seconds)} "
         f"({best.backend} on {best.device}, {best.dtype}, {best.form} form)"
     )
     if advice := [run.warning for run in runs if run.warning]:
@@ -109,7 +110,7 @@ def _line(iteration: int, costs: list[float]) -> str:
     finite = [cost for cost in costs if math.isfinite(cost)]
     lost = sum(math.isnan(cost) for cost in costs)
     diverged = f", {lost} diverged" if lost else ""
-    of = f"{len(finite)} model{'s' * (len(finite) != 1)}"
+    of = counted(len(finite), "model")
     return f"Lowest cost after iteration {iteration}: {short_cost(min(finite))} of {of}{diverged}"
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastlr.cli.render.terminal import WIDTH, can_print, columns, say, shown
 from fastlr.cli.render.text import cells, listed, padded
+from fastlr.errors import counted
 
 if TYPE_CHECKING:
     from fastlr.data import Dataset
@@ -34,7 +35,7 @@ def duration(seconds: float, compiling: float) -> str:
 def summary(data: Dataset, run: Run, as_json: bool = False) -> str:
     """Return what was trained on what, in how long, and how well it does, in lines of 80 columns at the most."""
     stream = sys.stderr if as_json else sys.stdout
-    count = f": {run.n_train} samples of {run.n_features} features"
+    count = f": {counted(run.n_train, 'sample')} of {counted(run.n_features, 'feature')}"
     source = shown(data.source, WIDTH - len(count), stream) + count
     many = "labels" if run.model.multi_label else "classes"
     classes = listed(many, [shown(name, LONGEST, stream) for name in run.model.classes], WIDTH)
@@ -43,14 +44,14 @@ def summary(data: Dataset, run: Run, as_json: bool = False) -> str:
     lines = [
         f"trained in {duration(run.seconds, run.compile_seconds)} "
         f"({run.backend} on {run.device}, {run.dtype}{tf32}, {run.form} form)",
-        *([] if run.solver == "gd" else [f"{run.solver}: {run.recorded_at[-1]} iterations"]),
+        *([] if run.solver == "gd" else [f"{run.solver}: {counted(run.recorded_at[-1], 'iteration')}"]),
         *([] if run.logits == "kept" else ["logits recomputed in each pass over the data"]),
         f"train accuracy: {in_percent(run.train_accuracy)}",
     ]
     if run.layers:
         lines.insert(0, f"hidden layers of {', '.join(map(str, run.layers))} units, drawn from seed {run.seed}")
     if run.test_accuracy is not None:
-        lines.append(f"test accuracy: {in_percent(run.test_accuracy)} of {run.n_test} samples")
+        lines.append(f"test accuracy: {in_percent(run.test_accuracy)} of {counted(run.n_test, 'sample')}")
     lines += [f"note: {note}" for note in run.notes]
     wrapped = [
         part for line in lines for part in textwrap.wrap(line, WIDTH, subsequent_indent="  ", break_on_hyphens=False)

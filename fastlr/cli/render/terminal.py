@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import Any, TextIO
 
 from fastlr.cli.render.text import isolated, reading, short_cost, shortened
-from fastlr.errors import escaped
+from fastlr.errors import counted, escaped
 
 WIDTH = 80  # columns of a line for people
 
@@ -87,10 +87,10 @@ def error_console() -> Any:
 
 def print_timings(machine: dict[str, Any], rows: list[dict[str, Any]], as_json: bool) -> None:
     """Print what was timed on what, and a line for each backend and form."""
-    first = rows[0]
+    first, threads = rows[0], counted(machine["threads"], "thread")
     lines = [
         f"{first['problem']}: {first['m']} samples of {first['n']} {first['pixels']} pixels, {first['steps']} steps",
-        f"{machine['cpu']}, {machine['threads']} threads; copies {first['copy_bytes_per_second'] / 1e9:.1f} GB/s",
+        f"{machine['cpu']}, {threads}; copies {first['copy_bytes_per_second'] / 1e9:.1f} GB/s",
         f"textbook: {_seconds(first['textbook_step_seconds']['median'])} a step",
         f"{'backend':8} {'form':7} {'dtype':8} {'set-up':>9} {'step':>9} {'of copy':>8}   times the textbook's speed",
     ]
