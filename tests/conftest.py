@@ -65,7 +65,12 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Skip slow tests, and say so, unless `-m` says which tests are wanted."""
+    """Skip slow tests, and say so, unless `-m` says which tests are wanted.
+
+    The tests of the kernel that compiles longest come first. Other files use it too: later, two workers would compile
+    it at the same time.
+    """
+    items.sort(key=lambda item: item.path.name != "test_many.py")
     if not config.option.markexpr:
         for item in items:
             if item.get_closest_marker("slow"):

@@ -212,22 +212,6 @@ def test_progress_bar_on_a_terminal(pictures):
     assert "Cost after iteration" not in seen.text
 
 
-def test_demo_is_reproducible_and_not_trivial(fastlr_command, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    first = fastlr_command("demo")
-    assert first.status == 0, first.err
-    model = tmp_path / "fastlr-demo" / "model.safetensors"
-    run = json.loads((tmp_path / "fastlr-demo" / "results.json").read_text())
-    assert (run["n_train"], run["n_test"], run["n_features"]) == (1500, 100, 12288)
-    assert 90 <= run["test_accuracy"] <= 99.9
-    assert len(list((tmp_path / "fastlr-demo" / "annotated").iterdir())) == 6
-    for name in ("airplane", "bike"):
-        assert len(list((tmp_path / "fastlr-demo" / "train" / name).iterdir())) == 750
-    bytes_of_first = model.read_bytes()
-    assert fastlr_command("demo").status == 0, "an earlier demo's folder is used again"
-    assert model.read_bytes() == bytes_of_first
-
-
 def test_drawn_pictures_depend_on_the_seed_alone(tmp_path):
     from fastlr.data.drawn import draw_dataset
 

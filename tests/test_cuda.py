@@ -57,11 +57,11 @@ def check(m, n, k, steps, dtype):
         assert all((old == same).all() for old, same in zip(before, start))
 
 for launch.KEPT in (2**15, 0):  # K is kept in shared memory, or read
-    for m, n, k, steps in ((5, 7, 1, 2), (3, 40, 3, 2), (1, 1, 1, 1)):
-        for dtype in ("float64", "float32"):
-            shared.clear()
-            check(m, n, k, steps, dtype)
-            assert len(shared) == -(-k // 2) and all(bool(size) == bool(launch.KEPT) for size in shared), shared
+    small, wide, smallest = (5, 7, 1, 2), (3, 40, 3, 2), (1, 1, 1, 1)
+    for dtype, shape in (("float64", small), ("float64", wide), ("float32", wide), ("float32", smallest)):
+        shared.clear()
+        check(*shape, dtype)
+        assert len(shared) == -(-shape[2] // 2) and all(bool(size) == bool(launch.KEPT) for size in shared), shared
 print("alike")
 """
 

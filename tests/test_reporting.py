@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import html
 import io
+import json
 import re
 import subprocess
 import sys
@@ -111,9 +113,10 @@ def _coarse_figures(monkeypatch):
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory) -> Path:
-    out = tmp_path_factory.mktemp("demo") / "out"
-    assert fastlr.cli.app.main(["demo", "--out", str(out)]) == 0
-    return out
+    home = tmp_path_factory.mktemp("demo")
+    with contextlib.chdir(home):
+        assert fastlr.cli.app.main(["demo"]) == 0
+    return home / "fastlr-demo"
 
 
 @pytest.fixture(scope="module")
@@ -154,6 +157,18 @@ def test_demo_in_a_browser(demo, browser, tmp_path, width, dark):
         assert shot.height > 1500
         ground = np.asarray(shot.convert("L"))[:, 2]
     assert (ground < 60).all() if dark else (ground > 200).all(), "the ground is dark where that is asked for"
+
+
+def test_demo_is_reproducible_and_not_trivial(demo):
+    run = json.loads((demo / "results.json").read_text())
+    assert (run["n_train"], run["n_test"], run["n_features"]) == (1500, 100, 12288)
+    assert 90 <= run["test_accuracy"] <= 99.9
+    assert len(list((demo / "annotated").iterdir())) == 6
+    for name in ("airplane", "bike"):
+        assert len(list((demo / "train" / name).iterdir())) == 750
+    before = (demo / "model.safetensors").read_bytes()
+    assert fastlr.cli.app.main(["demo", "--out", str(demo)]) == 0, "an earlier demo's folder is used again"
+    assert (demo / "model.safetensors").read_bytes() == before
 
 
 def test_a_browser_sees_what_is_wrong(browser, tmp_path):
