@@ -168,6 +168,7 @@ def test_divergence_at_the_very_end_is_seen():
     ("settings", "words"),
     [
         ({"learning_rate": -0.1}, "learning rate: -0.1; a positive number"),
+        ({"learning_rate": np.float64(-0.1)}, "learning rate: -0.1; a positive number"),
         ({"learning_rate": float("nan")}, "learning rate: nan"),
         ({"learning_rate": "fast"}, "learning rate: 'fast'"),
         ({"l2": -1}, "l2: -1"),
