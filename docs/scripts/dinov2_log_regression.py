@@ -1,6 +1,6 @@
 """DINOv2's protocol of logistic regression: choose C on a validation set, fit once more to both, test.
 
-There a grid of 45 values of C from 1e-6 to 1e5 is fitted one by one. Here `path` fits them in one pass over the
+There a grid of 45 values of C from 1e-6 to 1e5 is fitted one by one. Here `path` fits them with shared passes over the
 features, each from the minimum before. fastlr's l2 is the penalty beside the mean loss, l2 = 1 / (C m): it does not
 change with the number of samples, so that the last fit, to more samples, has the same l2. The features go in as they
 are; `standardize=True` brings each to mean 0 and deviation 1.

@@ -31,7 +31,7 @@ def hush(quiet: bool) -> bool:
 
 DATA_HELP = (
     "A folder of class folders, an HDF5, npz, npy, safetensors, parquet or CIFAR-10 file, "
-    "or a folder of IDX or parquet files."
+    "or a folder of array files, IDX or parquet files, or of a Hugging Face data set."
 )
 DataPath = Annotated[Path, typer.Argument(metavar="DATA", help=DATA_HELP)]
 ModelPath = Annotated[Path, typer.Argument(metavar="MODEL", help="A model file that `fastlr train` wrote.")]
@@ -42,7 +42,7 @@ Quiet = Annotated[
 ]
 Size = Annotated[int, typer.Option(help="Resize pictures to SIZE × SIZE pixels; the aspect ratio is not kept.")]
 Resample = Annotated[str, typer.Option(help="nearest, box, bilinear, hamming, bicubic or lanczos.")]
-SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave out files that are not pictures, and count them.")]
+SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave out files that are not pictures, and say which.")]
 MaxExpansion = Annotated[
     str | None,
     typer.Option(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fastlr.cli.options import ClusterName, ClusterTimeout, Json, MaxExpansion, ModelPath, Quiet, SkipBad
+from fastlr.cli.options import ClusterName, ClusterTimeout, Json, MaxExpansion, ModelPath, Quiet
 from fastlr.cli.render.terminal import fitted, print_json, print_skipped, say
 from fastlr.cli.signals import only_our_lines
 from fastlr.errors import InputError, counted, escaped
@@ -37,7 +37,13 @@ def predict(
         Path | None,
         typer.Option(metavar="DIR", help="Folder for the probabilities of each file of a folder of arrays, as .npy."),
     ] = None,
-    skip_bad: SkipBad = False,
+    skip_bad: Annotated[
+        bool,
+        typer.Option(
+            "--skip-bad",
+            help="Leave out files that are not pictures, and say which; without it only those that come from folders.",
+        ),
+    ] = False,
     max_expansion: MaxExpansion = None,
     cluster: ClusterName = None,
     cluster_timeout: ClusterTimeout = 60.0,

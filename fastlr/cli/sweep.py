@@ -1,4 +1,4 @@
-"""sweep: many models in one pass over the data, a live table of them, and the best one."""
+"""sweep: many models that share each pass over the data, a live table of them, and the best one."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def sweep(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    """Train a model for each learning rate, l2 and seed. All read the data in one pass; --model keeps the best."""
+    """Train a model for each learning rate, l2 and seed. All share each pass over the data; --model keeps the best."""
     from fastlr.cli.render.sweep_table import live_table, results
     from fastlr.reporting import report as write_report
     from fastlr.training.api import sweep as train_all

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def warmup() -> None:
-    """Compile the kernels now. Also measure what each backend's work costs, by which `auto` chooses."""
+    """Compile the kernels now. Also time each backend; `--solver auto` and `--form auto` use these times."""
     from fastlr.backends.costs import keep, threads
     from fastlr.errors import InputError
     from fastlr.training.calibrate import calibrate

@@ -41,7 +41,7 @@ def open_dataset(
     path : path, or a Dataset or DatasetDict of Hugging Face's `datasets`
         The data. Large matrices stay in their files, and are read when they are needed.
     split : str, default "train"
-        "train" or "test". Data without splits are returned whole, whatever is asked for.
+        "train" or "test". Data without splits are returned whole for both.
     size : int, default 64
         Side in pixels to which picture files are resized.
     resample : str, default "bicubic"

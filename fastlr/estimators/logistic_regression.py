@@ -49,7 +49,8 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):  # type: ignor
     class_weight : dict or "balanced", optional
         How much a sample of each class counts.
     solver : str, default "auto"
-        "auto" (the least work), "newton", "newton-cg" or "lbfgs"; scikit-learn's other names stand for one of them.
+        "auto" (the least work), "newton", "newton-cg" or "lbfgs"; scikit-learn's
+        "newton-cholesky" stands for "newton", "liblinear", "sag" and "saga" for "auto".
     max_iter : int, default 100
         The most iterations of the solver.
     verbose : int, default 0
@@ -59,12 +60,12 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):  # type: ignor
     random_state, n_jobs
         Change nothing: nothing is drawn, and the backend has its own threads.
     backend, device, form, scale
-        As in `fastlr.train`. `uint8` is multiplied by 1/255 unless a scale says otherwise. `coef_` are those of X as it
-        is; the penalty is on those of the scaled X.
+        As in `fastlr.train`. `uint8` is multiplied by 1/255 unless a scale says otherwise. `coef_` apply to X as
+        it is; the penalty is on the coefficients of the scaled X.
     missing_label : -1 or NaN, optional
         What stands for labels of a table that are not known. They do not count.
     one_vs_rest : bool, default False
-        Fit, for each of more than two classes, a model against all others, in one pass. The probabilities are divided
+        Fit, for each of more than two classes, a model against all others. The probabilities are divided
         by their sum, as in `OneVsRestClassifier`.
 
     Attributes

@@ -112,7 +112,7 @@ class Model:
         return _at_home(backend, proba, images)
 
     def predict(self, images: Any) -> Array:
-        """Return the class of each sample, `(m,)`: the most probable, of two the second above 0.5.
+        """Return the class of each sample, `(m,)`: the most probable; the second of two above 0.5.
 
         Where a sample has any number of labels, it is a table `(m, L)` of zeros and ones.
 

@@ -4,7 +4,7 @@
     ∇f = [A*D + l2 W, mean(D)]       D = w (σ(Z) − Y), or w (softmax(Z) − Y);  A*D = D (scale X)ᵀ / m
     ∇²f P = [A*V + l2 P, mean(V)]    V = w σ(Z) (1 − σ(Z)) Z_P, or w A (Z_P − Σ A Z_P) with A = softmax(Z)
 
-Where the data are, what is kept of them, and which kernels read them is the objective's affair. No solver sees an
+Where the data are, what is kept of them, and which kernels read them is the objective's affair. No solver sees a
 sample.
 """
 

@@ -135,21 +135,21 @@ def sweep(
     callback: Callback | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
 ) -> list[Run]:
-    """Train one model for each learning rate, l2 and seed, all in one pass over the data.
+    """Train one model for each learning rate, l2 and seed; all of them share each pass over the data.
 
     Parameters
     ----------
     data, labels, test, sample_weight, missing_label, test_costs, checkpoint
         As in `fastlr.train`.
     learning_rates : sequence of float, default (0.005,)
-        Steps of gradient descent.
+        Learning rates of gradient descent.
     l2 : sequence of float, default (0.0,)
         Penalties.
     seeds : sequence of int, optional
         Seeds of the initial weights, for hidden layers. By default the `seed` of the settings.
     folds : int, array (m,), splitter or list of pairs, optional
         Cross-validate: a number of folds, each sample's fold, a scikit-learn splitter, or pairs of index arrays. For
-        each fold every model is trained once more without it, in the same pass.
+        each fold every model is trained once more without it, in the same passes.
     groups : array (m,), optional
         Given to the splitter.
     callback : function, optional

@@ -147,7 +147,7 @@ def converge_in_one_call(
     return [path]
 
 
-def findings(path: Convergence, separates: bool, tol: float) -> list[str]:
+def findings(path: Convergence, separates: bool, tol: float, dtype: str) -> list[str]:
     """Return what is worth saying of how a model ended, a line each; without l2 it may separate the classes."""
     said = []
     if separates:
@@ -157,7 +157,7 @@ def findings(path: Convergence, separates: bool, tol: float) -> list[str]:
     if not path.norm <= tol and path.stalled:
         words = (
             f"the rounding of the dtype ends it: the gradient's norm is {path.norm:.1e}, tol is {tol:.1e}; "
-            "take a larger tol, or float64 instead of float32"
+            f"take a larger tol, or {'float64 instead of float32' if dtype == 'float32' else 'a larger l2'}"
         )
         said.append(words if path.norm > FAR else RoundingNote(words))
     elif not path.norm <= tol:

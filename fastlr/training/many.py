@@ -180,8 +180,8 @@ def fit_many(
     Returns
     -------
     ManyFits
-        Coefficients, intercepts, and whether each converged. NumPy's arrays with subsets are fitted in float64; else
-        in float32 for float32 or float16, unless `dtype` says otherwise.
+        Coefficients, intercepts, and whether each converged. Without `dtype`, float32 and float16 arrays are fitted in
+        float32, but subsets of a NumPy array in float64, as all else.
 
     Raises
     ------

@@ -179,9 +179,9 @@ def path(
         Given to the splitter.
     scoring : str, function or list of these, default "accuracy"
         "accuracy", "balanced_accuracy", "top_5", "roc_auc", "average_precision", "f1", "log_loss", or a function of
-        the class numbers `(m,)`, in the order of `model.classes`, and the probabilities `(m, classes)`, higher for
-        better ones. The first of a list chooses l2, by its mean over the folds that have one; of equal values the
-        first, as in scikit-learn's `GridSearchCV`. Scores do not count weights.
+        the class numbers `(m,)`, in the order of `model.classes`, and the probabilities `(m, classes)`; a better
+        model has a higher value. The first of a list chooses l2, by its mean over the folds that have one; of equal
+        values the first, as in scikit-learn's `GridSearchCV`. Scores do not count weights.
     refit : {"train", "train+validation", False}, default "train"
         The final model: that of the chosen l2; the same fitted once more to training and validation set; none.
     test : Dataset or pair (samples, labels), optional

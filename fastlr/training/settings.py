@@ -58,6 +58,7 @@ def _form(name: str, value: Any) -> Any:
     return choose_form_name(value)
 
 
+STOP = "Stop when the norm of the gradient is at most this; by default 1e-4."
 SEED = (0, "Seed of the random numbers: initial weights, shuffles.", _seed)  # a model's is the training's, or its own
 
 
@@ -78,7 +79,7 @@ class Settings(Group):
     )
     tol: float | None = setting(
         None,
-        "Stop when the gradient's norm is at most this; by default 1e-4. Solver gd has none.",
+        STOP + " Not for the solver gd.",
         optional(positive),
     )
     optimizer: str = setting(GD, "Update rule of the solver gd: gd, momentum, nesterov or adam.", _optimizer)
@@ -101,7 +102,9 @@ class Settings(Group):
         read=texts.class_weights,
     )
     seed: int = setting(*SEED)
-    record_every: int = setting(100, "Iterations between two recorded costs.", at_least(1))
+    record_every: int = setting(
+        100, "Iterations from one recorded cost to the next; the first is that of iteration 0.", at_least(1)
+    )
     form: str = setting(AUTO, "primal (weights), gram (products of samples), or auto (the faster).", _form)
 
     def __post_init__(self) -> None:
@@ -178,13 +181,17 @@ class PathSettings(Settings):
     not_offered: ClassVar[frozenset[str]] = frozenset({"layers", "optimizer", "batch_size", "record_every"})
     iterations: int = setting(200, "The most iterations of the solver.", at_least(1))
     solver: str = setting(AUTO, "newton, newton-cg, lbfgs, auto (the fastest).", _solver)
+    tol: float | None = setting(None, STOP, optional(positive))
+    seed: int = setting(0, "Seed of the random numbers: splits, folds, intervals.", _seed)
 
 
 @dataclass(frozen=True)
 class Target(Group):
     """Where the work is done. What is None comes from the environment, else from the data."""
 
-    backend: str | None = setting(None, "Array library; by default FASTLR_BACKEND, else that of the data.")
+    backend: str | None = setting(
+        None, "Backend; by default FASTLR_BACKEND, else numba on the CPU, the arrays' library elsewhere."
+    )
     device: str | None = setting(
         None,
         "Device, such as cpu or cuda:1; by default FASTLR_DEVICE, else that of the arrays, or the backend's own.",
@@ -205,7 +212,7 @@ class Candidate(Group):
     learning_rate: float = setting(
         LEARNING_RATE, "Learning rate of gradient descent; other solvers have none.", positive, option="--lr"
     )
-    l2: float = setting(0.0, "Weight decay: adds l2/2 ‖W‖² to the objective.", not_negative)
+    l2: float = setting(0.0, "L2 penalty: adds l2/2 ‖W‖² to the objective.", not_negative)
     seed: int = setting(*SEED)
 
 

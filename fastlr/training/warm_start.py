@@ -124,7 +124,7 @@ def fit_each(
         for row, (path, penalty) in enumerate(zip(paths, penalties, strict=True)):
             mine = labels if column_of is None else labels[:, column_of[row]]
             separates = penalty == 0 and bool((fit.predicted[row] == mine).all())
-            notes.append(findings(path, separates, tol))
+            notes.append(findings(path, separates, tol, backend.dtype))
         yield fit
 
 
