@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from fastlr.errors import InputError
+from fastlr.errors import InputError, shown
 
 PART = re.compile(r"\.([0-9a-f]{8})-(\d+)-[0-9a-f]{16}\.part")  # the machine and the process that write it
 unfinished: set[Path] = set()  # files that are being written; they go where the process is ended by a signal
@@ -121,6 +121,27 @@ def write_jpeg(image: Any, path: Path) -> None:
     """Write one of Pillow's pictures as a JPEG file, whole or not at all."""
     with whole_file(path) as beside:
         beside.write_bytes(jpeg(image))
+
+
+def as_path(what: str, given: Any, wanted: str = "the name of a file") -> Path:
+    """Return the path that a caller gave; raise InputError for what is none, and for an empty name."""
+    if not isinstance(given, str | os.PathLike) or not os.fspath(given):
+        raise InputError(f"{what}: {shown(given)}; {wanted} is needed")
+    return Path(given)
+
+
+@contextlib.contextmanager
+def folder_for(path: Path, option: str) -> Iterator[None]:
+    """Make a folder for what the block writes; a new one goes again if the block fails and left nothing in it."""
+    new = [one for one in (path, *path.parents) if not os.path.lexists(one)]
+    make_folder(path, option)
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):
+            for one in new:
+                one.rmdir()
+        raise
 
 
 def make_folder(path: Path, option: str) -> None:

@@ -165,7 +165,7 @@ def test_features_that_are_not_finite(train_refused, tmp_path, value):
         (("--device", "cuda:9"), "device: numba has no device 'cuda:9' here; choose cpu"),
         (("--dtype", "float16"), "dtype: 'float16' is not a working dtype; choose float64 or float32"),
         (("--positive", "zebra"), "positive: "),
-        (("--holdout", "12"), "holdout: 12 of 12 samples; it must be from 1 to 11"),
+        (("--holdout", "12"), "holdout: 12 of 12 samples; a whole number from 1 to 11 is needed"),
         (("--holdout", "3", "--test", "x"), "--holdout: --test names the test data already"),
         (("--test", "nowhere"), "nowhere: no such file or folder"),
         (("--colour", "red"), "No such option: --colour"),
@@ -318,7 +318,7 @@ def test_a_test_set_of_another_kind_is_refused_before_training(train_refused, pi
 
 
 def test_an_empty_positive(train_refused, pictures):
-    train_refused(pictures, "--positive", "", says=("--positive: it is empty",))
+    train_refused(pictures, "--positive", "", says=("--positive is empty; give a value, or leave it out",))
 
 
 def test_a_model_of_another_channel_count_says_so(refused, pictures, tmp_path):
@@ -549,12 +549,17 @@ def test_what_estimators_and_many_fits_cannot_use_is_said_in_a_line():
 
 def test_what_is_no_path_no_run_and_no_index():
     data = Dataset(np.zeros((4, 2)), np.array([0, 1, 0, 1]), (0, 1), "here")
-    with pytest.raises(fastlr.InputError, match=r"^path: 5; a file, a folder or a data set of Hugging Face is needed$"):
-        fastlr.open_dataset(5)
+    for wrong in (5, None, ""):
+        with pytest.raises(
+            fastlr.InputError, match=rf"^path: {wrong!r}; a file, a folder or a data set of Hugging Face"
+        ):
+            fastlr.open_dataset(wrong)
+        with pytest.raises(fastlr.InputError, match=rf"^path: {wrong!r}; the name of a file is needed$"):
+            fastlr.load(wrong)
     for wrong in (None, [None], "run"):
         with pytest.raises(fastlr.InputError, match=r"^report: (None|'r') is no run; give what train, sweep or path"):
             fastlr.report(wrong, "somewhere")
-    for indices in ([4], [-5], [0.5], 1, [[0]], ["a"], None, slice(2), [True, False], [[1], [2, 3]]):
+    for indices in ([4], [-5], [0.5], 1, [[0]], ["a"], None, slice(2), [True, False], [True, 2], [[1], [2, 3]]):
         with pytest.raises(fastlr.InputError, match=r"give whole numbers from -4 to 3, or a mask of 4$"):
             data.take(indices)
     for indices, labels in (

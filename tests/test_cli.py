@@ -212,6 +212,20 @@ def test_progress_bar_on_a_terminal(pictures):
     assert "Cost after iteration" not in seen.text
 
 
+@pytest.mark.parametrize(
+    ("arguments", "option"),
+    [
+        (["--report", ""], "--report"), (["--model="], "--model"), (["--layers", ""], "--layers"),
+        (["--class-weight", ""], "--class-weight"), (["--test="], "--test"), ([""], "an argument"),
+    ],
+)  # fmt: skip
+def test_an_empty_argument_is_not_this_folder(arguments, option, refused, pictures, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    refused("train", pictures, *arguments, says=(f"{option} is empty; give a value, or leave it out",))
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 def test_drawn_pictures_depend_on_the_seed_alone(tmp_path):
     from fastlr.data.drawn import draw_dataset
 

@@ -3,7 +3,7 @@ import pytest
 
 from fastlr import InputError
 from fastlr.data import Dataset, from_arrays
-from fastlr.data.dataset import class_names
+from fastlr.data.checks import class_names
 from fastlr.data.given import with_channels
 
 pytestmark = pytest.mark.quick
@@ -62,7 +62,7 @@ def test_aligned_matches_names_not_positions(pets):
     [
         (lambda d: d.with_positive(["dog"]), "positive: pets has no class 'dog'; it has ant, bee, cat"),
         (lambda d: d.balanced(), "balance: pets has 3 classes; name the ones with positive"),
-        (lambda d: d.holdout(7, 0), "holdout: 7 of 7 samples; it must be from 1 to 6"),
+        (lambda d: d.holdout(7, 0), "holdout: 7 of 7 samples; a whole number from 1 to 6 is needed"),
         (lambda d: d.holdout(0, 0), "holdout: 0 of 7"),
         (lambda d: d.aligned(("ant", "dog"), {}), "pets: holds class 'bee', unknown to the training data"),
         (
@@ -71,11 +71,53 @@ def test_aligned_matches_names_not_positions(pets):
         ),
         (lambda d: from_arrays("x", np.eye(2), [-1, 0], ["a", "b"]), "x: labels run from -1 to 0"),
         (lambda d: from_arrays("x", np.eye(2), [0.5, 1], ["a", "b"]), "x: labels are float64, but the class names"),
+        (lambda d: d.with_positive("dog"), "positive: pets has no class 'dog'"),
+        (lambda d: d.with_positive(None), "positive: pets has no class 'None'"),
+        (lambda d: d.with_positive([]), "positive: no class is named; pets has ant, bee, cat"),
+        (lambda d: d.holdout(True), "holdout: True of 7 samples; a whole number from 1 to 6 is needed"),
+        (lambda d: d.holdout("2"), "holdout: '2' of 7"),
     ],
 )
 def test_what_cannot_be_done_is_said(pets, call, words):
     with pytest.raises(InputError) as error:
         call(pets)
+    assert words in str(error.value)
+
+
+def test_positive_classes_may_be_text_a_list_or_a_number(pets):
+    assert pets.with_positive("ant,cat") == pets.with_positive(["ant", "cat"])
+    numbers = Dataset(np.eye(3), np.array([0, 1, 2]), (0, 1, 5))
+    assert numbers.with_positive([5]) == numbers.with_positive(5) == numbers.with_positive("5")
+    assert numbers.with_positive(5).labels.tolist() == [0, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"images": [[1.0], [2.0]]}, "data: its samples are a list; an array is needed"),
+        ({"images": None}, "data: its samples are a NoneType"),
+        ({"images": np.ones((2, 1)) * 1j}, "data: samples are complex128; uint8 pixels or real numbers are needed"),
+        ({"images": np.ones((3, 1))}, "data: 3 samples and 2 labels; each sample needs one"),
+        ({"labels": ["a", "b"]}, "data: its labels are a list"),
+        ({"labels": np.array([0.0, 1.5])}, "data: labels are float64 of shape (2,); indices (m,) into the classes"),
+        ({"labels": np.eye(2, 3, dtype=int)}, "data: labels are int64 of shape (2, 3); indices (m,)"),
+        ({"labels": np.array([0, 2])}, "data: labels run from 0 to 2, but there are names for 0 to 1"),
+        ({"classes": 3}, "data: the names of its classes are '3'; a list of them is needed"),
+        ({"classes": "ab"}, "data: the names of its classes are 'ab'"),
+        ({"classes": ("a", None)}, "data: None is no name of a class; text or a number is needed"),
+        ({"classes": (0, np.nan)}, "data: nan is no name of a class"),
+        ({"classes": (0, [1])}, "data: [1] is no name of a class"),
+        ({"classes": ("a", "a")}, "data: two classes have the same name"),
+        ({"known": np.ones((2, 3), bool)}, "data: known has shape (2, 3), labels (2,)"),
+        ({"files": ("a.png",)}, "data: 1 name of files for 2 samples"),
+        ({"weights": np.ones(3)}, "data: sample_weight: it has shape (3,)"),
+    ],
+)
+def test_a_dataset_of_ones_own_is_checked(change, words):
+    parts = {"images": np.array([[1.0], [2.0]]), "labels": np.array([0, 1]), "classes": (0, 1)}
+    assert Dataset(**parts).classes == Dataset(**parts | {"classes": np.array([0, 1])}).classes == (0, 1)
+    with pytest.raises(InputError) as error:
+        Dataset(**parts | change)
     assert words in str(error.value)
 
 

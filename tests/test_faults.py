@@ -187,7 +187,7 @@ def test_a_report_that_fails_leaves_nothing(pictures, tmp_path, monkeypatch):
     monkeypatch.setattr(type(tmp_path), "write_bytes", full)
     with pytest.raises(OSError, match=r"could not be written \(No space left on device\)"):
         fastlr.report(fitted, tmp_path / "out")
-    assert list((tmp_path / "out").iterdir()) == []
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.slow
@@ -317,6 +317,10 @@ def test_an_annotated_picture_on_a_full_disk(pictures, tmp_path):
     )
     assert (tmp_path / "out" / "picture_000.jpg").read_text() == "old"
     assert len(list((tmp_path / "out").iterdir())) == 1
+    command = command.replace(f"{tmp_path}/out", f"{tmp_path}/new/inner")
+    outcome = subprocess.run(["sh", "-c", f"ulimit -f 4; {command}"], capture_output=True, text=True)
+    assert (outcome.returncode, "could not be written" in outcome.stderr) == (1, True)
+    assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.parametrize("can_start", [True, False])

@@ -201,7 +201,7 @@ def test_inert_stand_ins_cannot_be_turned_into_calls(tmp_path):
         ({b"data": [1], b"labels": [0]}, "'data' is not a uint8 array"),
         ({b"data": np.zeros((2, 3072)), b"labels": [0, 1]}, "'data' is not a uint8 array"),
         ({b"data": np.zeros((2, 3072), np.uint8), b"labels": "ab"}, "'labels' is not a list of whole numbers"),
-        ({b"data": np.zeros((2, 3072), np.uint8), b"labels": [0]}, "2 samples and 1 labels"),
+        ({b"data": np.zeros((2, 3072), np.uint8), b"labels": [0]}, "2 samples and 1 label; each"),
         ({b"data": np.zeros((2, 3072), np.uint8), b"labels": [0, 10]}, "labels run from 0 to 10"),
     ],
 )

@@ -533,7 +533,7 @@ def test_the_larger_of_ratio_and_size_counts():
 
 
 @pytest.mark.parametrize(
-    "text", ["", "many", "-1", "nan", "inf", "0", "1,2", "4G,5G", "1,4G,2", "9" * 400 + "T", "1e308", str(2**63)]
+    "text", ["many", "-1", "nan", "inf", "0", "1,2", "4G,5G", "1,4G,2", "9" * 400 + "T", "1e308", str(2**63)]
 )
 def test_wrong_expansions_are_refused(text, refused, tmp_path):
     write_folder(tmp_path, IMAGES[:2], LABELS[:2])

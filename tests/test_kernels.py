@@ -1,6 +1,8 @@
 """Each kernel against its plain twin in the core, on every dtype, alone and in a team."""
 
+import itertools
 import threading
+import types
 from dataclasses import replace
 
 import numpy as np
@@ -795,3 +797,14 @@ def test_what_may_not_be_written_needs_no_kernel_of_its_own():
     assert counts[0] == counts[1]
     for one, other in zip(*found, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_loading_the_kernels_counts_as_compiling(monkeypatch):
+    """With a clock that goes on by a second per look: it is done once, by whichever asks first."""
+    monkeypatch.setattr(starting, "time", types.SimpleNamespace(perf_counter=itertools.count().__next__))
+    starting._imported.cache_clear()
+    before = starting.seconds_of_compiling()
+    assert starting.size_for(starting.ALONE_ONCE) >= 1
+    assert starting.seconds_of_compiling() == before + 1
+    assert starting.size_for(starting.ALONE_ONCE) >= 1
+    assert starting.seconds_of_compiling() == before + 1

@@ -192,7 +192,7 @@ def test_the_kernel_does_what_its_twin_does(monkeypatch, dtype, units, weighted)
             FLOWERS,
             KINDS,
             {"subsets": [np.arange(150), [0, 60, 150]]},
-            "subset 1 counts no samples, or names",
+            "subset 1 names sample 150; there are 150, from 0 to 149",
         ),
         (FLOWERS, KINDS, {"subsets": [np.array([0.5])]}, r"subset 0 is float64 of shape \(1,\); indices, or a mask"),
         (FLOWERS, KINDS, {"subsets": [np.ones(9, bool)]}, r"subset 0 is bool of shape \(9,\); indices, or a mask"),

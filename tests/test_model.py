@@ -34,6 +34,19 @@ def test_predictions(run):
     np.testing.assert_allclose(proba[:, 1], fastlr.textbook.sigmoid(z)[0], rtol=1e-12)
 
 
+def test_a_pair_is_judged_as_a_dataset():
+    images, labels = draw_images(30)
+    data = from_arrays("x", images, labels, [0, 1])
+    model = fastlr.train(data, iterations=50).model
+    assert model.accuracy((images, labels)) == model.accuracy(data)
+    np.testing.assert_array_equal(model.confusion_matrix((images, labels)), model.confusion_matrix(data))
+    for judge in (model.accuracy, model.confusion_matrix, model.label_results):
+        with pytest.raises(fastlr.InputError, match=r"^data: a Dataset or a pair \(samples, labels\) is needed$"):
+            judge(images)
+    with pytest.raises(fastlr.InputError, match="label_results: the model predicts one class for each sample"):
+        model.label_results(data)
+
+
 def test_files_are_predicted_as_arrays_are(run, tmp_path):
     images, _ = draw_images(3)
     files = [tmp_path / f"{i}.png" for i in range(3)]

@@ -262,6 +262,18 @@ def test_tables_of_labels_go_with_the_files(refused, tmp_path):
     refused("train", tmp_path, says=("metadata: holds 3 tables for 4 files of samples",))
 
 
+@pytest.mark.parametrize("together", [False, True])
+def test_a_table_of_labels_whose_last_file_has_one_row(tmp_path, together):
+    table = np.stack([LABELS == 0, LABELS == 1], axis=1)
+    for number, part in enumerate((slice(0, 229), slice(229, 230))):
+        np.save(tmp_path / f"part-{number}.npy", X[part])
+        if not together:
+            np.save(tmp_path / f"part-{number}.labels.npy", table[part])
+    if together:
+        np.save(tmp_path / "labels.npy", table)
+    np.testing.assert_array_equal(open_dataset(tmp_path).labels, table)
+
+
 def test_what_becomes_of_a_file_while_it_is_read(lazily, tmp_path, monkeypatch):
     write_npy(tmp_path)
     data = open_dataset(tmp_path)

@@ -9,6 +9,7 @@ from sklearn.datasets import load_wine
 import fastlr
 from fastlr import textbook
 from fastlr.backends import REGISTRY, choose_backend
+from fastlr.data import Dataset
 from fastlr.objectives import FORMS
 
 pytestmark = pytest.mark.broad
@@ -192,6 +193,12 @@ def test_divergence_at_the_very_end_is_seen():
         ({"device": "cuda:9"}, "device: numba has no device 'cuda:9'"),
         ({"dtype": "float16"}, "dtype: 'float16' is not a working dtype; choose float64 or float32"),
         ({"test": 5}, "test: a Dataset or a pair"),
+        (
+            {"test": Dataset(np.eye(2)[:0], np.array([], int), (0, 1), "mine")},
+            "mine: holds no samples; test needs some",
+        ),
+        ({"dtype": np.float16}, "dtype: <class 'numpy.float16'> is not a working dtype; choose float64 or float32"),
+        ({"dtype": 3}, "dtype: 3 is not a working dtype"),
         ({"test": (np.ones((2, 5)), [0, 1])}, "test: its samples have 5 features each, those of data have 2"),
         ({"test": (np.ones((2, 2)), [0, 9])}, "test: holds class 9, unknown to the training data"),
     ],
@@ -200,6 +207,11 @@ def test_wrong_settings_are_named(settings, words):
     with pytest.raises(fastlr.InputError) as error:
         fastlr.train(np.eye(2), [0, 1], **settings)
     assert words in str(error.value)
+
+
+@pytest.mark.parametrize("dtype", ["float32", np.float32, np.dtype("float32")])
+def test_a_dtype_is_a_name_or_one_of_numpys(dtype):
+    assert fastlr.train(np.eye(2), [0, 1], iterations=1, dtype=dtype).dtype == "float32"
 
 
 @pytest.mark.parametrize(

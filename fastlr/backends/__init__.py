@@ -158,9 +158,10 @@ def choose_backend(
             raise InputError(f"{device_from}: {name} has no device {asked!r} here; choose {known}")
     except UnavailableError as error:
         raise InputError(f"{name_from}: {name} does not run here: {error}; try {entry.help}") from error
-    dtype_name, dtype_from = _setting(dtype, "dtype", DTYPES[0])
+    asked, dtype_from = _setting(dtype, "dtype", DTYPES[0])
+    dtype_name = str(getattr(asked, "__name__", asked)).rpartition(".")[2]  # "float32", also of numpy.float32
     if dtype_name not in DTYPES:
-        raise InputError(f"{dtype_from}: {dtype_name!r} is not a working dtype; choose {' or '.join(DTYPES)}")
+        raise InputError(f"{dtype_from}: {shown(asked)} is not a working dtype; choose {' or '.join(DTYPES)}")
     _check_precision(precision, name, device_name, dtype_name)
     return with_measured(module.open_backend(device_name, dtype_name, precision))
 

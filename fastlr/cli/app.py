@@ -9,6 +9,7 @@ import os
 import re
 import sys
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Annotated
 
 import typer
@@ -64,8 +65,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="backslashreplace")  # a file's name may be no text in the terminal's encoding
     for library in ("PIL", "matplotlib"):  # damaged pictures are reported here; that there is no HOME is no matter
         logging.getLogger(library).addHandler(logging.NullHandler())
-    nothing = not (sys.argv[1:] if arguments is None else arguments)
+    arguments = sys.argv[1:] if arguments is None else arguments
+    nothing = not arguments
     try:
+        _refuse_empty(arguments)
         status = int(
             app(("--help",) if nothing else arguments, prog_name="fastlr", standalone_mode=False) or 2 * nothing
         )
@@ -84,6 +87,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # What is written in files names the file; all else that is written goes to standard output.
         lost = error.errno in (errno.ENOSPC, errno.EPIPE, errno.EIO, errno.EBADF) and error.filename is None
         return _flushed(error if lost else None) or fail(str(error), 1)
+
+
+def _refuse_empty(arguments: Sequence[str]) -> None:
+    """Raise InputError for an empty argument, such as "$OUT" without a value: as a path it would be this folder."""
+    for before, one in pairwise(["", *arguments]):
+        name, equals, value = one.partition("=")
+        if not one or (one.startswith("--") and equals and not value):
+            option = name if equals else before if before.startswith("-") else "an argument"
+            raise InputError(f"{option} is empty; give a value, or leave it out")
 
 
 def _in_plain_words(error: typer.TyperException) -> str:

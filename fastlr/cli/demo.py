@@ -24,7 +24,7 @@ def demo(
     """Try everything on drawn pictures. Train, evaluate, save, predict, write a report."""
     from fastlr.cli.render.tables import print_predictions, summary
     from fastlr.data import open_dataset
-    from fastlr.data.dataset import check_seed
+    from fastlr.data.checks import check_seed
     from fastlr.data.drawn import CLASSES, draw_dataset
     from fastlr.files import check_writable, make_folder, whole_file
     from fastlr.reporting import report

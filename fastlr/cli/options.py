@@ -163,8 +163,6 @@ def read_data(data: Path, test: Path | None, reading: Reading, seed: int) -> tup
     positive, balance, holdout = (pictures.pop(name) for name in ("positive", "balance", "holdout"))
     if test is not None and holdout is not None:
         raise InputError("--holdout: --test names the test data already; give one of the two")
-    if positive == "":
-        raise InputError("--positive: it is empty; give the names of the classes that count as 1")
     # The test set is brought to the training set's classes by their names, whichever of them it holds.
     train_set = open_dataset(data, "train", positive=positive, balance=balance, **pictures)
     if holdout is not None:

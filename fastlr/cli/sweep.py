@@ -58,7 +58,10 @@ def sweep(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    """Train a model for each learning rate, l2 and seed. All share each pass over the data; --model keeps the best."""
+    """Train a model for each learning rate, l2 and seed; all share each pass over the data.
+
+    --model keeps the best: by accuracy on the folds, else on the test set, then by the last cost; of equals the first.
+    """
     from fastlr.cli.render.sweep_table import live_table, results
     from fastlr.reporting import report as write_report
     from fastlr.training.api import sweep as train_all

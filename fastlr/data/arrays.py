@@ -11,7 +11,8 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastlr.data.dataset import Dataset, class_names, list_names
+from fastlr.data.checks import class_names, list_names
+from fastlr.data.dataset import Dataset
 from fastlr.data.expansion import Expansion
 from fastlr.data.format import Pictures
 from fastlr.data.labelled import from_arrays

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from fastlr.data.dataset import Dataset, class_names
+from fastlr.data.checks import class_names
+from fastlr.data.dataset import Dataset
 from fastlr.data.format import Pictures
 from fastlr.data.plain_pickle import PickledArray, load_plain_pickle
 from fastlr.errors import InputError

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastlr import core
+from fastlr.data.checks import Name, check_labels, check_seed, check_weights, list_names, plain_names
+from fastlr.data.finite import is_real
 from fastlr.data.label_table import LabelTable
 from fastlr.errors import InputError, counted, shown
-from fastlr.namespace import as_rows, compared, library_of, same_values, to_host
+from fastlr.namespace import as_rows, compared, dtype_name, library_of, same_values
 
 Array = Any  # of NumPy where it comes from files, else of the library that the caller uses
-Name = Any  # a class name: text from files, whatever the labels held from arrays
-MOST_CLASSES, MOST_NAME = 100_000, 1000  # class names that a file may hold, and characters of one
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,19 +60,23 @@ class Dataset:
     files: tuple[str, ...] = field(default=(), repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Check what every reader owes."""
-        if self.images.shape[0] != len(self.labels):
-            there = f"{counted(self.images.shape[0], 'sample')} and {counted(len(self.labels), 'label')}"
+        """Check what every reader and caller owes."""
+        for what, values in (("samples", self.images), ("labels", self.labels)):
+            if not hasattr(values, "shape") or not hasattr(values, "dtype"):
+                raise InputError(f"{self.source}: its {what} are a {type(values).__name__}; an array is needed")
+        if not is_real(self.images):
+            kind = dtype_name(self.images)
+            raise InputError(f"{self.source}: samples are {kind}; uint8 pixels or real numbers are needed")
+        object.__setattr__(self, "classes", plain_names(self.source, self.classes))
+        object.__setattr__(self, "labels", check_labels(self.source, self.labels, len(self.classes)))
+        m = self.images.shape[0]
+        if len(self.labels) != m:
+            there = f"{counted(m, 'sample')} and {counted(len(self.labels), 'label')}"
             raise InputError(f"{self.source}: {there}; each sample needs one")
-        if (
-            not self.is_table
-            and len(self.labels)
-            and not 0 <= self.labels.min() <= self.labels.max() < len(self.classes)
-        ):
-            raise InputError(
-                f"{self.source}: labels run from {self.labels.min()} to {self.labels.max()}, "
-                f"but there are names for 0 to {len(self.classes) - 1}"
-            )
+        if self.known is not None and np.shape(self.known) != self.labels.shape:
+            raise InputError(f"{self.source}: known has shape {np.shape(self.known)}, labels {self.labels.shape}")
+        if self.files and len(self.files) != m:
+            raise InputError(f"{self.source}: {counted(len(self.files), 'name')} of files for {counted(m, 'sample')}")
         if self.weights is not None:
             object.__setattr__(self, "weights", check_weights(f"{self.source}: sample_weight", self.weights, len(self)))
         if len(set(self.classes)) < len(self.classes):
@@ -131,7 +135,8 @@ class Dataset:
         """Return the samples at these indices, or where this mask is true, in their order; -1 is the last."""
         m = len(self)
         try:
-            given = np.asarray(indices)
+            mixed = isinstance(indices, list | tuple) and 0 < sum(isinstance(i, bool) for i in indices) < len(indices)
+            given = np.array(0) if mixed else np.asarray(indices)
             chosen = np.arange(m)[given if given.size else given.astype(np.intp)]
         except (IndexError, ValueError):
             chosen = np.array(0)
@@ -144,9 +149,16 @@ class Dataset:
         files = tuple(self.files[i] for i in chosen.tolist()) if self.files else ()
         return replace(self, images=images, labels=self.labels[chosen], known=known, weights=weights, files=files)
 
-    def with_positive(self, names: Sequence[str]) -> Dataset:
-        """Return the same samples in two classes: 1 for the named classes, 0 for all others."""
+    def with_positive(self, names: str | Sequence[Name]) -> Dataset:
+        """Return the same samples in two classes: 1 for the named classes, 0 for all others.
+
+        `names` is a list, or text with commas between the names.
+        """
         self._refuse_table("positive")
+        several = names.split(",") if isinstance(names, str) else names if isinstance(names, Iterable) else [names]
+        names = [str(name) for name in several]
+        if not names:
+            raise InputError(f"positive: no class is named; {self.source} has {list_names(self.classes)}")
         by_text = {str(name): name for name in self.classes}
         if unknown := [name for name in names if name not in by_text]:
             raise InputError(f"positive: {self.source} has no class {unknown[0]!r}; it has {list_names(self.classes)}")
@@ -169,8 +181,10 @@ class Dataset:
     def holdout(self, count: int, seed: int = 0) -> tuple[Dataset, Dataset]:
         """Return (train, test), shuffled by RandomState(seed).permutation(m): the last `count` are for the test."""
         check_seed(seed)
-        if not isinstance(count, int | np.integer) or not 0 < count < len(self):
-            raise InputError(f"holdout: {count} of {len(self)} samples; it must be from 1 to {len(self) - 1}")
+        if isinstance(count, bool) or not isinstance(count, int | np.integer) or not 0 < count < len(self):
+            raise InputError(
+                f"holdout: {shown(count)} of {len(self)} samples; a whole number from 1 to {len(self) - 1} is needed"
+            )
         order = np.random.RandomState(seed).permutation(len(self))
         return self.take(order[:-count]), self.take(order[-count:])
 
@@ -204,66 +218,3 @@ class Dataset:
             )
         index = np.array([-1 if i is None else i for i in found], dtype=np.int64)
         return replace(self, labels=index[self.labels], classes=tuple(classes), class_of=dict(class_of))
-
-
-def check_weights(name: str, given: Any, m: int) -> NDArray[np.float64]:
-    """Return how much each of m samples counts, or say what is wrong with it."""
-    try:
-        weights = np.asarray(to_host(given) if hasattr(given, "shape") else given, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise InputError(f"{name}: a number for each sample is needed") from None
-    if weights.shape != (m,):
-        raise InputError(f"{name}: it has shape {weights.shape}; one number for each of the {m} samples is needed")
-    wrong = ~(np.isfinite(weights) & (weights >= 0))
-    if wrong.any():
-        row = int(wrong.argmax())
-        raise InputError(f"{name}: sample {row} has {weights[row]}; finite numbers of at least 0 are needed")
-    if m and not weights.any():
-        raise InputError(f"{name}: all are 0; some samples must count")
-    return weights
-
-
-def class_names(source: Any, names: Any) -> list[Any]:
-    """Return the names of classes, an array or a list from a file or of all labels, or say what is wrong with them."""
-    if isinstance(names, np.ndarray):
-        if names.ndim == 1 and len(names) > MOST_CLASSES:
-            names = range(len(names))  # no list of them is made
-        else:
-            names = names.tolist() if names.ndim == 1 else f"array of shape {names.shape}" if names.ndim else names
-    if isinstance(names, list | range) and len(names) > MOST_CLASSES:
-        raise InputError(f"{source}: has more than {MOST_CLASSES:,} classes; they are damaged, or not names of classes")
-    if not isinstance(names, list):
-        raise InputError(f"{source}: the names of its classes are {str(names)[:100]!r}; a list of them is needed")
-    for name in names:
-        if isinstance(name, str | bytes) and len(name) > MOST_NAME:
-            raise InputError(f"{source}: a class has a name of {len(name):,} characters; at most {MOST_NAME} are read")
-    return names
-
-
-def check_mask(name: str, values: Any) -> None:
-    """Raise InputError for values some of which are masked: what to make of them is not known here."""
-    if isinstance(values, list | tuple):
-        masks = [np.ma.getmaskarray(value) for value in values if isinstance(value, np.ma.MaskedArray)]
-        if any(mask.any() for mask in masks):
-            raise InputError(f"{name}: some values are masked; leave such rows out, or put numbers in their place")
-    if isinstance(values, np.ma.MaskedArray) and (masked := np.ma.getmaskarray(values)).any():
-        row = int(np.argwhere(masked)[0][0])
-        raise InputError(
-            f"{name}: {int(masked.sum())} values are masked, the first in row {row}; leave such rows out, "
-            "or put numbers in their place with .filled()"
-        )
-
-
-def list_names(names: Any, most: int = 12, total: int | None = None) -> str:
-    """Return names for an error text: "bird, cat, dog"; `total` where there are more of them than these."""
-    texts = [str(name)[:100] for name in names]
-    count = len(texts) if total is None else total
-    more = f" and {count - most} more" if count > most else ""
-    return ", ".join(texts[:most]) + more
-
-
-def check_seed(seed: Any) -> int:
-    """Return a seed that all of NumPy's generators take; raise InputError for any other."""
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**32:
-        raise InputError(f"seed: {shown(seed)}; a whole number from 0 to {2**32 - 1} is needed")
-    return int(seed)

@@ -50,6 +50,8 @@ def matching_set(name: str, given: Any, train_set: Dataset, missing_label: Any =
             f"{chosen.source}: its labels have shape {chosen.labels.shape}, those of {train_set.source} "
             f"{train_set.labels.shape}; both must be tables of labels, or neither"
         )
+    if not len(chosen):
+        raise InputError(f"{chosen.source}: holds no samples; {name} needs some")
     chosen = chosen.aligned(train_set.classes, train_set.class_of)
     theirs, ours = dtype_name(chosen.images), dtype_name(train_set.images)
     if (theirs == "uint8") != (ours == "uint8"):

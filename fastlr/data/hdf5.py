@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastlr.data.arrays import WEIGHTS
-from fastlr.data.dataset import Dataset, class_names, list_names
+from fastlr.data.checks import class_names, list_names
+from fastlr.data.dataset import Dataset
 from fastlr.data.expansion import DEFAULT, Expansion
 from fastlr.data.format import Pictures, reporting
 from fastlr.data.labelled import from_arrays

@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastlr.data.dataset import Dataset, list_names
+from fastlr.data.checks import list_names
+from fastlr.data.dataset import Dataset
 from fastlr.data.expansion import Expansion
 from fastlr.data.format import Pictures, reporting
 from fastlr.data.parquet_pages import pages_size

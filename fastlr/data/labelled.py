@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastlr.data.dataset import Array, Dataset, Name, check_mask, class_names
+from fastlr.data.checks import Name, check_mask, plain_names
+from fastlr.data.dataset import Array, Dataset
 from fastlr.data.finite import check_finite, is_real
 from fastlr.data.label_table import LabelTable, plain_number
 from fastlr.errors import InputError, shown
@@ -54,8 +55,7 @@ def from_arrays(
         raise InputError(
             f"{source}: a {type(samples).__name__} of {library_of(samples)}; convert it with numpy.asarray"
         )
-    if labels.ndim == 2 and 1 in labels.shape and (samples.shape[:1] != (1,) or labels.size == 1):
-        labels = labels.reshape(-1)  # the tutorials keep labels as (1, m)
+    labels = as_table_or_vector(labels, samples.shape[:1])
     if labels.ndim == 2 and labels.shape[:1] == samples.shape[:1]:
         return _with_table(source, samples, LabelTable.of(f"{source}: labels", labels, missing_label), names)
     if labels.ndim == 1:
@@ -89,13 +89,13 @@ def from_arrays(
         distinct = sorted(set(labels.tolist()))
         index = {name: i for i, name in enumerate(distinct)}
         codes = np.fromiter((index[label] for label in labels), np.int64, len(labels))
-        return Dataset(samples, codes, _plain_names(source, distinct), source, resample)
+        return Dataset(samples, codes, plain_names(source, distinct), source, resample)
     if names is not None:
         indices = labels.astype(np.int64) if labels.dtype.kind in "biuf" else None
         if indices is None or not (indices == labels).all():
             kind = "text" if labels.dtype.kind in "OSU" else labels.dtype
             raise InputError(f"{source}: labels are {kind}, but the class names need whole numbers")
-        return Dataset(samples, indices, _plain_names(source, names), source, resample)
+        return Dataset(samples, indices, plain_names(source, names), source, resample)
     if labels.dtype.kind not in "biufSU":
         raise InputError(f"{source}: labels are {labels.dtype}; numbers or text are needed")
     classes, indices = np.unique(labels, return_inverse=True)
@@ -105,14 +105,24 @@ def from_arrays(
             "give classes, such as labels > %g", source, f"{len(classes):,}", len(labels) / len(classes),
             classes[len(classes) // 2 - 1],
         )  # fmt: skip
-    return Dataset(samples, indices.astype(np.int64), _plain_names(source, classes), source, resample)
+    return Dataset(samples, indices.astype(np.int64), plain_names(source, classes), source, resample)
+
+
+def as_table_or_vector(labels: NDArray[Any], count: tuple[int, ...]) -> NDArray[Any]:
+    """Return labels `(1, m)`, as the tutorials keep them, or `(m, 1)` as `(m,)`; `count` is the shape `(m,)`.
+
+    A row of several labels for one sample is a table.
+    """
+    if labels.ndim == 2 and 1 in labels.shape and (count != (1,) or labels.size == 1):
+        return labels.reshape(-1)
+    return labels
 
 
 def _with_table(source: str, samples: Any, table: LabelTable, names: Sequence[Name] | None = None) -> Dataset:
     """Return a Dataset with a table of labels, whose columns have these names, else their numbers."""
     plain = from_arrays(source, samples, np.zeros(len(table), np.int64))
     columns = table.codes.shape[1]
-    classes = tuple(range(columns)) if names is None else _plain_names(source, names)
+    classes = tuple(range(columns)) if names is None else plain_names(source, names)
     if len(classes) != columns:
         raise InputError(f"{source}: {len(classes)} names for {columns} columns of labels; each column needs one")
     return replace(plain, labels=table.codes, known=table.known, classes=classes, class_of={})
@@ -152,16 +162,6 @@ def _have_gaps(classes: NDArray[Any]) -> bool:
 def _are_text(labels: NDArray[Any]) -> bool:
     """Return whether all of them are text, or all of them bytes."""
     return any(all(isinstance(label, kind) for label in labels) for kind in (str, bytes))
-
-
-def _plain_names(source: str, names: Any) -> tuple[Name, ...]:
-    """Return class names as text, whole numbers or finite numbers, which a model file can hold."""
-    names = class_names(source, names if isinstance(names, np.ndarray) else list(names))
-    plain = [name.decode("utf-8", "surrogateescape") if isinstance(name, bytes) else name for name in names]
-    for name in plain:
-        if not isinstance(name, str | bool | int) and not (isinstance(name, float) and np.isfinite(name)):
-            raise InputError(f"{source}: {name!r} is no name of a class; text or a number is needed")
-    return tuple(plain)
 
 
 def _features(source: str, samples: Array) -> Array:

@@ -26,8 +26,6 @@ def pictures_named(names: Sequence[str]) -> Named:
     """Return the pictures: a folder stands for its own files and those of its folders, "-" for standard input."""
     if names.count(STANDARD_INPUT) > 1:
         raise InputError("-: given more than once; standard input holds one picture")
-    if "" in names:
-        raise InputError("IMAGE: a name is empty; give picture files, folders of them, or -")
     found = Named([], [])
     for name in names:
         is_folder = name != STANDARD_INPUT and os.path.isdir(name)  # which, unlike Path's, takes any name

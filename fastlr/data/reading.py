@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from fastlr.data import arrays, cifar, folder, hdf5, huggingface, idx, shards, tensors
-from fastlr.data.dataset import Dataset, list_names
+from fastlr.data.checks import list_names
+from fastlr.data.dataset import Dataset
 from fastlr.data.expansion import as_expansion
 from fastlr.data.format import MAX_SIZE, Pictures, Reader, reporting
 from fastlr.data.labelled import refuse_missing
-from fastlr.errors import InputError, shown
+from fastlr.errors import InputError
+from fastlr.files import as_path
 
 LOG = logging.getLogger("fastlr")
 SIZE, RESAMPLE = 64, "bicubic"  # of picture files
@@ -80,17 +82,14 @@ def open_dataset(
     pictures = Pictures(
         shape, resample, skip_bad, threads, as_expansion(max_expansion), missing_label, grey=channels is None
     )
-    if not isinstance(path, str | os.PathLike) and not huggingface.is_huggingface(path):
-        raise InputError(f"path: {shown(path)}; a file, a folder or a data set of Hugging Face is needed")
     if huggingface.is_huggingface(path):
         data = huggingface.from_huggingface(path, split, pictures)
     else:
-        data = read(Path(path), split, pictures)
+        data = read(as_path("path", path, "a file, a folder or a data set of Hugging Face"), split, pictures)
     if not data.is_table:
         refuse_missing(data.source, missing_label)
-    if positive:
-        names = str(positive).split(",") if isinstance(positive, str | int) else [str(name) for name in positive]
-        data = data.with_positive(names)
+    if positive is not None:
+        data = data.with_positive(positive)
     return data.balanced() if balance else data
 
 

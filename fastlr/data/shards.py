@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastlr.data import arrays, hdf5, tensors
-from fastlr.data.dataset import Dataset, list_names
+from fastlr.data.checks import list_names
+from fastlr.data.dataset import Dataset
 from fastlr.data.format import Pictures, Reader, reporting
-from fastlr.data.labelled import from_arrays
+from fastlr.data.labelled import as_table_or_vector, from_arrays
 from fastlr.data.rows import joined
 from fastlr.errors import InputError
 
@@ -103,15 +104,14 @@ def _open(file: Path, pictures: Pictures) -> tuple[Any, NDArray[Any] | None]:
         data = READERS[file.suffix.lower()].read(file, None, pictures)
         return data.images, _by_name(data, pictures.missing_label)
     beside = file.with_suffix(".labels.npy")
-    return arrays.load_npy(file, large=0), _labels(beside) if beside.is_file() else None
+    samples = arrays.load_npy(file, large=0)
+    return samples, _labels(beside, samples.shape[:1]) if beside.is_file() else None
 
 
-def _labels(path: Path) -> NDArray[Any]:
-    """Return labels `(m,)`, or a table of them `(m, L)`."""
-    labels: NDArray[Any] = arrays.load_npy(path)
-    if labels.ndim != 2 or 1 in labels.shape:
-        return labels.reshape(-1)
-    return labels
+def _labels(path: Path, count: tuple[int, ...]) -> NDArray[Any]:
+    """Return labels `(m,)`, or a table of them `(m, L)`, of samples of shape `(m,)`."""
+    labels = as_table_or_vector(arrays.load_npy(path), count)
+    return labels if labels.ndim == 2 else labels.reshape(-1)
 
 
 def _by_name(data: Dataset, missing_label: float | None) -> Any:
@@ -127,8 +127,8 @@ def _labels_of_all(
     """Return the labels of each file, from one file of NumPy's for all or from a table for each."""
     for path in (folder / name for name in LABELS):
         if path.is_file():
-            labels = _labels(path)
             ends = np.cumsum([some.shape[0] for some in samples])
+            labels = _labels(path, (int(ends[-1]),))
             if len(labels) != ends[-1]:
                 raise InputError(f"{path}: holds {len(labels)} labels for {ends[-1]} samples; each sample needs one")
             return list(np.split(labels, ends[:-1]))

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 
 from fastlr.data.arrays import LABELS, SAMPLES, TEST, WEIGHTS, labels_beside, load_npy, name_of
-from fastlr.data.dataset import Dataset, class_names
+from fastlr.data.checks import class_names
+from fastlr.data.dataset import Dataset
 from fastlr.data.format import Pictures
 from fastlr.data.labelled import from_arrays
 from fastlr.data.rows import LARGE, in_file

@@ -13,7 +13,7 @@ from sklearn.utils.validation import column_or_1d, validate_data
 from fastlr.backends import Backend, choose_backend, native_libraries
 from fastlr.backends.shared import is_shared, numpy_view, to_library_of
 from fastlr.core import Array
-from fastlr.data.dataset import check_mask
+from fastlr.data.checks import check_mask
 from fastlr.data.finite import check_finite, is_real
 from fastlr.data.placed import Placed
 from fastlr.namespace import array_namespace, dtype_name, library_of, to_host

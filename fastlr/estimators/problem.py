@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.validation import _check_sample_weight
 
-from fastlr.data.dataset import check_mask
+from fastlr.data.checks import check_mask
 from fastlr.data.label_table import LabelTable
 from fastlr.errors import shown
 from fastlr.estimators.inputs import labels_on_host

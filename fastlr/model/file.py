@@ -5,16 +5,15 @@ from __future__ import annotations
 import json
 import math
 import os
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastlr.data.dataset import class_names
+from fastlr.data.checks import class_names
 from fastlr.data.format import RESAMPLING
 from fastlr.errors import InputError, shown
-from fastlr.files import whole_file
+from fastlr.files import as_path, whole_file
 from fastlr.model.model import Model
 from fastlr.namespace import to_host
 from fastlr.objectives.network import Layer, outputs_for
@@ -23,7 +22,7 @@ FORMAT = 1
 KEY = "fastlr"  # all metadata is JSON under one key: safetensors writes several keys in a random order
 
 
-def write(model: Model, path: Path) -> None:
+def write(model: Model, path: str | os.PathLike[str]) -> None:
     """Write a model; the same model gives the same bytes."""
     from safetensors.numpy import save
 
@@ -51,7 +50,7 @@ def write(model: Model, path: Path) -> None:
     }
     if model.multi_label:
         meta["multi_label"] = True
-    with whole_file(path) as beside:
+    with whole_file(as_path("path", path)) as beside:
         beside.write_bytes(save(tensors, {KEY: json.dumps(meta, sort_keys=True, allow_nan=False)}))
 
 
@@ -76,7 +75,7 @@ def load(path: str | os.PathLike[str]) -> Model:
 
     from fastlr.data.tensors import in_numpy
 
-    where = Path(path)
+    where = as_path("path", path)
     try:
         if not where.is_file():
             raise InputError(f"{where}: no such model file")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +14,8 @@ from fastlr import core
 from fastlr.backends import Backend, choose_backend
 from fastlr.backends.shared import is_shared, to_library_of
 from fastlr.core import Array
-from fastlr.data.dataset import Dataset, Name
+from fastlr.data.checks import Name
+from fastlr.data.dataset import Dataset
 from fastlr.data.expansion import as_expansion
 from fastlr.data.labelled import from_arrays
 from fastlr.data.placed import Placed
@@ -194,25 +194,24 @@ class Model:
         self._refuse_table("predict_files")
         return predict_pictures(self, files, top, expansion=as_expansion(max_expansion)).rows
 
-    def accuracy(self, data: Dataset, backend: Backend | None = None) -> float:
-        """Return the percentage of the samples that are classified as labelled; classes are matched by name.
+    def accuracy(self, data: Any, backend: Backend | None = None) -> float:
+        """Return the percentage of samples that are classified as labelled, of a table of its labels; matched by name.
 
-        For a table of labels, it is the percentage of labels that are right, the mean over the columns. `backend`
-        computes it; by default the backend of the data.
+        `data` is a Dataset or a pair `(samples, labels)`. `backend` computes it, by default the backend of the data.
         """
         if self.multi_label:
-            data = self._judged(data, None)
+            data = self._judged(data)
             return percent_correct(to_host(self.predict(data)), data.labels, data.known)
         return Results(self.confusion_matrix(data, backend)).accuracy
 
-    def confusion_matrix(self, data: Dataset, backend: Backend | None = None) -> NDArray[np.int64]:
+    def confusion_matrix(self, data: Any, backend: Backend | None = None) -> NDArray[np.int64]:
         """Return how many samples of each class, a row, are taken for each class, a column; matched by name."""
         self._refuse_table("confusion_matrix")
-        labels = aligned_for(self, data).labels
+        data = self._judged(data)
         backend = self._backend_for(data) if backend is None else backend
         with backend.scope():
             chosen = backend.to_host(self._chosen(backend, data)).astype(np.intp)
-        return Results.of(labels, chosen, len(self.classes)).matrix
+        return Results.of(data.labels, chosen, len(self.classes)).matrix
 
     def scores(self, data: Any, scoring: Any = "accuracy", missing_label: float | None = None) -> dict[str, float]:
         """Return the scores on a Dataset, or a pair `(samples, labels)`, by their names.
@@ -228,12 +227,14 @@ class Model:
         judge, chosen = check_scoring(scoring), self._judged(data, missing_label)
         return judge.of_each_column(chosen.targets, to_host(self.predict_proba(chosen)))
 
-    def label_results(self, data: Dataset) -> LabelResults:
+    def label_results(self, data: Any) -> LabelResults:
         """Return the scores of each label of a table, and their means."""
-        chosen = self._judged(data, None)
+        chosen = self._judged(data)
+        if not self.multi_label:
+            raise InputError("label_results: the model predicts one class for each sample; take scores")
         return LabelResults.of(chosen.targets, to_host(self.predict_proba(chosen)))
 
-    def _judged(self, data: Any, missing_label: float | None) -> Dataset:
+    def _judged(self, data: Any, missing_label: float | None = None) -> Dataset:
         """Return data to judge the model by, with its classes."""
         if not isinstance(data, Dataset) and not (isinstance(data, tuple) and len(data) == 2):
             raise InputError("data: a Dataset or a pair (samples, labels) is needed")
@@ -251,7 +252,7 @@ class Model:
         """Write the model as safetensors; the same model gives the same bytes."""
         from fastlr.model.file import write
 
-        write(self, Path(path))
+        write(self, path)
 
     def to_torch(self) -> Any:
         """Return a `torch.nn.Sequential` that gives the logits of floats `(m, …)`, on the CPU.

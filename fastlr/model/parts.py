@@ -43,7 +43,8 @@ def predict_folder(model: Model, folder: Path, out: Path, cluster: Cluster | Non
     if twice := {name for name in names if names.count(name) > 1}:
         raise InputError(f"{folder}: several of its files would get the name {min(twice)}; rename one")
     make_folder(out, "--out")
-    targets = [(out / name).absolute() for name in names]
+    written = [out / name for name in names]
+    targets = [path.absolute() for path in written]
     for target in targets:
         check_writable(target)
     check_all_apart(targets, [folder])
@@ -53,8 +54,8 @@ def predict_folder(model: Model, folder: Path, out: Path, cluster: Cluster | Non
     else:
         counts = cluster.results([cluster.submit(str(one[1]), _predict_file, *one) for one in work])
     return [
-        {"file": str(file), "probabilities": str(target), "n": count}
-        for file, target, count in zip(files, targets, counts, strict=True)
+        {"file": str(file), "probabilities": str(path), "n": count}
+        for file, path, count in zip(files, written, counts, strict=True)
     ]
 
 

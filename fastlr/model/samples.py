@@ -8,7 +8,8 @@ import numpy as np
 
 from fastlr.backends.shared import is_shared, numpy_view
 from fastlr.core import Array
-from fastlr.data.dataset import Dataset, check_mask
+from fastlr.data.checks import check_mask
+from fastlr.data.dataset import Dataset
 from fastlr.data.finite import check_finite, is_real
 from fastlr.data.given import with_channels
 from fastlr.errors import InputError

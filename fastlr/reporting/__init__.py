@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastlr.errors import InputError, shown
-from fastlr.files import check_writable, make_folder, whole_file
+from fastlr.files import as_path, check_writable, folder_for, make_folder, whole_file
 
 if TYPE_CHECKING:
     from fastlr.data.dataset import Dataset
@@ -72,7 +72,7 @@ def report_on_model(model: Model, data: Dataset, path: str | os.PathLike[str]) -
 
 def check_folder(path: str | os.PathLike[str], option: str, inputs: Iterable[Path | None] = ()) -> Path:
     """Return the folder of a report, or say why it cannot be made; ask before long work. It is left as it was."""
-    folder = Path(path)
+    folder = as_path(option, path, "the name of a folder")
     new = [one for one in (folder, *folder.parents) if not os.path.lexists(one)]
     for given in inputs:
         # Its pictures could take the place of others, and would be read as data the next time.
@@ -91,10 +91,10 @@ def _write(subject: Subject, folder: Path) -> Path:
     from fastlr.reporting.sections import whole_page
 
     text, figures = whole_page(subject)
-    make_folder(folder, "report")
     page = folder / PAGE
     ours = _is_ours(page)
-    with contextlib.ExitStack() as files:  # which take their places when all are written, the page last
+    with folder_for(folder, "report"), contextlib.ExitStack() as files:
+        # The files take their places when all are written, the page last.
         files.enter_context(whole_file(page)).write_text(text, encoding="utf-8")
         for name, content in figures.items():
             files.enter_context(whole_file(folder / name)).write_bytes(content)

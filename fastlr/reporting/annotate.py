@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from fastlr.data.expansion import DEFAULT, Expansion
 from fastlr.data.picture import Picture, load_picture
-from fastlr.files import check_all_apart, make_folder, write_jpeg
+from fastlr.files import check_all_apart, folder_for, write_jpeg
 
 STANDARD_INPUT = "standard-input"  # the name of what came from there
 SHORTEST, LONGEST = 256, 1280  # the sides of an annotated picture, pixels
@@ -30,9 +30,9 @@ def annotate_all(
     files = [picture if isinstance(picture, Path) else Path(folder, STANDARD_INPUT) for picture in pictures]
     written = [out / name for name in distinct_names(files)]
     check_all_apart(written, [*named, *inputs])
-    make_folder(out, "--annotate")
-    for picture, caption, target in zip(pictures, captions, written, strict=True):
-        write_jpeg(annotate(load_picture(picture, expansion=expansion), caption), target)
+    with folder_for(out, "--annotate"):
+        for picture, caption, target in zip(pictures, captions, written, strict=True):
+            write_jpeg(annotate(load_picture(picture, expansion=expansion), caption), target)
 
 
 def annotate(image: Image.Image, caption: str) -> Image.Image:

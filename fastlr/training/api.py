@@ -7,7 +7,6 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 
 from fastlr.backends import Backend
@@ -18,7 +17,7 @@ from fastlr.data.placed import Placed
 from fastlr.data.reading import as_dataset
 from fastlr.data.workers import Cluster
 from fastlr.errors import ConvergenceWarning, DivergenceWarning, InputError, shown
-from fastlr.files import check_writable
+from fastlr.files import as_path, check_writable
 from fastlr.namespace import is_lazy
 from fastlr.training.checkpoint import NONE, Checkpoint, digest, digest_of
 from fastlr.training.checks import several
@@ -210,7 +209,7 @@ def train_all(
     if callback is not None and not callable(callback):
         raise InputError(f"callback: {shown(callback)}; a function of the iteration and the cost is needed")
     if checkpoint is not None:
-        check_writable(_path_of(checkpoint))  # before the data are read
+        check_writable(as_path("checkpoint", checkpoint))  # before the data are read
     with cluster_for(given.data, target) as cluster:
         given = given._replace(data=placed(given.data, cluster), labels=in_memory(given.labels))
         backend = backend_for(given.data, target)
@@ -272,10 +271,6 @@ def _open(
     run |= {"dtype": backend.dtype, "precision": backend.precision, "data": digest(train_data, backend)}
     run |= {"test data": None if test_data is None else digest(test_data, backend)}
     run["costs of the test data, which a report asks for,"] = bool(test_costs)
-    return Checkpoint(_path_of(path), backend, {name.replace("_", " "): value for name, value in run.items()})
-
-
-def _path_of(checkpoint: Any) -> Path:
-    if not isinstance(checkpoint, str | os.PathLike) or not os.fspath(checkpoint):
-        raise InputError(f"checkpoint: {shown(checkpoint)}; the name of a file is needed")
-    return Path(checkpoint)
+    return Checkpoint(
+        as_path("checkpoint", path), backend, {name.replace("_", " "): value for name, value in run.items()}
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any
 
 from fastlr.errors import InputError, shown
@@ -43,7 +43,8 @@ def several(name: str, values: Any) -> list[Any]:
             raise TypeError
         return list(values)
     except TypeError:
-        raise InputError(f"{name}: {shown(values)}; a list is needed, such as [{shown(values)}]") from None
+        such = f", such as [{shown(values)}]" if isinstance(values, Real) else ""
+        raise InputError(f"{name}: {shown(values)}; a list is needed{such}") from None
 
 
 def at_least(least: int) -> Check:
@@ -87,7 +88,8 @@ def class_weights(name: str, weights: Any) -> dict[str, float] | str | None:
     if weights is None or (isinstance(weights, str) and weights == "balanced"):
         return weights
     if not isinstance(weights, Mapping) or not weights:
-        raise InputError(f"{name}: {shown(weights)}; 'balanced' is needed, or a dict of a weight for each class")
+        wanted = "'balanced' is needed, or a dict of weights, where classes left out count 1"
+        raise InputError(f"{name}: {shown(weights)}; {wanted}")
     found = {str(one): real(f"{name} of {one}", weight, least=0.0) for one, weight in weights.items()}
     if len(found) < len(weights):
         raise InputError(f"{name}: {shown(list(weights))} name a class twice; give each once")

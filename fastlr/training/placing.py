@@ -32,7 +32,13 @@ def cluster_for(data: Any, target: Target) -> Iterator[Cluster | None]:
     if asked is None or isinstance(asked, Cluster):
         yield asked
         return
-    with open_cluster(asked, target.cluster_timeout) as cluster:
+    with contextlib.ExitStack() as opened:
+        try:
+            cluster = opened.enter_context(open_cluster(asked, target.cluster_timeout))
+        except InputError as error:
+            if target.cluster is None:
+                raise InputError(str(error).replace("cluster:", f"{VARIABLE}:", 1)) from None
+            raise
         yield cluster
 
 

@@ -35,7 +35,7 @@ TOLERANCE = 1e-4  # of the gradient's norm, where none is asked for
 
 
 def _seed(name: str, value: Any) -> Any:
-    from fastlr.data.dataset import check_seed
+    from fastlr.data.checks import check_seed
 
     return check_seed(value)
 

@@ -65,8 +65,11 @@ def problems_of_subsets(X: Any, y: Any, subsets: Any) -> tuple[Dataset, list[Pro
             )
         else:
             rows = np.flatnonzero(one) if one.dtype.kind == "b" else one.astype(np.intp)
-        if len(rows) == 0 or rows.min() < -m or rows.max() >= m:
-            raise InputError(f"{name} counts no samples, or names some that are not there; there are {m}")
+        if len(rows) == 0:
+            raise InputError(f"{name} counts no samples; each subset needs some of each class")
+        if rows.min() < -m or rows.max() >= m:
+            wrong = rows.max() if rows.max() >= m else rows.min()
+            raise InputError(f"{name} names sample {wrong}; there are {m}, from 0 to {m - 1}")
         _check_classes(name, data.labels[rows], data.classes)
         problems.append(Problem(rows, weights))
     if not problems:

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastlr.data.dataset import Dataset, check_weights, list_names
+from fastlr.data.checks import check_weights, list_names
+from fastlr.data.dataset import Dataset
 from fastlr.errors import InputError
 from fastlr.training.splits import Splits
 

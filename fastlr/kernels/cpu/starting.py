@@ -25,16 +25,14 @@ TURN = 500_000_000
 NOTICE_AFTER = 1.0  # seconds
 
 COMPILED: set[tuple[Any, ...]] = set()  # kernels with the types of their arguments
-_compiling = [0.0]  # seconds
+_compiling = [0.0]  # seconds, importing the compiler among them
 LOG = logging.getLogger("fastlr")
 _RUNNING = Running()
 
 
 def size_for(operations: int, alone: int = ALONE_ONCE) -> int:
     """Return how many threads share so many operations; up to `alone` it is one."""
-    from fastlr.kernels.cpu.team import team_size
-
-    return 1 if operations < alone else team_size()
+    return 1 if operations < alone else _imported()[1].team_size()
 
 
 def size_that_meets(operations: int) -> int:
@@ -65,7 +63,7 @@ def parts_for(operations: int, alone: int = ALONE) -> int:
 
 def start(kernel: str, size: int, *arguments: Any) -> None:
     """Run a kernel in a team of that size, compiled for these arguments."""
-    kernels, together = _imported()
+    kernels, team = _imported()
     function = kernels[kernel]
     if not all(x.flags.writeable for x in arguments if isinstance(x, np.ndarray)):
         arguments = tuple(_as_writable(x) if isinstance(x, np.ndarray) else x for x in arguments)
@@ -76,7 +74,7 @@ def start(kernel: str, size: int, *arguments: Any) -> None:
     if (kernel, types) not in COMPILED:
         compile_now(function, (0, size, np.zeros(1, np.int64), *arguments))
         COMPILED.add((kernel, types))
-    together(function, size, *arguments)
+    team.together(function, size, *arguments)
 
 
 class _Memory:
@@ -95,7 +93,8 @@ def _as_writable(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 @functools.cache
 def _imported() -> tuple[Mapping[str, Any], Any]:
-    """Return all kernels by their names, and what runs them."""
+    """Return all kernels by their names, and the module that runs them."""
+    began = time.perf_counter()
     from fastlr.kernels.cpu import (  # noqa: F401 (they register)
         conjugate,
         conjugate_primal,
@@ -108,11 +107,12 @@ def _imported() -> tuple[Mapping[str, Any], Any]:
         positive,
         primal,
         products,
+        team,
     )
     from fastlr.kernels.cpu.compiling import KERNELS
-    from fastlr.kernels.cpu.team import together
 
-    return KERNELS, together
+    _compiling[0] += time.perf_counter() - began
+    return KERNELS, team
 
 
 def compile_now(function: Any, arguments: tuple[Any, ...]) -> None:
