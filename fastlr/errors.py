@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+from numbers import Number
 from typing import Any
 
 # Compiled when it is first used: printing the help does without it.
@@ -58,7 +59,7 @@ def counted(count: int, what: str) -> str:
 def shown(value: Any) -> str:
     """Return what was given as it may stand in an error text, whatever its length."""
     try:
-        text = repr(value.item() if getattr(value, "ndim", None) == 0 and hasattr(value, "item") else value)
+        text = repr(value.item() if isinstance(value, Number) and hasattr(value, "item") else value)  # NumPy's too
     except ValueError:  # Python writes out no number of more than 4300 digits
         return f"a number of {value.bit_length():,} bits"
     return text if len(text) <= 100 else f"{text[:100]}…"
