@@ -7,6 +7,7 @@ import importlib.util
 import json
 import os
 import pickle
+import re
 import struct
 import tempfile
 from collections.abc import Callable
@@ -71,6 +72,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     it at the same time.
     """
     items.sort(key=lambda item: item.path.name != "test_many.py")
+    # scikit-learn asks whether PyTorch was built for CUDA, not whether there is a GPU.
+    on_cuda = [item for item in items if re.search(r"\btorch\b.*\bcuda\b", item.name)]
+    if on_cuda and importlib.util.find_spec("torch") and not importlib.import_module("torch").cuda.is_available():
+        for item in on_cuda:
+            item.add_marker(pytest.mark.skip(reason="PyTorch finds no NVIDIA GPU"))
     if not config.option.markexpr:
         for item in items:
             if item.get_closest_marker("slow"):
