@@ -75,7 +75,7 @@ def write(path: Path, parts: dict[str, Dataset], missing_label: float = -1) -> N
         if data.weights is not None:
             arrays[prefix + WEIGHTS] = data.weights
     with path.open("wb") as file:  # an open file, or NumPy would add its suffix to the name
-        np.savez_compressed(file, allow_pickle=False, **arrays)
+        np.savez_compressed(file, **arrays)  # before NumPy 2.2 allow_pickle=False would be one more array
 
 
 def load_npy(path: Path, large: float = math.inf) -> Any:
