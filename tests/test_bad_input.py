@@ -318,7 +318,7 @@ def test_a_test_set_of_another_kind_is_refused_before_training(train_refused, pi
 
 
 def test_an_empty_positive(train_refused, pictures):
-    train_refused(pictures, "--positive", "", says=("--positive is empty; give a value, or leave it out",))
+    train_refused(pictures, "--positive", "", says=("the argument after --positive: it is empty",))
 
 
 def test_a_model_of_another_channel_count_says_so(refused, pictures, tmp_path):

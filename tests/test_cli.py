@@ -213,17 +213,20 @@ def test_progress_bar_on_a_terminal(pictures):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "option"),
+    ("arguments", "which"),
     [
-        (["--report", ""], "--report"), (["--model="], "--model"), (["--layers", ""], "--layers"),
-        (["--class-weight", ""], "--class-weight"), (["--test="], "--test"), ([""], "an argument"),
+        (["--report", ""], "the argument after --report"), (["--model="], "--model="),
+        (["--class-weight", ""], "the argument after --class-weight"), (["--test="], "--test="),
+        (["-q", ""], "the argument after -q"), (["--", ""], "the argument after --"),
     ],
 )  # fmt: skip
-def test_an_empty_argument_is_not_this_folder(arguments, option, refused, pictures, tmp_path, monkeypatch):
+def test_an_empty_argument_is_not_this_folder(arguments, which, refused, pictures, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     before = sorted(tmp_path.rglob("*"))
-    refused("train", pictures, *arguments, says=(f"{option} is empty; give a value, or leave it out",))
+    refused("train", pictures, *arguments, says=(f"{which}: it is empty; give a value, or leave it out",))
     assert sorted(tmp_path.rglob("*")) == before
+    refused("train", "--", "--x=", says=("--x=: no such file or folder",))
+    refused("", says=("the first argument: it is empty",))
 
 
 def test_drawn_pictures_depend_on_the_seed_alone(tmp_path):

@@ -259,7 +259,7 @@ def test_bad_input(client, refused, shards, tmp_path, monkeypatch):
     (shards / "part-2.labels.npy").unlink()
     refused("train", shards, "--cluster", address, "--model", model, says=("part-2.npy: its labels are missing",))
     np.save(shards / "part-2.labels.npy", Y[:3])
-    refused("train", shards, "--cluster", address, "--model", model, says=("375 samples, but there are 3 labels",))
+    refused("train", shards, "--cluster", address, "--model", model, says=("375 samples, but has 3 labels",))
     np.save(shards / "part-2.labels.npy", Y[:375])
     np.save(shards / "part-2.npy", X[:375, :5].astype(np.float32))
     refused("train", shards, "--cluster", address, "--model", model, says=("all must hold samples of one kind",))

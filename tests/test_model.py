@@ -40,9 +40,11 @@ def test_a_pair_is_judged_as_a_dataset():
     model = fastlr.train(data, iterations=50).model
     assert model.accuracy((images, labels)) == model.accuracy(data)
     np.testing.assert_array_equal(model.confusion_matrix((images, labels)), model.confusion_matrix(data))
-    for judge in (model.accuracy, model.confusion_matrix, model.label_results):
+    for judge in (model.accuracy, model.confusion_matrix, model.scores):
         with pytest.raises(fastlr.InputError, match=r"^data: a Dataset or a pair \(samples, labels\) is needed$"):
             judge(images)
+        with pytest.raises(fastlr.InputError, match=r"^x: holds no samples; some are needed$"):
+            judge(data.take([]))
     with pytest.raises(fastlr.InputError, match="label_results: the model predicts one class for each sample"):
         model.label_results(data)
 

@@ -195,7 +195,7 @@ def test_bad_files_that_were_named_can_be_passed_over(fastlr_command, refused, m
 
 def test_a_name_that_leads_nowhere_is_never_passed_over(refused, model, folder):
     refused("predict", model, folder / "b.png", folder / "no.png", "--skip-bad", says=("no.png: no such file",))
-    refused("predict", model, folder / "b.png", "", "--skip-bad", says=("an argument is empty; give a value",))
+    refused("predict", model, folder / "b.png", "", "--skip-bad", says=("b.png: it is empty; give a value",))
 
 
 def test_folders_without_pictures(refused, model, tmp_path):

@@ -237,7 +237,7 @@ def test_what_does_not_go_together(refused, tmp_path):
     (tmp_path / "b.npy").write_bytes((tmp_path / "a.npy").read_bytes()[:1000])
     refused("train", tmp_path, says=("b.npy: its header claims",))
     np.save(tmp_path / "b.npy", X[:-1])
-    refused("train", tmp_path, says=("b.npy: holds 229 samples, but there are 230 labels for them",))
+    refused("train", tmp_path, says=("b.npy: holds 229 samples, but has 230 labels",))
     np.save(tmp_path / "b.npy", X)
     np.save(tmp_path / "b.labels.npy", NAMES[LABELS])
     refused("train", tmp_path, says=("b.npy: some labels are text, some numbers; give all files one kind",))

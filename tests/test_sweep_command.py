@@ -127,7 +127,7 @@ def test_lists_of_seeds():
     ("options", "says"),
     [
         (["--lr", "0.1,fast"], "--lr: '0.1,fast'; numbers are needed"),
-        (["--lr", ""], "--lr is empty; give a value"),
+        (["--lr", ""], "the argument after --lr: it is empty; give a value"),
         (["--lr", "0.1,-1"], "learning rate: -1.0; a positive number"),
         (
             ["--l2", "1:0:5"],

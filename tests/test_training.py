@@ -198,6 +198,7 @@ def test_divergence_at_the_very_end_is_seen():
             "mine: holds no samples; test needs some",
         ),
         ({"dtype": np.float16}, "dtype: <class 'numpy.float16'> is not a working dtype; choose float64 or float32"),
+        ({"dtype": "foo.float32"}, "dtype: 'foo.float32' is not a working dtype"),
         ({"dtype": 3}, "dtype: 3 is not a working dtype"),
         ({"test": (np.ones((2, 5)), [0, 1])}, "test: its samples have 5 features each, those of data have 2"),
         ({"test": (np.ones((2, 2)), [0, 9])}, "test: holds class 9, unknown to the training data"),
@@ -306,6 +307,8 @@ def test_the_pace_of_descent(dtype, backend):
     run = fastlr.train(X, labels, iterations=50, form="primal", backend=backend.name)
     assert 0 < 50 / run.steps_per_second <= run.seconds - run.compile_seconds
     assert run.bytes_per_second == pytest.approx(run.steps_per_second * X.nbytes)
+    half = fastlr.train(X, labels, iterations=50, batch_size=39, backend=backend.name)  # batches of 39 and of 1
+    assert half.bytes_per_second == pytest.approx(half.steps_per_second * X.nbytes / 2)
     gram = fastlr.train(X, labels, iterations=50, form="gram", backend=backend.name)
     assert gram.steps_per_second > 0
     assert gram.bytes_per_second is None

@@ -159,7 +159,8 @@ def choose_backend(
     except UnavailableError as error:
         raise InputError(f"{name_from}: {name} does not run here: {error}; try {entry.help}") from error
     asked, dtype_from = _setting(dtype, "dtype", DTYPES[0])
-    dtype_name = str(getattr(asked, "__name__", asked)).rpartition(".")[2]  # "float32", also of numpy.float32
+    # Those of the libraries are taken by their names, as numpy.float32 and torch.float32.
+    dtype_name = asked if isinstance(asked, str) else str(getattr(asked, "__name__", asked)).rpartition(".")[2]
     if dtype_name not in DTYPES:
         raise InputError(f"{dtype_from}: {shown(asked)} is not a working dtype; choose {' or '.join(DTYPES)}")
     _check_precision(precision, name, device_name, dtype_name)

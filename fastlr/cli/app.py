@@ -91,11 +91,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _refuse_empty(arguments: Sequence[str]) -> None:
     """Raise InputError for an empty argument, such as "$OUT" without a value: as a path it would be this folder."""
+    names = False  # after "--" all are
     for before, one in pairwise(["", *arguments]):
-        name, equals, value = one.partition("=")
-        if not one or (one.startswith("--") and equals and not value):
-            option = name if equals else before if before.startswith("-") else "an argument"
-            raise InputError(f"{option} is empty; give a value, or leave it out")
+        names = names or before == "--"
+        if not one or (not names and one.startswith("--") and one.find("=") == len(one) - 1):
+            which = one or (f"the argument after {before}" if before else "the first argument")
+            raise InputError(f"{which}: it is empty; give a value, or leave it out")
 
 
 def _in_plain_words(error: typer.TyperException) -> str:

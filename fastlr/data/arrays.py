@@ -67,7 +67,7 @@ def read(path: Path, split: str | None, pictures: Pictures) -> Dataset:
 
 def write(path: Path, parts: dict[str, Dataset], missing_label: float = -1) -> None:
     """Write datasets by split in the layout that `read` takes; the key "" stands for an undivided one."""
-    arrays: dict[str, NDArray[Any]] = {"classes": np.array(next(iter(parts.values())).classes)}
+    arrays: dict[str, Any] = {"classes": np.array(next(iter(parts.values())).classes)}
     for split, data in parts.items():
         prefix = TEST if split == "test" else ""
         samples, labels = (SAMPLES[0], LABELS[0]) if data.images.dtype == np.uint8 else (SAMPLES[1], LABELS[1])

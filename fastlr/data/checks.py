@@ -2,36 +2,105 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastlr.errors import InputError, shown
-from fastlr.namespace import to_host
+from fastlr.data.finite import check_finite, is_real
+from fastlr.data.label_table import LabelTable
+from fastlr.errors import InputError, counted, shown
+from fastlr.namespace import as_rows, dtype_name, is_lazy, to_host
 
 Name = Any  # a class name: text from files, whatever the labels held from arrays
+RESAMPLING = ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")  # Pillow's filters
 MOST_CLASSES, MOST_NAME = 100_000, 1000  # class names that a file may hold, and characters of one
 
 
-def check_labels(source: str, given: Any, classes: int) -> NDArray[Any]:
-    """Return indices `(m,)` into so many classes, or a table `(m, classes)` of zeros and ones, on the host."""
+def check_samples(source: str, samples: Any) -> int:
+    """Return how many samples there are; raise InputError for what is no array of real, finite numbers."""
+    if not hasattr(samples, "shape") or not hasattr(samples, "dtype"):
+        kind = type(samples).__name__
+        raise InputError(f"{source}: its samples are a {kind}; an array is needed, such as numpy.asarray(samples)")
+    check_mask(f"{source}: samples", samples)
+    if not is_real(samples):
+        kind = dtype_name(samples)
+        raise InputError(f"{source}: samples are {kind}; uint8 pixels or real numbers are needed")
+    shape = tuple(samples.shape)
+    if len(shape) not in (2, 3, 4) or 0 in shape[1:]:
+        raise InputError(
+            f"{source}: samples have shape {shape}; (m, height, width, channels) or (m, features) is needed"
+        )
+    if not is_lazy(samples):  # what stays in files or on workers is checked when it is used
+        check_finite(source, as_rows(samples))
+    return int(shape[0])
+
+
+def check_labels(source: str, given: Any, known: Any, classes: int) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+    """Return indices `(m,)` into so many classes, or a table `(m, classes)` of zeros and ones, on the host.
+
+    The second is which labels of a table are known, None if all are.
+    """
+    if not hasattr(given, "shape") or not hasattr(given, "dtype"):
+        kind = type(given).__name__
+        raise InputError(f"{source}: its labels are a {kind}; an array is needed, such as numpy.asarray(labels)")
+    check_mask(f"{source}: labels", given)
     labels: NDArray[Any] = to_host(given)
-    if labels.dtype.kind not in "biu" or labels.shape[1:] not in ((), (classes,)):
+    if labels.dtype.kind not in "biu" or labels.shape[:1] == () or labels.shape[1:] not in ((), (classes,)):
         raise InputError(
             f"{source}: labels are {labels.dtype} of shape {labels.shape}; indices (m,) into the classes are needed, "
-            f"or a table (m, {classes}) of zeros and ones"
+            f"such as labels.astype(int).reshape(-1), or a table (m, {classes}) of zeros and ones"
         )
-    if labels.ndim == 1 and len(labels) and not 0 <= labels.min() <= labels.max() < classes:
+    if labels.ndim == 2:
+        known = None if known is None else _known(source, known, labels.shape)
+        labels = labels if known is None else np.where(known, labels, 0)
+        if labels.size and not 0 <= labels.min() <= labels.max() <= 1:
+            LabelTable.of(f"{source}: labels", labels)  # says which is wrong
+        return labels.astype(np.int8, copy=False), known
+    if known is not None:
+        raise InputError(f"{source}: known goes with a table of labels; leave it out")
+    labels = labels.astype(np.int64) if labels.dtype.kind == "b" else labels
+    if not classes:
+        raise InputError(f"{source}: has no names of classes; give one for each")
+    if len(labels) and not 0 <= labels.min() <= labels.max() < classes:
         raise InputError(
             f"{source}: labels run from {labels.min()} to {labels.max()}, but there are names for 0 to {classes - 1}"
         )
-    return labels
+    return labels, None
+
+
+def _known(source: str, given: Any, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Return which labels of a table of that shape are known, given as truth values, or zeros and ones."""
+    check_mask(f"{source}: known", given)
+    known = to_host(given) if hasattr(given, "dtype") else None
+    if (
+        known is None
+        or known.shape != shape
+        or known.dtype.kind not in "biu"
+        or not ((known == 0) | (known == 1)).all()
+    ):
+        what = shown(given) if known is None else f"{known.dtype} of shape {known.shape}"
+        raise InputError(f"{source}: known: {what}; True or False for each label is needed, {shape}")
+    return known.astype(bool)
+
+
+def check_files(source: str, files: Any, m: int) -> tuple[str, ...]:
+    """Return the files of so many samples, which may be left out."""
+    if isinstance(files, str) or not isinstance(files, Iterable) or not all(isinstance(file, str) for file in files):
+        raise InputError(f"{source}: files: {shown(files)}; a tuple of the names of files is needed")
+    found = tuple(files)
+    if found and len(found) != m:
+        raise InputError(f"{source}: {counted(len(found), 'name')} of files for {counted(m, 'sample')}; each needs one")
+    return found
 
 
 def check_weights(name: str, given: Any, m: int) -> NDArray[np.float64]:
     """Return how much each of m samples counts, or say what is wrong with it."""
+    check_mask(name, given)
+    if getattr(getattr(given, "dtype", None), "kind", "") == "c":
+        raise InputError(f"{name}: a complex number is no weight; a number for each sample is needed")
     try:
         weights = np.asarray(to_host(given) if hasattr(given, "shape") else given, dtype=np.float64)
     except (TypeError, ValueError):
@@ -55,7 +124,7 @@ def class_names(source: Any, names: Any) -> list[Any]:
         else:
             names = names.tolist() if names.ndim == 1 else f"array of shape {names.shape}" if names.ndim else names
     if isinstance(names, list | range) and len(names) > MOST_CLASSES:
-        raise InputError(f"{source}: has more than {MOST_CLASSES:,} classes; they are damaged, or not names of classes")
+        raise InputError(f"{source}: has more than {MOST_CLASSES:,} classes; that is more than can be names of classes")
     if not isinstance(names, list):
         raise InputError(f"{source}: the names of its classes are {str(names)[:100]!r}; a list of them is needed")
     for name in names:
@@ -65,15 +134,17 @@ def class_names(source: Any, names: Any) -> list[Any]:
 
 
 def plain_names(source: str, names: Any) -> tuple[Name, ...]:
-    """Return class names as text, whole numbers or finite numbers, which a model file can hold."""
-    listed = isinstance(names, Iterable) and not isinstance(names, str | bytes | np.ndarray)
+    """Return class names as text, whole numbers or finite numbers, which a model file can hold: no two alike."""
+    listed = isinstance(names, Sequence) and not isinstance(names, str | bytes)
     plain = []
     for name in class_names(source, list(names) if listed else names):
         one = name.item() if isinstance(name, np.generic) else name
         one = one.decode("utf-8", "surrogateescape") if isinstance(one, bytes) else one
-        if not isinstance(one, str | bool | int) and not (isinstance(one, float) and np.isfinite(one)):
-            raise InputError(f"{source}: {name!r} is no name of a class; text or a number is needed")
+        if not isinstance(one, str | bool | int) and not (isinstance(one, float) and math.isfinite(one)):
+            raise InputError(f"{source}: {shown(name)} is no name of a class; text or a number is needed")
         plain.append(one)
+    if len(set(map(str, plain))) < len(plain):
+        raise InputError(f"{source}: two classes have the same name; it has {list_names(plain)}")
     return tuple(plain)
 
 

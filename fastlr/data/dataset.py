@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+import copy
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, field
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastlr import core
-from fastlr.data.checks import Name, check_labels, check_seed, check_weights, list_names, plain_names
-from fastlr.data.finite import is_real
+from fastlr.data.checks import (
+    RESAMPLING,
+    Name,
+    check_files,
+    check_labels,
+    check_samples,
+    check_seed,
+    check_weights,
+    list_names,
+    plain_names,
+)  # fmt: skip
 from fastlr.data.label_table import LabelTable
 from fastlr.errors import InputError, counted, shown
-from fastlr.namespace import as_rows, compared, dtype_name, library_of, same_values
+from fastlr.namespace import as_rows, compared, library_of, same_values
 
 Array = Any  # of NumPy where it comes from files, else of the library that the caller uses
 
@@ -61,28 +71,28 @@ class Dataset:
 
     def __post_init__(self) -> None:
         """Check what every reader and caller owes."""
-        for what, values in (("samples", self.images), ("labels", self.labels)):
-            if not hasattr(values, "shape") or not hasattr(values, "dtype"):
-                raise InputError(f"{self.source}: its {what} are a {type(values).__name__}; an array is needed")
-        if not is_real(self.images):
-            kind = dtype_name(self.images)
-            raise InputError(f"{self.source}: samples are {kind}; uint8 pixels or real numbers are needed")
-        object.__setattr__(self, "classes", plain_names(self.source, self.classes))
-        object.__setattr__(self, "labels", check_labels(self.source, self.labels, len(self.classes)))
-        m = self.images.shape[0]
-        if len(self.labels) != m:
-            there = f"{counted(m, 'sample')} and {counted(len(self.labels), 'label')}"
-            raise InputError(f"{self.source}: {there}; each sample needs one")
-        if self.known is not None and np.shape(self.known) != self.labels.shape:
-            raise InputError(f"{self.source}: known has shape {np.shape(self.known)}, labels {self.labels.shape}")
-        if self.files and len(self.files) != m:
-            raise InputError(f"{self.source}: {counted(len(self.files), 'name')} of files for {counted(m, 'sample')}")
-        if self.weights is not None:
-            object.__setattr__(self, "weights", check_weights(f"{self.source}: sample_weight", self.weights, len(self)))
-        if len(set(self.classes)) < len(self.classes):
-            raise InputError(f"{self.source}: two classes have the same name; it has {list_names(self.classes)}")
-        if not self.class_of:
-            object.__setattr__(self, "class_of", {name: i for i, name in enumerate(self.classes)})
+        source, m = self.source, check_samples(self.source, self.images)
+        names = plain_names(source, self.classes)
+        labels, known = check_labels(source, self.labels, self.known, len(names))
+        if len(labels) != m:
+            there = f"{counted(m, 'sample')} and {counted(len(labels), 'label')}"
+            raise InputError(f"{source}: {there}; each sample needs one")
+        weights = None if self.weights is None else check_weights(f"{source}: sample_weight", self.weights, m)
+        files = check_files(source, self.files, m)
+        if self.resample not in (None, *RESAMPLING):
+            raise InputError(f"{source}: resample: {shown(self.resample)}; None or one of Pillow's filters is needed")
+        if not isinstance(self.class_of, Mapping):
+            raise InputError(f"{source}: class_of: {shown(self.class_of)}; a dict of names and indices is needed")
+        class_of = self.class_of or {name: i for i, name in enumerate(names)}
+        vars(self).update(
+            classes=names, labels=labels, known=known, weights=weights, files=files, class_of=class_of
+        )  # which are frozen
+
+    def changed(self, **parts: Any) -> Self:
+        """Return the same with other parts, which are not checked again."""
+        new = copy.copy(self)
+        vars(new).update(parts)
+        return new
 
     def __eq__(self, other: object) -> bool:
         """Return whether the other has the same samples, labels and names."""
@@ -135,8 +145,8 @@ class Dataset:
         """Return the samples at these indices, or where this mask is true, in their order; -1 is the last."""
         m = len(self)
         try:
-            mixed = isinstance(indices, list | tuple) and 0 < sum(isinstance(i, bool) for i in indices) < len(indices)
-            given = np.array(0) if mixed else np.asarray(indices)
+            kinds = {type(i) in (bool, np.bool_) for i in indices} if isinstance(indices, list | tuple) else ()
+            given = np.asarray(indices) if len(kinds) < 2 else np.array(0)  # a mixture of a mask and indices
             chosen = np.arange(m)[given if given.size else given.astype(np.intp)]
         except (IndexError, ValueError):
             chosen = np.array(0)
@@ -147,7 +157,7 @@ class Dataset:
         known = None if self.known is None else self.known[chosen]
         weights = None if self.weights is None else self.weights[chosen]
         files = tuple(self.files[i] for i in chosen.tolist()) if self.files else ()
-        return replace(self, images=images, labels=self.labels[chosen], known=known, weights=weights, files=files)
+        return self.changed(images=images, labels=self.labels[chosen], known=known, weights=weights, files=files)
 
     def with_positive(self, names: str | Sequence[Name]) -> Dataset:
         """Return the same samples in two classes: 1 for the named classes, 0 for all others.
@@ -155,20 +165,26 @@ class Dataset:
         `names` is a list, or text with commas between the names.
         """
         self._refuse_table("positive")
-        several = names.split(",") if isinstance(names, str) else names if isinstance(names, Iterable) else [names]
-        names = [str(name) for name in several]
+        by_text = {str(name): name for name in self.classes}
+        if isinstance(names, str):
+            several: Any = [name if name in by_text else name.strip() for name in names.split(",") if name.strip()]
+        else:
+            several = names if isinstance(names, Sequence | Set) or np.ndim(names) else [names]
+        # None twice; those of a set in the order of the classes.
+        names = list(dict.fromkeys(str(name) for name in several))
+        names = [name for name in by_text if name in names] if isinstance(several, Set) else names
         if not names:
             raise InputError(f"positive: no class is named; {self.source} has {list_names(self.classes)}")
-        by_text = {str(name): name for name in self.classes}
         if unknown := [name for name in names if name not in by_text]:
-            raise InputError(f"positive: {self.source} has no class {unknown[0]!r}; it has {list_names(self.classes)}")
+            known = list_names(self.classes)
+            raise InputError(f"positive: {self.source} has no class {shown(unknown[0])}; it has {known}")
         ones = {by_text[name] for name in names}
         others = [name for name in self.classes if name not in ones]
         positive = ",".join(names)
         negative = str(others[0]) if len(others) == 1 else f"not {positive}"
         class_of = {name: int(name in ones) for name in self.classes}
         is_one = np.array([class_of[name] for name in self.classes], dtype=np.int64)
-        return replace(self, labels=is_one[self.labels], classes=(negative, positive), class_of=class_of)
+        return self.changed(labels=is_one[self.labels], classes=(negative, positive), class_of=class_of)
 
     def balanced(self) -> Dataset:
         """Return all samples of class 1, then the first of class 0, as many of them as there are ones."""
@@ -182,9 +198,8 @@ class Dataset:
         """Return (train, test), shuffled by RandomState(seed).permutation(m): the last `count` are for the test."""
         check_seed(seed)
         if isinstance(count, bool) or not isinstance(count, int | np.integer) or not 0 < count < len(self):
-            raise InputError(
-                f"holdout: {shown(count)} of {len(self)} samples; a whole number from 1 to {len(self) - 1} is needed"
-            )
+            wanted = f"a whole number from 1 to {len(self) - 1} is needed" if len(self) > 1 else "there are too few"
+            raise InputError(f"holdout: {shown(count)} of {counted(len(self), 'sample')}; {wanted}")
         order = np.random.RandomState(seed).permutation(len(self))
         return self.take(order[:-count]), self.take(order[-count:])
 
@@ -208,7 +223,7 @@ class Dataset:
                     f"{self.source}: the columns of its table of labels are {list_names(self.classes)}, those of the "
                     f"training data {list_names(classes)}; each needs the same, in the same order"
                 )
-            return replace(self, classes=tuple(classes), class_of=dict(class_of))
+            return self.changed(classes=tuple(classes), class_of=dict(class_of))
         known = {**{name: i for i, name in enumerate(classes)}, **class_of}
         by_text = {str(name): index for name, index in known.items()}  # HDF5 keeps the name 3 as "3"
         found = [known.get(name, by_text.get(str(name))) for name in self.classes]
@@ -217,4 +232,4 @@ class Dataset:
                 f"{self.source}: holds class {unknown[0]!r}, unknown to the training data; that had {list_names(known)}"
             )
         index = np.array([-1 if i is None else i for i in found], dtype=np.int64)
-        return replace(self, labels=index[self.labels], classes=tuple(classes), class_of=dict(class_of))
+        return self.changed(labels=index[self.labels], classes=tuple(classes), class_of=dict(class_of))

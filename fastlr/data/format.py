@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from fastlr.data.checks import RESAMPLING
 from fastlr.data.dataset import Dataset
 from fastlr.data.expansion import DEFAULT, Expansion
 from fastlr.errors import InputError, ShortageError, shortage
 
-RESAMPLING = ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")
 MAX_SIZE = 4096
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -67,7 +66,7 @@ def matching_set(name: str, given: Any, train_set: Dataset, missing_label: Any =
         )
     pictures = chosen.images.ndim == train_set.images.ndim == 4
     if pictures and chosen.n_features != train_set.n_features:
-        chosen = replace(chosen, images=with_channels(chosen.images, train_set.images.shape[3]))
+        chosen = chosen.changed(images=with_channels(chosen.images, train_set.images.shape[3]))
     if chosen.n_features != train_set.n_features:
         grey = pictures and chosen.images.shape[1:3] == train_set.images.shape[1:3]
         raise InputError(
@@ -94,7 +93,7 @@ def both_sets(one: Dataset, other: Dataset) -> Dataset:
         weights = np.concatenate([np.ones(len(x)) if x.weights is None else x.weights for x in pair])
     source = f"{one.source} and {other.source}"
     files = one.files + other.files if one.files and other.files else ()
-    return replace(one, images=images, labels=labels, known=known, weights=weights, source=source, files=files)
+    return one.changed(images=images, labels=labels, known=known, weights=weights, source=source, files=files)
 
 
 def with_channels(images: Any, channels: int) -> Any:

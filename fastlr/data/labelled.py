@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fastlr.data.checks import Name, check_mask, plain_names
 from fastlr.data.dataset import Array, Dataset
-from fastlr.data.finite import check_finite, is_real
+from fastlr.data.finite import is_real
 from fastlr.data.label_table import LabelTable, plain_number
 from fastlr.errors import InputError, shown
 from fastlr.namespace import as_rows, dtype_name, is_lazy, library_of, to_host
@@ -176,7 +176,4 @@ def _features(source: str, samples: Array) -> Array:
             "%s: pictures of %s are taken for features, and not multiplied by 1/255; give uint8",
             source, dtype_name(samples),
         )  # fmt: skip
-    samples = as_rows(samples)
-    if not is_lazy(samples):
-        check_finite(source, samples)
-    return samples
+    return as_rows(samples)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from fastlr.data.dataset import Dataset
 from fastlr.data.expansion import as_expansion
 from fastlr.data.format import MAX_SIZE, Pictures, Reader, reporting
 from fastlr.data.labelled import refuse_missing
-from fastlr.errors import InputError
+from fastlr.errors import InputError, shown
 from fastlr.files import as_path
 
 LOG = logging.getLogger("fastlr")
@@ -74,8 +75,9 @@ def open_dataset(
     InputError
         The path cannot be read as data.
     """
-    if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= MAX_SIZE:
-        raise InputError(f"size: {size!r} pixels; it must be a whole number from 1 to {MAX_SIZE}")
+    if isinstance(size, bool) or not isinstance(size, Integral) or not 1 <= size <= MAX_SIZE:
+        raise InputError(f"size: {shown(size)} pixels; it must be a whole number from 1 to {MAX_SIZE}")
+    size = int(size)
     if isinstance(channels, bool) or channels not in (None, 1, 3):
         raise InputError(f"channels: {channels!r}; picture files are read as 1 (grey) or 3 (RGB)")
     shape = (size, size, channels or 3)
@@ -124,7 +126,8 @@ def reader_of(path: Path) -> Reader:
     except FileNotFoundError:
         raise InputError(f"{path}: no such file or folder") from None
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be opened ({error})") from None
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{path}: cannot be opened ({reason}); give one that can be read") from None
     if not path.is_file() and not path.is_dir():
         raise InputError(f"{path}: neither a file nor a folder; data is read from those only")
     with reporting(path):

@@ -19,7 +19,7 @@ from fastlr.data.dataset import Dataset
 from fastlr.data.format import Pictures, Reader, reporting
 from fastlr.data.labelled import as_table_or_vector, from_arrays
 from fastlr.data.rows import joined
-from fastlr.errors import InputError
+from fastlr.errors import InputError, counted
 
 READERS: dict[str, Reader] = {".npy": arrays, ".npz": arrays, ".safetensors": tensors}
 READERS |= dict.fromkeys(hdf5.SUFFIXES, hdf5)
@@ -60,7 +60,8 @@ def read(path: Path, split: str | None, pictures: Pictures) -> Dataset:
         if of is None:
             raise InputError(f"{file}: its labels are missing; put them beside it as {file.stem}.labels.npy")
         if len(of) != some.shape[0]:
-            raise InputError(f"{file}: holds {some.shape[0]} samples, but there are {len(of)} labels for them")
+            there = f"{counted(some.shape[0], 'sample')}, but has {counted(len(of), 'label')}"
+            raise InputError(f"{file}: holds {there}; each sample needs one")
         if (of.dtype.kind in "OSU") != (known[0].dtype.kind in "OSU"):
             raise InputError(f"{file}: some labels are text, some numbers; give all files one kind")
         if of.shape[1:] != known[0].shape[1:]:

@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastlr.data.checks import class_names
-from fastlr.data.format import RESAMPLING
-from fastlr.errors import InputError, shown
+from fastlr.data.checks import RESAMPLING, class_names
+from fastlr.errors import InputError
 from fastlr.files import as_path, whole_file
 from fastlr.model.model import Model
 from fastlr.namespace import to_host
@@ -78,14 +77,16 @@ def load(path: str | os.PathLike[str]) -> Model:
     where = as_path("path", path)
     try:
         if not where.is_file():
-            raise InputError(f"{where}: no such model file")
+            kind = "is a folder, not a model file" if where.is_dir() else "no such model file"
+            raise InputError(f"{where}: {kind}")
         with safe_open(where, framework="numpy") as file:
             text = (file.metadata() or {}).get(KEY)
             tensors = {name: in_numpy(where, file, name) for name in file.keys()}  # noqa: SIM118 (it is not a mapping)
     except InputError:
         raise
     except OSError as error:
-        raise InputError(f"{shown(os.fspath(path))}: cannot be opened ({error.strerror}); give a model file") from None
+        reason = error.strerror or error
+        raise InputError(f"{where}: cannot be opened ({reason}); give a model file that can be read") from None
     except (SafetensorError, ValueError, TypeError, OverflowError) as error:
         raise InputError(
             f"{where}: cannot be read as a model; it is cut short, damaged or of another kind ({error})"

@@ -17,13 +17,12 @@ from fastlr.core import Array
 from fastlr.data.checks import Name
 from fastlr.data.dataset import Dataset
 from fastlr.data.expansion import as_expansion
-from fastlr.data.labelled import from_arrays
 from fastlr.data.placed import Placed
 from fastlr.errors import InputError
 from fastlr.model.evaluation import Results, percent_correct
 from fastlr.model.handover import as_one_vs_rest, as_onnx, as_scikit_learn, as_torch
 from fastlr.model.parts import probabilities_of_parts
-from fastlr.model.samples import aligned_for, rows_for
+from fastlr.model.samples import labelled_for, rows_for
 from fastlr.model.scores import LabelResults, check_scoring
 from fastlr.namespace import array_namespace, compared, dtype_name, library_of, same_values, to_host
 from fastlr.objectives.network import Layer, Network
@@ -200,14 +199,14 @@ class Model:
         `data` is a Dataset or a pair `(samples, labels)`. `backend` computes it, by default the backend of the data.
         """
         if self.multi_label:
-            data = self._judged(data)
+            data = labelled_for(self, data)
             return percent_correct(to_host(self.predict(data)), data.labels, data.known)
         return Results(self.confusion_matrix(data, backend)).accuracy
 
     def confusion_matrix(self, data: Any, backend: Backend | None = None) -> NDArray[np.int64]:
         """Return how many samples of each class, a row, are taken for each class, a column; matched by name."""
         self._refuse_table("confusion_matrix")
-        data = self._judged(data)
+        data = labelled_for(self, data)
         backend = self._backend_for(data) if backend is None else backend
         with backend.scope():
             chosen = backend.to_host(self._chosen(backend, data)).astype(np.intp)
@@ -219,30 +218,20 @@ class Model:
         `scoring` is that of `fastlr.path`: a name such as "roc_auc", a function, or a list of these. Labels of a table
         that are `missing_label`, -1 or NaN, are left out.
         """
-        judge, chosen = check_scoring(scoring), self._judged(data, missing_label)
+        judge, chosen = check_scoring(scoring), labelled_for(self, data, missing_label)
         return judge(chosen.targets, to_host(self.predict_proba(chosen)))
 
     def scores_by_label(self, data: Any, scoring: Any, missing_label: float | None = None) -> dict[str, list[float]]:
         """Return the scores of each column of a table of labels, by their names; NaN where one is not defined."""
-        judge, chosen = check_scoring(scoring), self._judged(data, missing_label)
+        judge, chosen = check_scoring(scoring), labelled_for(self, data, missing_label)
         return judge.of_each_column(chosen.targets, to_host(self.predict_proba(chosen)))
 
     def label_results(self, data: Any) -> LabelResults:
         """Return the scores of each label of a table, and their means."""
-        chosen = self._judged(data)
         if not self.multi_label:
             raise InputError("label_results: the model predicts one class for each sample; take scores")
+        chosen = labelled_for(self, data)
         return LabelResults.of(chosen.targets, to_host(self.predict_proba(chosen)))
-
-    def _judged(self, data: Any, missing_label: float | None = None) -> Dataset:
-        """Return data to judge the model by, with its classes."""
-        if not isinstance(data, Dataset) and not (isinstance(data, tuple) and len(data) == 2):
-            raise InputError("data: a Dataset or a pair (samples, labels) is needed")
-        chosen = data if isinstance(data, Dataset) else from_arrays("data", *data, missing_label=missing_label)
-        if chosen.is_table != self.multi_label:
-            kind = "a table of labels is needed" if self.multi_label else "one label for each sample is needed"
-            raise InputError(f"{chosen.source}: labels have shape {chosen.labels.shape}; {kind}")
-        return aligned_for(self, chosen)
 
     def _refuse_table(self, method: str) -> None:
         if self.multi_label:

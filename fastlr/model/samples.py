@@ -12,6 +12,7 @@ from fastlr.data.checks import check_mask
 from fastlr.data.dataset import Dataset
 from fastlr.data.finite import check_finite, is_real
 from fastlr.data.given import with_channels
+from fastlr.data.labelled import from_arrays
 from fastlr.errors import InputError
 from fastlr.namespace import as_rows, dtype_name, is_lazy, library_of
 
@@ -50,12 +51,23 @@ def rows_for(model: Model, images: Any) -> Array:
     return rows
 
 
-def aligned_for(model: Model, data: Dataset) -> Dataset:
-    """Return the data with the model's classes, matched by name; samples that do not fit either are said first."""
+def labelled_for(model: Model, data: Any, missing_label: float | None = None) -> Dataset:
+    """Return data to judge the model by, a Dataset or a pair `(samples, labels)`, with the model's classes.
+
+    They are matched by name. Samples that do not fit either are said first.
+    """
+    if not isinstance(data, Dataset) and not (isinstance(data, tuple) and len(data) == 2):
+        raise InputError("data: a Dataset or a pair (samples, labels) is needed")
+    chosen = data if isinstance(data, Dataset) else from_arrays("data", *data, missing_label=missing_label)
+    if not len(chosen):
+        raise InputError(f"{chosen.source}: holds no samples; some are needed")
+    if chosen.is_table != model.multi_label:
+        kind = "a table of labels is needed" if model.multi_label else "one label for each sample is needed"
+        raise InputError(f"{chosen.source}: labels have shape {chosen.labels.shape}; {kind}")
     try:
-        return data.aligned(model.classes, model.class_of or {})
+        return chosen.aligned(model.classes, model.class_of or {})
     except InputError:
-        rows_for(model, data)
+        rows_for(model, chosen)
         raise
 
 

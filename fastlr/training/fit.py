@@ -72,7 +72,8 @@ def fit(
     train = fit_to_minimum if settings.converges else descend
     trained, objective, solver = train(backend, train_data, settings, models, asked)
     tol = settings.tolerance
-    step = (settings.batch_size or len(train_data)) * train_data.n_features * itemsize_of(train_data.rows)  # bytes
+    batches = -(-len(train_data) // (settings.batch_size or len(train_data)))
+    step = len(train_data) / batches * train_data.n_features * itemsize_of(train_data.rows)  # bytes, the mean
     moments = objective.moments
     far = _far_from_zero(backend, moments)
     # What came from the host goes back there; what came on a device stays.

@@ -43,7 +43,7 @@ class Given(NamedTuple):
 def _as_views(data: Any) -> Any:
     """Return arrays in the CPU's memory, in a Dataset or a pair too, as NumPy sees them; all else as it is."""
     if isinstance(data, Dataset):
-        return replace(data, images=_as_views(data.images))
+        return data.changed(images=_as_views(data.images))
     if isinstance(data, tuple):
         return tuple(map(_as_views, data))
     return numpy_view(data) if is_shared(data) else data

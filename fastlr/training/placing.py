@@ -6,7 +6,6 @@ import contextlib
 import importlib
 import os
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -67,7 +66,7 @@ def placed_dataset(data: Dataset, cluster: Cluster | None) -> Dataset:
     """Return a dataset whose samples lie on the workers of the cluster, if there is one."""
     if cluster is None or isinstance(data.images, Placed):
         return data
-    return replace(data, images=place(cluster, data.images))
+    return data.changed(images=place(cluster, data.images))
 
 
 def in_memory(labels: Any) -> Any:
