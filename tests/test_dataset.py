@@ -110,6 +110,7 @@ def test_positive_classes_may_be_text_a_list_or_a_number(pets):
         ({"classes": ("a", "a")}, "data: two classes have the same name"),
         ({"known": np.ones((2, 3), bool)}, "data: known goes with a table of labels; leave it out"),
         ({"files": ("a.png",)}, "data: 1 name of files for 2 samples; each needs one"),
+        ({"files": 5}, "data: files: 5; a tuple of the names of files is needed"),
         ({"files": "ab"}, "data: files: 'ab'; a tuple of the names of files is needed"),
         ({"images": np.array([[1.0], [np.nan]])}, "data: sample 1 holds nan at feature 0; finite numbers are needed"),
         ({"images": np.ma.masked_array(np.ones((2, 1)), [[0], [1]])}, "data: samples: 1 values are masked"),

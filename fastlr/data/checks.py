@@ -1,4 +1,4 @@
-"""Checks of what comes beside the samples: labels, names of classes, weights, seeds."""
+"""Checks of the parts of a dataset: samples, labels, names of classes, weights, files, seeds."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ def check_labels(source: str, given: Any, known: Any, classes: int) -> tuple[NDA
         )
     if labels.ndim == 2:
         known = None if known is None else _known(source, known, labels.shape)
-        labels = labels if known is None else np.where(known, labels, 0)
-        if labels.size and not 0 <= labels.min() <= labels.max() <= 1:
+        if not _are_bits(labels):
+            labels = labels if known is None else np.where(known, labels, 0)
             LabelTable.of(f"{source}: labels", labels)  # says which is wrong
         return labels.astype(np.int8, copy=False), known
     if known is not None:
@@ -75,22 +75,22 @@ def _known(source: str, given: Any, shape: tuple[int, ...]) -> NDArray[np.bool_]
     """Return which labels of a table of that shape are known, given as truth values, or zeros and ones."""
     check_mask(f"{source}: known", given)
     known = to_host(given) if hasattr(given, "dtype") else None
-    if (
-        known is None
-        or known.shape != shape
-        or known.dtype.kind not in "biu"
-        or not ((known == 0) | (known == 1)).all()
-    ):
+    if known is None or known.shape != shape or known.dtype.kind not in "biu" or not _are_bits(known):
         what = shown(given) if known is None else f"{known.dtype} of shape {known.shape}"
         raise InputError(f"{source}: known: {what}; True or False for each label is needed, {shape}")
-    return known.astype(bool)
+    return known.astype(bool, copy=False)
+
+
+def _are_bits(values: NDArray[Any]) -> bool:
+    """Return whether all values are 0 or 1."""
+    return values.dtype.kind == "b" or not values.size or bool(0 <= values.min() <= values.max() <= 1)
 
 
 def check_files(source: str, files: Any, m: int) -> tuple[str, ...]:
     """Return the files of so many samples, which may be left out."""
-    if isinstance(files, str) or not isinstance(files, Iterable) or not all(isinstance(file, str) for file in files):
+    found = tuple(files) if isinstance(files, Iterable) and not isinstance(files, str) else (files,)
+    if isinstance(files, str) or not all(isinstance(file, str) for file in found):
         raise InputError(f"{source}: files: {shown(files)}; a tuple of the names of files is needed")
-    found = tuple(files)
     if found and len(found) != m:
         raise InputError(f"{source}: {counted(len(found), 'name')} of files for {counted(m, 'sample')}; each needs one")
     return found

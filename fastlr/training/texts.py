@@ -62,7 +62,7 @@ def class_weights(text: str) -> dict[str, float] | str | None:
         try:
             found[name] = float(weight if equals and name else "none")
         except ValueError:
-            raise InputError(f"--class-weight: {text!r}; balanced is needed, or such as cat=1,dog=3") from None
+            raise InputError(f"--class-weight: {text!r}; balanced is needed, or weights such as cat=1,dog=3") from None
     return found
 
 
