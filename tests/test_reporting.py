@@ -111,6 +111,14 @@ def _coarse_figures(monkeypatch):
     monkeypatch.setattr(style, "DPI", 40)
 
 
+@pytest.fixture
+def blank_figures(monkeypatch):
+    """Draw nothing where a test reads the words alone."""
+    file = io.BytesIO()
+    Image.new("RGB", (1, 1)).save(file, "PNG")
+    monkeypatch.setattr(style.Chart, "png", lambda chart, theme=LIGHT: file.getvalue())
+
+
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory) -> Path:
     home = tmp_path_factory.mktemp("demo")
@@ -224,6 +232,7 @@ def test_two_strange_classes_are_text_in_the_title_and_in_sentences(tmp_path):
     assert any(names[1] in text and "The rest of the page is about the best run" in text for text in page.said("p"))
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_what_chose_the_best_is_said(tmp_path):
     train, test = pictures(60, 3), pictures(40, 3, seed=1)
     settings = {"learning_rates": [0.01, 0.001], "iterations": 20, "backend": "numpy"}
@@ -268,6 +277,7 @@ def test_a_legend_of_long_names_stays_within_the_figure():
         assert figure.axes[0].get_window_extent().height > 100
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_settings_without_effect_are_left_out(tmp_path):
     pages = {}
     for name, more in (("gd", {}), ("lbfgs", {"solver": "lbfgs", "l2": 0.1, "test_costs": False})):
@@ -285,6 +295,7 @@ def test_settings_without_effect_are_left_out(tmp_path):
     assert run_labels(weighted) == ["class weight a 1, b 1", "class weight a 1, b 2.5"]
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_a_cost_out_of_hand_is_short(tmp_path):
     run = small_run()
     run = replace(run, costs=[0.7, 1.5e200], model=replace(run.model, costs=(0.7, 1.5e200), recorded_at=(0, 1)))
@@ -318,6 +329,7 @@ def test_strange_text_is_shown_as_text(tmp_path):
         assert any(f"\N{FIRST STRONG ISOLATE}{name}\N{POP DIRECTIONAL ISOLATE}" in alt for alt in alts)
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_the_most_confident_mistake_comes_first(tmp_path):
     run = small_run(3)
     proba = run.model.predict_proba(run.test_set)
@@ -522,6 +534,7 @@ def test_a_run_that_recorded_nothing_and_one_without_its_data(tmp_path):
     assert page.said("h2") == ["Learning curve", "What the model looks for", "Settings"]
 
 
+@pytest.mark.usefixtures("blank_figures")
 @pytest.mark.parametrize(
     ("steps", "data", "words"),
     [
@@ -623,6 +636,7 @@ def test_a_report_that_cannot_be_is_refused_before_training(refused, folder, tmp
     refused("evaluate", tmp_path / "none.safetensors", folder, "--report", tmp_path / "file", says=("--report",))
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_files_are_named_under_pictures(tmp_path):
     """Of the samples and of the mistakes, after a holdout too, and whatever the files are called."""
     images, labels = draw_images(40, 8)
