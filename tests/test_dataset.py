@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -146,6 +148,18 @@ def test_labels_of_truth_values_are_indices_and_unknown_ones_do_not_matter():
     some = Dataset(np.eye(2), table, ("a", "b"), known=known)
     assert some.labels.tolist() == [[0, 0], [1, 1]]
     assert some.known.dtype == bool
+
+
+def test_what_a_dataset_says_of_itself_and_where_its_classes_come_from(pets):
+    assert repr(pets) == "Dataset(7 samples of 1 feature, 3 classes, 'pets')"
+    assert repr(Dataset(np.eye(2), np.eye(2, dtype=int), ("a", "b"))) == (
+        "Dataset(2 samples of 2 features, 2 labels, 'data')"
+    )
+    assert pets.class_of == {"ant": 0, "bee": 1, "cat": 2}
+    two = pets.with_positive("bee")
+    assert replace(two, source="again").class_of == two.class_of == {"ant": 0, "bee": 1, "cat": 0}
+    assert pets.name_of(3) == "3"
+    assert replace(pets, files=tuple("abcdefg")).take([3, 5]).name_of(1) == "f"
 
 
 def test_positive_classes_of_a_set_keep_the_order_of_the_classes(pets):
