@@ -51,9 +51,9 @@ def escaped(text: str) -> str:
     return re.sub(_ACTING, lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
 
 
-def counted(count: int, what: str) -> str:
-    """Return "1 sample", "1900 samples"."""
-    return f"{count} {what}{'s' * (count != 1)}"
+def counted(count: int, what: str, separator: str = "") -> str:
+    """Return "1 sample", "1900 samples"; with the separator "," it is "1,900 samples"."""
+    return f"{count:{separator}} {what}{'s' * (count != 1)}"
 
 
 def shown(value: Any) -> str:

@@ -20,7 +20,7 @@ MOST_CLASSES, MOST_NAME = 100_000, 1000  # class names that a file may hold, and
 
 
 def check_samples(source: str, samples: Any) -> int:
-    """Return how many samples there are; raise InputError for what is no array of real, finite numbers."""
+    """Return how many samples there are; raise InputError unless they are an array with real and finite values."""
     if not hasattr(samples, "shape") or not hasattr(samples, "dtype"):
         kind = type(samples).__name__
         raise InputError(f"{source}: its samples are a {kind}; an array is needed, such as numpy.asarray(samples)")

@@ -111,7 +111,9 @@ class Model:
         return _at_home(backend, proba, images)
 
     def predict(self, images: Any) -> Array:
-        """Return the class of each sample, `(m,)`: the most probable; the second of two above 0.5.
+        """Return the class of each sample, `(m,)`.
+
+        Of three classes or more it is the most probable; of two the second if its probability is above 0.5.
 
         Where a sample has any number of labels, it is a table `(m, L)` of zeros and ones.
 
@@ -194,9 +196,10 @@ class Model:
         return predict_pictures(self, files, top, expansion=as_expansion(max_expansion)).rows
 
     def accuracy(self, data: Any, backend: Backend | None = None) -> float:
-        """Return the percentage of samples that are classified as labelled, of a table of its labels; matched by name.
+        """Return the percentage of samples that are classified as labelled; classes are matched by name.
 
-        `data` is a Dataset or a pair `(samples, labels)`. `backend` computes it, by default the backend of the data.
+        For a table of labels it is the percentage of labels that are right, the mean over the columns. `data` is a
+        Dataset or a pair `(samples, labels)`. `backend` computes it; by default the backend of the data.
         """
         if self.multi_label:
             data = labelled_for(self, data)

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from markupsafe import Markup
 
+from fastlr import errors
 from fastlr.reporting.page import phrase
+
+counted = partial(errors.counted, separator=",")  # "2,000 samples"
 
 
 def percent(value: float) -> str:
     """Return a percentage that is never rounded up to 100."""
     text = f"{value:.1f}"
     return f"{'>99.9' if text == '100.0' and value < 100 else text}\N{NO-BREAK SPACE}%"
-
-
-def counted(count: int, what: str) -> str:
-    """Return "1 sample", "2,000 samples"."""
-    return f"{count:,} {what}{'s' * (count != 1)}"
 
 
 def rounded(value: float) -> str:

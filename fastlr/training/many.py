@@ -181,7 +181,7 @@ def fit_many(
     -------
     ManyFits
         Coefficients, intercepts, and whether each converged. Without `dtype`, float32 and float16 arrays are fitted in
-        float32, but subsets of a NumPy array in float64, as all else.
+        float32; other arrays, and subsets of a NumPy array, in float64.
 
     Raises
     ------

@@ -46,10 +46,10 @@ class Run:
         Time of the training and of the accuracies, and how much of it went into compiling kernels, or loading
         compiled ones.
     steps_per_second, bytes_per_second : float or None
-        Steps of gradient descent in a second, with the recordings of costs, without compiling; and that times the bytes
-        of the samples of a step, in the dtype in which they were given. Both are None for other solvers, and
-        `bytes_per_second` for the Gram form, whose steps do not read the data. Of a resumed run the steps after it was
-        resumed count. Each step advances all models of a sweep.
+        Steps of gradient descent in a second, and the bytes of training data that these steps go through, once each, in
+        the dtype in which the data were given. Recording the costs is included, compiling is not. Of a resumed run only
+        the steps after it was resumed count. Each step advances all models of a sweep. Both are None for other solvers;
+        `bytes_per_second` is None for the Gram form too, whose steps do not read the data.
     form, solver, backend, device, dtype, precision, logits : str
         What was used; `logits` are "kept" in memory or "recomputed" in each pass.
     n_train, n_test, n_features : int

@@ -35,7 +35,7 @@ def assign(labels: NDArray[np.int64], folds: Any, seed: int) -> NDArray[np.int64
     classes, sizes = np.unique(labels, return_counts=True)
     if count > sizes.min():
         smallest = counted(int(sizes.min()), "sample")
-        there = f"the smallest class has {smallest}" if len(sizes) > 1 else f"there are {smallest}"
+        there = f"the smallest class has {smallest}" if len(sizes) > 1 else f"the data have {smallest}"
         what_to_do = "take at most as many folds" if sizes.min() > 1 else "leave it out, or choose on a validation set"
         raise InputError(f"folds: {count}, but {there}; {what_to_do}")
     order = np.random.RandomState(seed).permutation(len(labels))
